@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from runtime.functions import Stream
 
 
+PROBLEM_JSON = "application/problem+json"
+
+
 class MalformedAnswer(Exception):
     """An answer of the function that API Gateway would reject."""
 
@@ -40,7 +43,7 @@ def problem(status: int, kind: str, title: str, detail: str, request_id: str, **
         json.dumps(document),
         status,
         {"x-amzn-requestid": request_id, **{name.replace("_", "-"): value for name, value in headers.items()}},
-        "application/problem+json",
+        PROBLEM_JSON,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import math
 import time
 import uuid
@@ -20,13 +21,14 @@ from typing import TYPE_CHECKING, Any
 from anyio import CapacityLimiter, WouldBlock, to_thread
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import request_response
 
 from docwell.access.authorizer import Authorizer, Caller, context_of
 from docwell.errors import Unauthenticated, Unavailable
+from docwell.http.shapes import error_at
 from docwell.identity import KEY_HEADER, NO_CREDENTIAL, TOKEN_HEADER
-from runtime.answers import MalformedAnswer, StreamedAnswer, http_answer, problem, until_gone
+from runtime.answers import PROBLEM_JSON, MalformedAnswer, StreamedAnswer, http_answer, problem, until_gone
 from runtime.emf import metric_line, print_line
 from runtime.functions import FunctionBusy, FunctionError, FunctionPool, FunctionTimedOut, Stream
 from runtime.log import log
@@ -49,7 +51,8 @@ STAGE = "live"
 # Headers that the function does not get: the authorizer alone reads them.
 _SECRETS = {KEY_HEADER, TOKEN_HEADER}
 # As in infra/query.yaml: these routes have no authorizer.
-OPEN_PATHS = ("/v1/health", "/v1/openapi.json")
+_RESOURCE = "/.well-known/oauth-protected-resource"
+OPEN_PATHS = ("/v1/health", "/v1/openapi.json", _RESOURCE, f"{_RESOURCE}/v1/mcp")
 # Seconds to keep their answers: callers without a credential must not take the places of others.
 OPEN_S = 1.0
 
@@ -179,7 +182,7 @@ class Gateway:
         line = _RequestLine(request, self._on_metrics)
         response = await self.outside_api(request, request_id)
         line.of_api = response is None
-        response = response or await self._answer(request, request_id)
+        response = response or in_shape_of(request, await self._answer(request, request_id))
         if isinstance(response, StreamedAnswer):
             response.on_first_byte = line.first_byte
             response.on_end = lambda complete: line.end(response.status_code, complete=complete)
@@ -278,6 +281,15 @@ class Gateway:
     def _caller(self, request: Request) -> Caller | None:
         """Return the caller, None without an authorizer. Raises `Unauthenticated`, `Unavailable`."""
         return self._authorizer.identify(request.headers.items()) if self._authorizer else None
+
+
+def in_shape_of(request: Request, response: Response) -> Response:
+    """Return an error of the gateway itself as clients of the path read it."""
+    path = request.url.path.rstrip("/")
+    if response.media_type != PROBLEM_JSON or (error := error_at(path, json.loads(bytes(response.body)))) is None:
+        return response
+    headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+    return JSONResponse(error, response.status_code, headers)
 
 
 def _too_large(limit: int, request_id: str) -> Response:

@@ -114,6 +114,11 @@ def test_a_body_over_the_firewalls_limit_is_refused(url: str, size: int) -> None
     assert httpx.post(f"{url}/x", content=b"x" * size).status_code == 413
 
 
+def test_an_error_of_the_gateway_has_the_shape_of_its_door(url: str) -> None:
+    errors = [httpx.post(url + path, content=b"x" * 70_000).json()["error"] for path in ("/v1/models", "/v1/mcp/")]
+    assert [error["code"] for error in errors] == ["too-large", -32000]
+
+
 def test_requests_of_the_api_count_in_the_metrics_and_files_of_the_console_do_not(
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -128,11 +128,6 @@ def test_a_key_is_one_principal_in_both_headers(authorizer: Authorizer, headers:
     assert (caller.identity, caller.usage_key in {VALUE, OLD}) == (Identity("key:a"), True)
 
 
-@pytest.mark.parametrize("changes", [{}, {"token_use": "id", "aud": CLIENT, "client_id": None}])
-def test_a_token_of_the_pool_names_its_subject_and_groups(authorizer: Authorizer, changes: dict[str, Any]) -> None:
-    assert authorizer.identify(bearer(token(**changes))).identity == Identity("sub:person", ("staff",))
-
-
 @pytest.mark.parametrize("case", cases(__file__, "issuer_tokens"), ids=lambda case: case["name"])
 def test_a_token_of_any_issuer_names_its_principal_and_groups(rows: Rows, case: dict[str, Any]) -> None:
     """The shapes are those of the issuers' documentation."""
@@ -149,13 +144,12 @@ def test_a_token_of_any_issuer_names_its_principal_and_groups(rows: Rows, case: 
         assert authorizer.identify(bearer(sent)).identity == Identity(id_, tuple(groups))
 
 
-@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "ES384", "EdDSA"])
+PRIVATE = {"ES256": ec.generate_private_key(ec.SECP256R1()), "EdDSA": ed25519.Ed25519PrivateKey.generate()}
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", *PRIVATE])
 def test_a_key_signs_with_its_own_algorithm_alone(rows: Rows, algorithm: str) -> None:
-    private: Any = {
-        "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
-        "ES384": lambda: ec.generate_private_key(ec.SECP384R1()),
-        "EdDSA": ed25519.Ed25519PrivateKey.generate,
-    }.get(algorithm, lambda: SIGNING)()
+    private: Any = PRIVATE.get(algorithm, SIGNING)
     public = json.loads(jwt.get_algorithm_by_name(algorithm).to_jwk(private.public_key()))
     published = SimpleNamespace(find=lambda _: jwt.PyJWK({**public, "alg": algorithm}))
     authorizer = Authorizer(rows, IssuerTokens(ISSUER, [CLIENT], published))  # type: ignore[arg-type] # a fake
@@ -202,14 +196,7 @@ ATTACKS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "without an end": lambda: bearer(token(exp=None)),
     "not yet valid": lambda: bearer(token(nbf=ago(-120))),
     "issued in the future": lambda: bearer(token(iat=ago(-120))),
-    "of another issuer": lambda: bearer(token(iss=ISSUER[:-1] + "x")),
     "without an issuer": lambda: bearer(token(iss=None)),
-    "for another client": lambda: bearer(token(client_id="client2")),
-    "for another audience": lambda: bearer(token(token_use="id", aud="client2", client_id=None)),
-    "for several audiences": lambda: bearer(token(token_use="id", aud=[CLIENT, "client2"], client_id=None)),
-    "an ID token with the client of an access token": lambda: bearer(token(token_use="id")),
-    "of another use": lambda: bearer(token(token_use="refresh")),
-    "without a subject": lambda: bearer(token(sub=None)),
     "with an invalid subject": lambda: bearer(token(sub="a b")),
     "unsigned": lambda: bearer(token(None, "none")),
     "HS256 with the public key": lambda: bearer(hs256_with_the_public_key()),

@@ -34,7 +34,6 @@ class Pool:
         self.status = 200
         self.requests = 0
         self.now = 0.0
-        self.jwks_uri: object = None
 
 
 @pytest.fixture
@@ -43,11 +42,6 @@ def pool() -> Iterator[tuple[Pool, SigningKeys]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.path == "/discovery":
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(json.dumps({"jwks_uri": served.jwks_uri}).encode())
-                return
             served.requests += 1
             self.send_response(served.status)
             self.send_header("Location", "/elsewhere")
@@ -78,13 +72,12 @@ def test_keys_are_read_once_and_then_each_hour(pool: tuple[Pool, SigningKeys]) -
 @pytest.mark.parametrize("wrong", [None, 7, "", "ftp://127.0.0.1/keys", "http://127.0.0.1:9/keys"])
 def test_keys_are_where_the_discovery_document_says(pool: tuple[Pool, SigningKeys], wrong: object) -> None:
     served, keys = pool
-    url = keys._url.replace("/keys", "/discovery")
-    served.jwks_uri = keys._url
-    found = SigningKeys(url)
-    assert (found.find("k1") is not None, found.find("k2")) == (True, None)
-    served.jwks_uri = wrong
+    served.body = json.dumps({"jwks_uri": wrong, "keys": [KEY]}).encode()
     with pytest.raises(Unavailable):
-        SigningKeys(url).find("k1")
+        keys.find("k1")
+    served.now += 10
+    served.body = json.dumps({"jwks_uri": keys._url, "keys": [KEY]}).encode()
+    assert (keys.find("k1") is not None, served.requests) == (True, 3)
 
 
 def test_unknown_keys_cause_at_most_one_request_in_ten_seconds(pool: tuple[Pool, SigningKeys]) -> None:

@@ -16,6 +16,7 @@ from mcp.shared.exceptions import MCPError
 from docwell.audit import Action
 from docwell.http import mcp
 from docwell.models import Chunk, IndexRecord
+from docwell.wiring import query as wiring
 from functions.query.handler import handler
 from tests.unit.cases import rows
 from tests.unit.conftest import HttpWorld
@@ -58,8 +59,8 @@ def tool(name: str, key: str = "house", mode: Any = "auto", **arguments: Any) ->
 @MODES
 def test_the_official_client_lists_the_tools_at_no_charge(world: HttpWorld, mode: str) -> None:
     listed = using(lambda client: client.list_tools(), mode=mode)
-    assert [entry.name for entry in listed.tools] == ["search", "ask", "documents", "overview"]
-    assert {"question", "filter", "group_by"} <= set(listed.tools[0].input_schema["properties"])
+    assert [entry.name for entry in listed.tools] == ["search", "fetch", "ask", "documents", "overview"]
+    assert {"question", "filter", "links"} <= set(listed.tools[0].input_schema["properties"])
     assert world.principals.requests == 0
 
 
@@ -69,9 +70,14 @@ def test_a_search_gives_passages_with_pages(world: HttpWorld, mode: str) -> None
     result = tool("search", mode=mode, question=QUESTION, top_k=3)
     assert not result.is_error
     (passage,) = result.structured_content["passages"]
-    assert (passage["document"], passage["page"], passage["quote"]) == ("house/rules.pdf", 7, BOILER)
+    assert (passage["document"], passage["page"], passage["text"]) == ("house/rules.pdf", 7, BOILER)
     assert BOILER in result.content[0].text
+    assert len(result.content[0].text) < len(BOILER) + 300
     assert (world.principals.requests, world.model.asked) == (1, [])
+    with_link = tool("search", mode=mode, question=QUESTION, links=True).structured_content["passages"][0]
+    assert (set(with_link) - set(passage), passage["id"]) == ({"link"}, PAGE)
+    page = tool("fetch", mode=mode, id=passage["id"]).structured_content
+    assert page == {"id": PAGE, "title": "house/rules.pdf, page 7", "text": BOILER, "url": PAGE}
 
 
 @MODES
@@ -171,9 +177,8 @@ def test_a_page_that_the_caller_may_not_read_looks_missing(world: HttpWorld, uri
 @pytest.mark.parametrize("method", ["initialize", "tools/list", "notifications/initialized", "nothing"])
 def test_an_unknown_key_is_401_for_every_message(world: HttpWorld, key: str | None, method: str) -> None:
     message = {"jsonrpc": "2.0", "method": method} | ({} if "/init" in method else {"id": 1})
-    status, problem, headers = call("POST", "/v1/mcp", message, key)
-    assert (status, problem["type"]) == (401, "urn:docwell:problem:unauthenticated")
-    assert headers["WWW-Authenticate"]
+    status, body, headers = call("POST", "/v1/mcp", message, key)
+    assert (status, body["error"]["code"], headers["WWW-Authenticate"]) == (401, -32000, ["Bearer"])
     assert call_empty("GET", key) == call_empty("DELETE", key) == 401
 
 
@@ -186,6 +191,38 @@ def call_empty(method: str, key: str | None = "house") -> int:
 
 def test_there_is_no_session_to_open_or_delete(world: HttpWorld) -> None:
     assert [call_empty(method) for method in ("GET", "DELETE")] == [405, 405]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [*zip(mcp.BEFORE, mcp.BEFORE, strict=True), ("2024-11-05", "2025-11-25"), ({}, "2025-11-25")],
+)
+def test_a_client_gets_its_version_if_docwell_has_it(world: HttpWorld, asked: object, answered: str) -> None:
+    assert read("initialize", protocolVersion=asked)["result"]["protocolVersion"] == answered
+
+
+@pytest.mark.parametrize(("key", "body", "status", "code"), rows(__file__, "mcp_no_messages"))
+def test_a_body_that_is_no_message_is_an_error_of_json_rpc(
+    world: HttpWorld, key: str | None, body: str, status: int, code: int
+) -> None:
+    got, answer, _ = call("POST", "/v1/mcp", body, key)
+    assert (got, answer["id"], answer["error"]["code"]) == (status, None, code)
+
+
+def test_a_client_without_a_token_learns_where_to_sign_in(
+    world: HttpWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, issuer = "/.well-known/oauth-protected-resource", "https://sso.example/realms/docs"
+    headers = {"host": "docs.example", "x-forwarded-proto": "https"}
+    assert call("GET", path, key=None, **headers)[0] == 404
+    settings = wiring.query_settings().model_copy(update={"token_issuer": issuer})
+    monkeypatch.setattr(wiring, "query_settings", lambda: settings)
+    for suffix in ("", "/v1/mcp"):
+        document = call("GET", path + suffix, key=None, **headers)[1]
+        assert document == {"resource": "https://docs.example/v1/mcp", "authorization_servers": [issuer]}
+    challenge = call("POST", "/v1/mcp", LIST, None, **headers)[2]["WWW-Authenticate"]
+    assert challenge == [f'Bearer resource_metadata="https://docs.example{path}"']
+    assert call("POST", "/v1/mcp", LIST, None, host='evil"')[2]["WWW-Authenticate"] == ["Bearer"]
 
 
 META = {"io.modelcontextprotocol/protocolVersion": mcp.VERSION, "io.modelcontextprotocol/clientCapabilities": {}}
@@ -202,7 +239,7 @@ def test_a_message_that_breaks_the_protocol_is_an_error_of_json_rpc(
 
 def test_an_unsupported_version_gets_the_list_of_supported_ones(world: HttpWorld) -> None:
     _, answer, _ = call("POST", "/v1/mcp", LIST, "house", **{"mcp-protocol-version": "2099-01-01"})
-    assert answer["error"]["data"] == {"supported": ["2026-07-28", "2025-11-25"], "requested": "2099-01-01"}
+    assert answer["error"]["data"] == {"supported": [*mcp.SUPPORTED], "requested": "2099-01-01"}
 
 
 @pytest.mark.parametrize(("method", "params"), rows(__file__, "mcp_methods"))
@@ -211,7 +248,7 @@ def test_only_a_result_of_todays_version_has_its_fields(
 ) -> None:
     """The official client of the version before rejects the answer to a ping that has a field."""
     message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    for headers in ({}, {"mcp-protocol-version": mcp.VERSION_BEFORE}):
+    for headers in ({}, *({"mcp-protocol-version": version} for version in mcp.BEFORE)):
         before = call("POST", "/v1/mcp", message, "house", **headers)[1]["result"]
         assert not {"resultType", "cacheScope", "ttlMs"} & set(before)
         assert (before == {}) is (method == "ping")
@@ -251,7 +288,7 @@ def messages(value: object) -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.parametrize("version", [None, mcp.VERSION, mcp.VERSION_BEFORE])
+@pytest.mark.parametrize("version", [None, mcp.VERSION, mcp.BEFORE[0]])
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: repr(value)[:20])
 def test_a_value_of_any_json_type_in_a_message_causes_no_server_error(
     world: HttpWorld, value: object, version: str | None

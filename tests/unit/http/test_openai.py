@@ -21,6 +21,7 @@ from docwell.answers import CORRECTION, NOT_SUPPORTED, REFUSALS
 from docwell.audit import Action
 from docwell.errors import Overloaded
 from docwell.http import openai as chat
+from docwell.http import shapes
 from docwell.identity import ORIGIN_HEADER, Principal, Rule
 from docwell.models import CitationUnit, UnitKind
 from tests.unit.cases import rows
@@ -71,6 +72,7 @@ def test_the_models_are_all_documents_and_each_readable_collection(
         "house": ["docwell", "docwell/house"],
         "tagged": ["docwell"],
     }
+    assert [client.models.retrieve(id_).id for id_ in ids[KEY_OF_ALL]] == ids[KEY_OF_ALL]
 
 
 def test_a_whole_answer_has_text_sources_annotations_and_usage(world: HttpWorld, client: openai.OpenAI) -> None:
@@ -259,18 +261,29 @@ def test_an_unknown_model_is_404_in_openais_shape(
     world.add("cellar/a.pdf", "The cellar is dry.")
     with pytest.raises(openai.NotFoundError) as caught:
         client_of("house").chat.completions.create(model=model, messages=[USER], stream=stream)
-    error = {"message": chat.NO_MODEL, "type": "invalid_request_error", "param": None, "code": "model_not_found"}
+    error = {"message": shapes.NO_MODEL, "type": "invalid_request_error", "param": None, "code": "model_not_found"}
     assert caught.value.body == error
     assert (world.principals.requests, world.principals.tokens) == (1, 0)
 
 
-@pytest.mark.parametrize(("method", "path"), rows(__file__, "openai_missing_endpoints"))
+@pytest.mark.parametrize(("method", "path", "status", "code"), rows(__file__, "openai_missing_endpoints"))
 def test_a_missing_endpoint_is_an_unknown_address_and_no_missing_model(
-    world: HttpWorld, method: str, path: str
+    world: HttpWorld, method: str, path: str, status: int, code: str
 ) -> None:
-    status, body, _ = call(method, path)
-    assert (status, body["error"]["code"]) == (404, "unknown_url")
-    assert "/v1/openapi.json" in body["error"]["message"]
+    got, body, headers = call(method, path)
+    assert (got, body["error"]["code"], "Allow" in headers) == (status, code, status == 405)
+    assert ("/v1/openapi.json" in body["error"]["message"]) is (code != "model_not_found")
+
+
+@pytest.mark.parametrize(("model", "more", "status", "param"), rows(__file__, "openai_own_parameters"))
+def test_docwells_parameters_of_a_question_count_or_are_refused_by_name(
+    world: HttpWorld, model: str, more: dict[str, Any], status: int, param: str | None
+) -> None:
+    got, answer, _ = call("POST", CHAT, {"model": model, "messages": [USER]} | more)
+    assert (got, answer.get("error", {}).get("param")) == (status, param)
+    for receipt in world.receipts.kept.values():
+        assert all(receipt.request[name] == value for name, value in more.items() if name != "filter")
+        assert ("filter" in more) == (answer["choices"][0]["message"]["refusal"] is not None)
 
 
 @pytest.mark.parametrize(("more", "param"), rows(__file__, "openai_unsupported"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections import Counter
 from dataclasses import replace
@@ -450,7 +451,9 @@ def test_no_operation_but_health_answers_without_a_valid_credential(
             assert (operation.get("security") == []) == is_free == (status == 200), path
             if not is_free:
                 kind = body["error"]["code"] if "error" in body else body["type"]
-                assert kind in {"invalid_api_key", "urn:docwell:problem:unauthenticated"}, path
+                assert kind in {"invalid_api_key", "urn:docwell:problem:unauthenticated", -32000}, path
+                wrong = call(method.upper(), path, {"nothing": 1}, key)  # judged after the caller
+                assert wrong[0] == 401, path
                 assert (status, headers["WWW-Authenticate"]) == (401, ["Bearer"])
     assert (world.principals.requests, world.model.asked, world.audit.events) == (0, [], [])
 
@@ -472,6 +475,26 @@ def test_every_operation_that_is_charged_says_when_a_used_up_quota_is_renewed(
     assert free == {
         "/v1/documents/{key}", "/v1/usage", "/v1/health", "/v1/ready", "/v1/status", "/v1/mcp",
     }  # fmt: skip
+
+
+def test_generators_of_clients_find_names_tags_and_every_reference(page: dict[str, Any]) -> None:
+    operations = [operation for item in page["paths"].values() for operation in item.values()]
+    ids = [operation["operationId"] for operation in operations]
+    assert all(re.fullmatch("[a-z]+(_[a-z]+)*", id_) for id_ in ids)
+    assert len(ids) == len(set(ids))
+    assert all(operation["tags"] and operation["responses"].keys() >= {"401", "429"} for operation in operations)
+    titles = Counter(schema.get("title", name) for name, schema in page["components"]["schemas"].items())
+    assert titles.most_common(1)[0][1] == 1
+    text = json.dumps(page)
+    references = re.findall(r'"\$ref": "#/components/(\w+)/(\w+)"', text)
+    assert len(references) == text.count('"$ref"')
+    assert all(name in page["components"][kind] for kind, name in references)
+
+
+@pytest.mark.parametrize(("method", "path", "allow"), rows(__file__, "undeclared_methods"))
+def test_an_undeclared_method_is_405(world: HttpWorld, method: str, path: str, allow: str) -> None:
+    status, problem, headers = call(method, path)
+    assert (status, problem["type"], headers["Allow"]) == (405, "urn:docwell:problem:method-not-allowed", [allow])
 
 
 # --- operators ---

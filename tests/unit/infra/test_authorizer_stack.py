@@ -12,6 +12,7 @@ from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.config import AuthorizerSettings
 from docwell.errors import Unauthenticated
 from docwell.http.edges import problem_of
+from docwell.http.shapes import openai_error
 from docwell.identity import NO_CREDENTIAL
 from tests.unit.infra.intrinsics import Values
 from tests.unit.infra.templates import MAIN, content, whole
@@ -29,6 +30,7 @@ def variables(function: str) -> dict[str, Any]:
 def test_a_denied_request_gets_the_answer_of_the_function_to_an_unknown_caller() -> None:
     responses = properties("Api")["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
     expected = problem_of(Unauthenticated(NO_CREDENTIAL), "$context.requestId").model_dump(exclude_none=True)
+    expected |= openai_error(expected)
     denied = responses["ACCESS_DENIED"]
     assert json.loads(denied["responseTemplates"]["application/json"]) == expected
     assert denied["statusCode"] == Unauthenticated.status

@@ -151,7 +151,9 @@ def methods(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_every_route_but_health_and_the_description_needs_a_key_or_a_token(template: dict[str, Any]) -> None:
     result = methods(template)
     open_paths = {path for path, method in result.items() if "security" not in method}
-    assert open_paths == {"/v1/health", "/v1/openapi.json"} == set(gateway.OPEN_PATHS)
+    resource = "/.well-known/oauth-protected-resource"
+    expected = {"/v1/health", "/v1/openapi.json", resource, f"{resource}/v1/mcp"}
+    assert open_paths == expected == set(gateway.OPEN_PATHS)
     for path in set(result) - open_paths:
         assert result[path]["security"] == [{"authorizer": [], "api_key": []}]
 

@@ -53,6 +53,10 @@ class NotFound(DocwellError, status=404, problem="not-found", title="Not found")
     """There is no such document, collection or route, or the caller may not see it."""
 
 
+class NotAllowed(DocwellError, status=405, problem="method-not-allowed", title="The route has no such method"):
+    """The route has other methods: the header `Allow` lists them."""
+
+
 class Refused(DocwellError, status=422, problem="document-refused", title="The document is refused"):
     """docwell does not index the document. `reason` is one of `docwell.models.Reason`."""
 

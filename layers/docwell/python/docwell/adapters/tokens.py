@@ -147,10 +147,7 @@ def _claim(claims: Mapping[str, Any], name: str) -> object:
 
 
 def _names_a_caller(claims: Mapping[str, Any]) -> bool:
-    """Return whether this is an ID or access token (Cognito: `token_use`; Keycloak: `typ`) of its bearer.
-
-    `cnf` binds a token to a key, which a Bearer token does not prove (RFC 9449). `events` is in logout tokens.
-    """
+    """Return whether this is an ID or access token. `cnf` binds it to a key; `events` tells of a logout."""
     fits = claims.get("token_use", "id") in ("id", "access") and claims.get("typ", "ID") in ("ID", "Bearer")
     return fits and not claims.keys() & {"cnf", "events"}
 

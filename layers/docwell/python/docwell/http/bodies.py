@@ -229,26 +229,6 @@ class PassageBody(PlaceBody):
     )
 
 
-# Its references point to schemas that the OpenAPI page has for the hits of a search.
-_PASSAGE = PassageBody.model_json_schema(ref_template="#/components/schemas/{model}")
-del _PASSAGE["$defs"]
-# One server-sent event of a streamed answer.
-EVENT_SCHEMA = {
-    "type": "object",
-    "required": ["event", "data"],
-    "properties": {
-        "event": {"enum": ["passages", "waking", "token", "answer", "error"]},
-        "data": {
-            "type": "string",
-            "description": "JSON: `passages` see below, `waking` {seconds} without a model host, `token` {text}, "
-            "`answer` QueryResponse, `error` problem.",
-            "contentMediaType": "application/json",
-            "contentSchema": {"type": "object", "properties": {"passages": {"type": "array", "items": _PASSAGE}}},
-        },
-    },
-}
-
-
 class SearchRequest(SearchFields):
     """A question to find passages for, without an answer."""
 
@@ -452,8 +432,12 @@ def passage_bodies(event: Passages) -> list[dict[str, Any]]:
 
 def console_of(headers: Mapping[str, str]) -> str | None:
     """Return the console's origin; None if the request did not come by it. Names of `headers` have any case."""
-    origin = next((value for name, value in headers.items() if name.lower() == ORIGIN_HEADER), "")
-    return origin if _ORIGIN.fullmatch(origin) else None
+    return origin_of(next((value for name, value in headers.items() if name.lower() == ORIGIN_HEADER), ""))
+
+
+def origin_of(text: str) -> str | None:
+    """Return the text if it is the origin of an address."""
+    return text if _ORIGIN.fullmatch(text) else None
 
 
 def linked(response: QueryResponse, console: str | None) -> QueryResponse:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from itertools import islice
 from threading import Lock
 from traceback import walk_tb
 from typing import Any, Self
@@ -17,7 +20,6 @@ from docwell.answers import Cost
 from docwell.config import SettingsError
 from docwell.deadline import Deadline, event_loop, run
 from docwell.errors import BadInput, DeadlineExceeded, DocwellError, QuotaExceeded, Unauthenticated, Unavailable
-from docwell.http import sse
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import CANARY, Identity, Principal, identity_of
 from docwell.observability import logger, record_alone
@@ -29,6 +31,7 @@ app = APIGatewayRestResolver(enable_validation=True)
 PROBLEM_JSON = "application/problem+json"
 # The most errors of a body that a response names: a body can have thousands of unknown fields.
 MOST_ERRORS = 20
+_NAME = re.compile(r"\w{1,40}")
 # The share of a request's time for finding its principal. The charge gets the same share again.
 _SHARE = 0.2
 # The metric of a problem.
@@ -139,6 +142,15 @@ def caller() -> Principal:
     return find_principal(identity_of(app.current_event.raw_event), wiring.principals())
 
 
+def to_known_caller(event: Mapping[str, Any], error: BadInput) -> DocwellError:
+    """Return the error for the caller of an event, or why there is none: only callers learn names of fields."""
+    try:
+        find_principal(identity_of(event), wiring.principals())
+    except DocwellError as unknown:
+        return unknown
+    return error
+
+
 def request_id() -> str:
     """Return the id of the current request, which no client can choose: receipts are stored under it."""
     return str(app.context["request_id"])
@@ -156,17 +168,13 @@ class AnswerResponse(Response[Any]):
         return False
 
 
-def answer_responses(model: type[BaseModel], event_schema: dict[str, Any]) -> dict[int, OpenAPIResponse]:
-    """Describe an answer for the OpenAPI page: whole as `model`, streamed as events of `event_schema`."""
-    return {
-        200: {
-            "description": "An answer with its sources",
-            "content": {
-                content_types.APPLICATION_JSON: {"model": model},
-                sse.CONTENT_TYPE: {"schema": event_schema},
-            },
-        }
+def answer_responses(model: type[BaseModel]) -> dict[int, OpenAPIResponse]:
+    """Describe an answer for the OpenAPI page."""
+    content: OpenAPIResponse = {
+        "description": "An answer with its sources",
+        "content": {content_types.APPLICATION_JSON: {"model": model}},
     }
+    return {200: content}
 
 
 class Problem(BaseModel):
@@ -205,6 +213,18 @@ def problem_of(error: DocwellError, request_id: str, errors: list[dict[str, Any]
         request_id=request_id,
         errors=errors,
     )
+
+
+def named_errors(errors: Iterable[Mapping[str, Any]]) -> tuple[str, list[dict[str, str]]]:
+    """Return Pydantic's errors as one sentence, and each by its place and rule.
+
+    The input, and unknown field names, may hold a question.
+    """
+    listed: list[dict[str, str]] = []
+    for item in islice(errors, MOST_ERRORS):
+        where = ".".join(str(part) if _NAME.fullmatch(str(part)) else "?" for part in item["loc"])
+        listed.append({"where": where, "what": str(item["msg"])})
+    return "; ".join(f"{item['where']}: {item['what']}" for item in listed), listed
 
 
 def record_error(error: Exception) -> DocwellError:

@@ -11,19 +11,23 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
 from typing import Annotated, Any, Literal
 from urllib.parse import quote as quote_url
+from urllib.parse import unquote
 
-from aws_lambda_powertools.event_handler import Response, content_types
+from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from docwell.answers import CORRECTION, NOT_SUPPORTED, PARTIAL, REFUSALS, SOURCES, Sentence, answer_in
-from docwell.errors import BadInput, DocwellError, NotFound, QuotaExceeded, TooManyInFlight, Unauthenticated
+from docwell.errors import BadInput, DocwellError, NotFound
 from docwell.http import bodies, sse
 from docwell.http.answering import Finished, QuestionRequest
-from docwell.http.edges import AnswerResponse, Problem, admission, answer_responses, charge, request_id
+from docwell.http.edges import AnswerResponse, admission, answer_responses, charge, named_errors, request_id
+from docwell.http.shapes import CHAT, MODELS, NO_MODEL, openai_error
 from docwell.http.streaming import StreamedResponse
 from docwell.models import KEY_BYTES, UnitKind
 from docwell.query.ask import Checked, Passages, Waking
@@ -36,29 +40,9 @@ MODEL = "docwell"
 # Only the last turns are read.
 _MAX_MESSAGES = 1000
 
-CHAT = "/v1/chat/completions"
-_MODELS = "/v1/models"
-# Errors below these paths have OpenAI's shape, because some clients show no other. docwell serves the first two.
-PATHS = (CHAT, _MODELS, "/v1/responses", "/v1/completions", "/v1/embeddings")
+MODEL_ROUTE = f"{MODELS}/.+"  # `docwell/NAME` holds a slash
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
-NO_MODEL = "the model does not exist, or you may not use it: GET /v1/models lists yours"
-# The values that ask for nothing special. Any other value of these parameters is rejected.
-_NEUTRAL: Mapping[str, Sequence[object]] = {
-    "n": (1,),
-    # `tools` and `functions` only offer tools: a model may answer without a call, and docwell always does.
-    "tool_choice": ("none", "auto"),
-    "function_call": ("none", "auto"),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "logit_bias": ({},),
-    "response_format": ({"type": "text"},),
-    "modalities": (["text"],),
-    "stop": ([],),
-    "audio": (),
-    "prediction": (),
-    "web_search_options": (),
-}
 # Prompts for titles and tags, of Open WebUI and LibreChat: a search would charge a question, and refuse it.
 _SIDE_TASK = re.compile(
     r"### Task:\s.*<chat_history>"
@@ -72,14 +56,6 @@ _IGNORED_ROLES = frozenset({"system", "developer"})
 _MARKDOWN = re.compile(r"([\\\[\]<>`*])")
 # Characters to leave unescaped in a link: no blank, bracket or parenthesis may end it.
 _LINK = "%:/?#&=+,;@~!$'"
-_OPENAI_CODES = {
-    Unauthenticated.problem: "invalid_api_key",
-    QuotaExceeded.problem: "insufficient_quota",
-    TooManyInFlight.problem: "rate_limit_exceeded",
-    NotFound.problem: "unknown_url",  # except for `NO_MODEL`
-}
-_TOO_MANY, _SERVER_ERRORS = 429, 500
-
 _Text = Annotated[str, StringConstraints(min_length=0)]  # a constraint makes Pydantic reject lone surrogates
 
 
@@ -108,7 +84,8 @@ class ChatRequest(BaseModel, extra="allow"):
 
     Sampling parameters, such as `temperature`, are ignored: the deployment sets them. docwell never calls a tool
     of `tools`. Parameters that would change the form of the answer, such as `n` over 1 and a `tool_choice` that
-    demands a call, are rejected.
+    demands a call, are rejected. `collection`, `collections`, `document`, `filter`, `mode`, `top_k` and `fallback`
+    are those of `/v1/query`.
     """
 
     model: _Text = Field(description="`docwell`, or `docwell/NAME` for one collection.")
@@ -187,29 +164,10 @@ class ChatCompletion(BaseModel):
     usage: ChatUsage
 
 
-class ErrorBody(BaseModel):
-    """An error. `code` is docwell's problem type, or OpenAI's name for it."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str
-
-
-class ErrorResponse(BaseModel):
-    """An error in OpenAI's shape."""
-
-    error: ErrorBody
-
-
-# One message of a streamed answer: a chunk, an error, or `[DONE]`.
-CHUNK_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["data"],
-    "properties": {
-        "data": {"type": "string", "description": "JSON: a `chat.completion.chunk` or an `error`; then `[DONE]`."}
-    },
-}
+@cache
+def _neutral() -> Any:
+    """Return the values that ask for nothing special. Any other value of these parameters is rejected."""
+    return json.loads(files("docwell.http").joinpath("openai_neutral.json").read_text("utf-8"))
 
 
 def question_of(request: ChatRequest) -> bodies.QueryRequest:
@@ -220,7 +178,7 @@ def question_of(request: ChatRequest) -> bodies.QueryRequest:
         NotFound: it names a model that cannot be docwell's.
     """
     for name, value in (request.model_extra or {}).items():
-        accepted = [(type(neutral), neutral) for neutral in _NEUTRAL.get(name, (value,))]  # True is not 1
+        accepted = [(type(neutral), neutral) for neutral in _neutral().get(name, (value,))]  # True is not 1
         if value is not None and (type(value), value) not in accepted:
             raise BadInput(f"docwell does not support this value of {name}: leave it out", name)
     name = request.model.removeprefix(f"{MODEL}/")
@@ -229,12 +187,21 @@ def question_of(request: ChatRequest) -> bodies.QueryRequest:
     history, question = _conversation(request.messages)
     if _SIDE_TASK.match(question):
         raise BadInput(SIDE_TASK, "messages")
-    return bodies.QueryRequest(
-        question=question,
-        collection=None if request.model == MODEL else name,
-        history=_last_turns(history),
-        stream=bool(request.stream),
-    )
+    fields: dict[str, Any] = {
+        "question": question,
+        "history": _last_turns(history),
+        "stream": bool(request.stream),
+    }
+    if request.model != MODEL:
+        fields["collection"] = name
+    own = (request.model_extra or {}).keys() & bodies.QueryRequest.model_fields.keys()
+    for name in sorted(own & fields.keys()):
+        raise BadInput(f"the model or the messages say {name}: leave it out", name)
+    try:
+        return bodies.QueryRequest.model_validate(fields | {name: getattr(request, name) for name in own})
+    except ValidationError as error:
+        detail, (first, *_) = named_errors(error.errors())
+        raise BadInput(detail, first["where"]) from None
 
 
 def content(response: bodies.QueryResponse) -> str:
@@ -259,22 +226,6 @@ def completion(response: bodies.QueryResponse, model: str) -> ChatCompletion:
     )
 
 
-def openai_error(problem: Problem) -> dict[str, Any]:
-    """Return a problem document as an error in OpenAI's shape."""
-    kind = problem.type.rpartition(":")[2]
-    code = "model_not_found" if problem.detail == NO_MODEL else _OPENAI_CODES.get(kind, kind)
-    type_ = "server_error" if problem.status >= _SERVER_ERRORS else "invalid_request_error"
-    where = problem.errors[0]["where"] if problem.errors else None
-    return ErrorResponse(
-        error=ErrorBody(
-            message=problem.detail,
-            type=code if problem.status == _TOO_MANY else type_,
-            param=where and where.removeprefix("body."),
-            code=code,
-        )
-    ).model_dump()
-
-
 @dataclass(slots=True)
 class ChatStream:
     """A chat completion in chunks: each sentence once it is checked, then the sources, with links to `console`."""
@@ -289,7 +240,7 @@ class ChatStream:
 
     def body(self) -> StreamedResponse:
         """Return the chunks as server-sent events. Errors before the first chunk are raised here."""
-        return self.question.streamed(self._encoded(), openai_error)
+        return self.question.streamed(self._encoded(), lambda problem: openai_error(problem.model_dump()))
 
     async def _encoded(self) -> AsyncGenerator[bytes]:
         begun = False
@@ -413,8 +364,8 @@ def _ending(response: bodies.QueryResponse) -> str:
     """
     lines = []
     for citation in response.citations:
-        title, quote = (_MARKDOWN.sub(r"\\\1", text) for text in (_title(citation), citation.display_quote))
-        name = f"[{title}]({quote_url(citation.link, _LINK)})" if citation.link else title
+        place, quote = (_MARKDOWN.sub(r"\\\1", text) for text in (title(citation), citation.display_quote))
+        name = f"[{place}]({quote_url(citation.link, _LINK)})" if citation.link else place
         lines.append(f"{citation.marker}. {name}: “{quote}”")
     sources = SOURCES + "\n".join(("", *lines)) if lines else ""
     return sources + (PARTIAL if response.partial else "")
@@ -428,13 +379,13 @@ def _annotations(text: str, citations: Sequence[bodies.CitationBody]) -> list[An
         start = text.find(marker, max(text.rfind(CORRECTION), 0))
         if citation.link and start >= 0:
             place = UrlCitation(
-                start_index=start, end_index=start + len(marker), title=_title(citation), url=citation.link
+                start_index=start, end_index=start + len(marker), title=title(citation), url=citation.link
             )
             annotations.append(Annotation(index=len(annotations), url_citation=place))
     return annotations
 
 
-def _title(citation: bodies.CitationBody) -> str:
+def title(citation: bodies.QuoteBody) -> str:
     """Return the document and the place on one line, without markup: a key may hold any text."""
     name = clean_answer(citation.document, [citation.document])[0]
     if citation.unit.kind is not UnitKind.PAGE:
@@ -453,7 +404,7 @@ def _spaced(text: str) -> str:
     return " ".join(text.split())
 
 
-@router.get(_MODELS, description="The collections that the caller may read, as OpenAI's models.")
+@router.get(MODELS, description="The collections that the caller may read, as OpenAI's models.")
 def models() -> ModelsResponse:
     """List the models."""
     collections = list_collections(wiring.catalogue(), charge())
@@ -461,11 +412,21 @@ def models() -> ModelsResponse:
     return ModelsResponse(data=[ChatModelBody(id=name) for name in names])
 
 
+@router.get(MODEL_ROUTE, description="One of the models.")
+def model() -> ChatModelBody:
+    """Return the model that the path names. Raises `NotFound`."""
+    id_ = unquote(router.current_event.path.split(f"{MODELS}/", 1)[1])
+    for entry in models().data:
+        if entry.id == id_:
+            return entry
+    raise NotFound(NO_MODEL)
+
+
 @router.post(
     CHAT,
     description="OpenAI's chat completions. The answer is checked before it is sent, and lists its sources. A "
     "streamed answer comes sentence by sentence.",
-    responses=answer_responses(ChatCompletion, CHUNK_SCHEMA),
+    responses=answer_responses(ChatCompletion),
 )
 def complete(body: Annotated[ChatRequest, Body()]) -> Response[Any]:
     """Answer the question of one conversation."""
@@ -487,14 +448,3 @@ def complete(body: Annotated[ChatRequest, Body()]) -> Response[Any]:
         )
     except NotFound:  # the collection does not exist
         raise NotFound(NO_MODEL) from None
-
-
-def in_openai_shape(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return a problem document as an error response of OpenAI's API, whose clients show the request id."""
-    problem = Problem.model_validate_json(answer["body"])
-    headers = {
-        "x-request-id": [problem.request_id],
-        **answer["multiValueHeaders"],
-        "Content-Type": [content_types.APPLICATION_JSON],
-    }
-    return {**answer, "multiValueHeaders": headers, "body": json.dumps(openai_error(problem))}

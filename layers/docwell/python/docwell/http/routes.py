@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import cache
-from http import HTTPStatus
+from importlib.resources import files
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -24,11 +24,11 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 from docwell.answers import HostState
 from docwell.audit import Action
 from docwell.deadline import Deadline, run
-from docwell.errors import BadInput, NotFound, Unavailable
-from docwell.http import answering, bodies, edges, mcp, openai, operations
+from docwell.errors import BadInput, NotAllowed, NotFound, Unauthenticated, Unavailable
+from docwell.http import answering, bodies, edges, mcp, openai, operations, shapes, sse
 from docwell.http.edges import app, caller, charge, request_id
 from docwell.http.streaming import StreamedResponse
-from docwell.identity import KEY_HEADER, Principal
+from docwell.identity import Principal
 from docwell.models import FIRST_PAGE, KEY_BYTES, DocumentRecord, Status
 from docwell.observability import logger, record_alone
 from docwell.query.documents import Listing, delete_document, list_documents, upload_form
@@ -41,13 +41,8 @@ from docwell.wiring import query as wiring
 _DOCUMENTS = "/v1/documents"
 _DOCUMENT_ROUTE = f"{_DOCUMENTS}/.+"  # a key holds slashes, which a <name> would not match
 # API Gateway expects a stream from these routes, even of a whole answer.
-_STREAMED_ROUTES = frozenset({("POST", "/v1/query"), ("POST", openai.CHAT)})
-_NAME = re.compile(r"\w{1,40}")
-_RPC = {"type": "object", "description": "A result or an error of JSON-RPC", "required": ["jsonrpc", "id"]}
-_CREDENTIALS = {
-    "key": {"type": "apiKey", "in": "header", "name": KEY_HEADER},
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A key, or a token of the identity provider."},
-}
+_STREAMED_ROUTES = frozenset({("POST", "/v1/query"), ("POST", shapes.CHAT)})
+_JSON = content_types.APPLICATION_JSON
 
 
 def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedResponse:
@@ -59,8 +54,8 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
         name: {key: value for key, value in (event.get(name) or {}).items() if key.lower() != "content-type"}
         for name in ("headers", "multiValueHeaders")
     }
-    headers["headers"]["content-type"] = content_types.APPLICATION_JSON
-    headers["multiValueHeaders"]["content-type"] = [content_types.APPLICATION_JSON]
+    headers["headers"]["content-type"] = _JSON
+    headers["multiValueHeaders"]["content-type"] = [_JSON]
     id_ = str(uuid.uuid4())
     logger.append_keys(request_id=id_)
     if clients_id := _clients_request_id(event):
@@ -68,7 +63,7 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     try:
         body_text = _json_object(event)
     except BadInput as error:
-        problem = edges.problem_response(edges.record_error(error), id_)
+        problem = edges.problem_response(edges.record_error(edges.to_known_caller(event, error)), id_)
         problem.headers["x-request-id"] = clients_id or id_
         answer = ResponseBuilder[APIGatewayProxyEvent](problem).build(APIGatewayProxyEvent(event))
     else:
@@ -76,8 +71,12 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
         app.append_context(**shown)  # type: ignore[no-untyped-call] # Powertools ships it so
         answer = app.resolve({**event, **headers, "body": body_text, "isBase64Encoded": False}, context)
     path = str(event.get("path")).rstrip("/")  # Powertools and API Gateway ignore a slash at the end
-    if path.startswith(openai.PATHS) and answer["statusCode"] >= HTTPStatus.BAD_REQUEST:
-        answer = openai.in_openai_shape(answer)
+    is_problem = answer["multiValueHeaders"].get("Content-Type") == [edges.PROBLEM_JSON]
+    if is_problem and (shaped := shapes.error_at(path, json.loads(answer["body"]))):
+        answer["multiValueHeaders"] |= {"Content-Type": [_JSON], "x-request-id": [clients_id or id_]}
+        if path == shapes.MCP and answer["statusCode"] == Unauthenticated.status:
+            answer["multiValueHeaders"]["WWW-Authenticate"] = [mcp.challenge(event)]
+        answer["body"] = json.dumps(shaped)
     body, sent = answer["body"], {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
     if isinstance(body, StreamedResponse):
         return replace(body, headers=sent)
@@ -98,7 +97,7 @@ def _json_object(event: Mapping[str, Any]) -> str | None:
         text = base64.b64decode(body).decode() if event.get("isBase64Encoded") else str(body)
         document = json.loads(text)
     except (ValueError, RecursionError):
-        raise BadInput("the body is not JSON, or is too deep") from None
+        raise BadInput(shapes.NOT_JSON) from None
     if not isinstance(document, dict):
         raise BadInput("the body is not a JSON object")
     return text
@@ -131,7 +130,7 @@ app.include_router(operations.router)
     description="Ask a question; the answer cites pages. With `stream`, or `Accept: text/event-stream`, it comes "
     "as server-sent events: `passages`, `token`..., `answer` (the whole object), or `error` (a problem document). "
     "While model hosts sleep, `waking` events come until one answers.",
-    responses=edges.answer_responses(bodies.QueryResponse, bodies.EVENT_SCHEMA),
+    responses=edges.answer_responses(bodies.QueryResponse),
 )
 def query(body: Annotated[bodies.QueryRequest, Body()]) -> Response[Any]:
     """Answer one question."""
@@ -304,7 +303,7 @@ async def _dependencies(deadline: Deadline) -> Mapping[str, str]:
 @app.get("/v1/openapi.json", include_in_schema=False)
 def openapi_page() -> Response[str]:
     """Return the OpenAPI page of this API."""
-    return Response(200, content_types.APPLICATION_JSON, _openapi_text())
+    return Response(200, _JSON, _openapi_text())
 
 
 @cache
@@ -320,57 +319,61 @@ def _openapi_text() -> str:
             description="Ask questions of the documents in a bucket; every answer cites its places.",
         )
     )
-    paths = schema["paths"]
-    item = paths.pop(_DOCUMENT_ROUTE)
-    key = {"name": "key", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-    for operation in item.values():
-        operation["parameters"] = [key, *operation.get("parameters", ())]
-    paths[f"{_DOCUMENTS}/{{key}}"] = item
-    schema["components"]["schemas"]["Problem"] = edges.Problem.model_json_schema()
-    problem = {"$ref": "#/components/schemas/Problem"}
-    schema["components"]["schemas"]["Error"] = openai.ErrorResponse.model_json_schema(
-        ref_template="#/components/schemas/Error/$defs/{model}"
-    )
+    paths, schemas = schema["paths"], schema["components"]["schemas"]
+    for route, name in ((_DOCUMENT_ROUTE, "key"), (openai.MODEL_ROUTE, "model")):
+        item = paths.pop(route)
+        parameter = {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for operation in item.values():
+            operation["parameters"] = [parameter, *operation.get("parameters", ())]
+        paths[route.replace(".+", f"{{{name}}}")] = item
+    added = json.loads(files("docwell.http").joinpath("openapi.json").read_text("utf-8"))
     for path, operation in ((path, operation) for path, item in paths.items() for operation in item.values()):
-        operation["responses"].pop("422", None)
-        operation["responses"]["default"] = {
-            "description": "A problem document",
-            "content": {edges.PROBLEM_JSON: {"schema": problem}},
-        }
-        if path.startswith(openai.PATHS):
-            operation["responses"]["default"] = {
-                "description": "An error in OpenAI's shape",
-                "content": {content_types.APPLICATION_JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
-            }
-        if path == mcp.MCP:
-            operation["responses"]["202"] = {"description": "A notification was accepted"}
-            for answer in ("200", "default"):
-                operation["responses"][answer]["content"][content_types.APPLICATION_JSON] = {"schema": _RPC}
+        name = "Error" if path.startswith(shapes.PATHS) else "Rpc" if path == shapes.MCP else "Problem"
+        id_ = operation["operationId"].partition("_v1_")[0]
+        operation["operationId"] = added["operation_ids"].get(id_, id_)
+        operation["tags"] = [added["tags"][path.split("/")[2]]]
+        del operation["responses"]["422"]
+        for code in (*added["errors"], "default"):
+            operation["responses"][code] = {"$ref": f"#/components/responses/{name}"}
+    for path, name in added["streams"].items():
+        stream = {"schema": {"$ref": f"#/components/schemas/{name}"}}
+        paths[path]["post"]["responses"]["200"]["content"][sse.CONTENT_TYPE] = stream
+    answers = paths[shapes.MCP]["post"]["responses"]
+    answers["202"] = {"description": "A notification was accepted"}
+    answers["200"]["content"][_JSON] = {"schema": {"$ref": "#/components/schemas/Rpc"}}
     for unused in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
-        schema["components"]["schemas"].pop(unused, None)
-    schema["components"]["securitySchemes"] = _CREDENTIALS
-    schema["security"] = [{name: []} for name in _CREDENTIALS]
+        schemas.pop(unused, None)
+    for body in (edges.Problem, bodies.PassageBody):
+        schemas[body.__name__] = body.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas[body.__name__].pop("$defs", None)  # the page has those of a passage, for the hits of a search
+    schemas |= added["components"].pop("schemas")
+    schema["components"] |= added["components"]
+    schema["security"] = [{name: []} for name in schema["components"]["securitySchemes"]]
     paths["/v1/health"]["get"]["security"] = []
     return json.dumps(schema)
 
 
 @app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator] # Powertools ships it so
 def _invalid(error: RequestValidationError) -> Response[str]:
-    # Name only the place and the rule: the input, and unknown field names, may hold a question.
-    errors = [
-        {
-            "where": ".".join(str(part) if _NAME.fullmatch(str(part)) else "?" for part in item["loc"]),
-            "what": item["msg"],
-        }
-        for item in error.errors()[: edges.MOST_ERRORS]
-    ]
-    detail = "; ".join(f"{item['where']}: {item['what']}" for item in errors)
-    return edges.problem_response(BadInput(detail), request_id(), errors)
+    detail, errors = edges.named_errors(error.errors())
+    answer = edges.to_known_caller(app.current_event.raw_event, BadInput(detail))
+    return edges.problem_response(answer, request_id(), errors if isinstance(answer, BadInput) else None)
 
 
 @app.not_found
 def _no_route(_error: NotFoundError) -> Response[str]:
-    return edges.problem_response(NotFound("no such route: see /v1/openapi.json"), request_id())
+    event = app.current_event
+    methods = {
+        method.upper()
+        for template, item in json.loads(_openapi_text())["paths"].items()
+        if re.fullmatch(re.sub("{(key|model)}", ".+", template.replace("{id_}", "[^/]+")), event.path)
+        for method in item
+    }
+    if not methods or event.http_method in methods:
+        return edges.problem_response(NotFound("no such route: see /v1/openapi.json"), request_id())
+    response = edges.problem_response(NotAllowed("see /v1/openapi.json for the methods"), request_id())
+    response.headers["Allow"] = ", ".join(sorted(methods))
+    return response
 
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator] # Powertools ships it so

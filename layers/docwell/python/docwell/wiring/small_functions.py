@@ -87,8 +87,8 @@ def authorizer() -> Authorizer:
         return Authorizer(keys)
     # A plain string: Pydantic would add a slash to a bare host.
     url = settings.token_keys_url or f"{settings.token_issuer.rstrip('/')}/.well-known/openid-configuration"
-    claims = settings.principal_claim, settings.groups_claim
-    tokens = IssuerTokens(settings.token_issuer, settings.token_clients.split(","), SigningKeys(url), *claims)
+    audiences, groups = settings.token_clients.split(","), settings.groups_claim or ""
+    tokens = IssuerTokens(settings.token_issuer, audiences, SigningKeys(url), settings.principal_claim, groups)
     return Authorizer(keys, tokens)
 
 
