@@ -241,7 +241,7 @@ def test_the_question_and_its_documents_are_no_part_of_the_output(run: Run, flag
 
 
 def test_the_page_names_the_days_of_the_templates() -> None:
-    snapshots = content(ROOT / "infra/snapshots.yaml")["Resources"]["Snapshots"]["Properties"]["PolicyDetails"]
+    snapshots = content(ROOT / "infra/chroma.yaml")["Resources"]["Snapshots"]["Properties"]["PolicyDetails"]
     # A snapshot expires when the last of these is made after it, perhaps an hour late.
     days = snapshots["Schedules"][0]["RetainRule"]["Count"] + 1
     assert f"expire within {days} days" in (ROOT / "docs/operate/retention.md").read_text()

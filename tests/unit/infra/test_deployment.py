@@ -129,23 +129,12 @@ def test_the_release_changes_with_what_the_query_function_gets_and_with_nothing_
 
 def test_the_query_function_gets_every_parameter_but_those_apart() -> None:
     template = whole()
-    waiting: list[Any] = [template["Resources"]["QueryFunction"]["Properties"]]
-    names: set[str] = set()
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            waiting += node.values()
-            if "Fn::If" in node:
-                waiting.append({"Condition": node["Fn::If"][0]})
-            if (name := str(node.get("Condition"))) in template["Conditions"] and name not in names:
-                names.add(name)
-                waiting.append(template["Conditions"][name])
-            names.add(str(node.get("Ref")))
-        elif isinstance(node, list):
-            waiting += node
-        elif isinstance(node, str):
-            names |= set(re.findall(r"\$\{(\w+)\}", node))
-    assert set(template["Parameters"]) - names == deployment.APART
+    text, names = json.dumps(template["Resources"]["QueryFunction"]["Properties"]), set[str]()
+    while news := {name for name in template["Conditions"] if f'"{name}"' in text} - names:
+        names |= news
+        text += "".join(json.dumps(template["Conditions"][name]) for name in news)
+    reached = {name for name in template["Parameters"] if f'"Ref": "{name}"' in text or f"${{{name}}}" in text}
+    assert set(template["Parameters"]) - reached == deployment.APART
 
 
 def test_a_deployment_after_a_rollback_has_another_release_and_one_without_a_change_the_same() -> None:
