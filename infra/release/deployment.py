@@ -33,7 +33,7 @@ APART = frozenset(
             "CostPerDay",
         ),
         *("IngestConcurrency", "MachineImages", "OllamaInstance", "OllamaModelsUri", "RetentionDays"),
-        *("RequestsPerAddress", "ServerInternet", "ServerZone", "UserPool"),
+        *("RequestsPerAddress", "ServerInternet", "ServerZone"),
     }
 )
 
