@@ -96,35 +96,17 @@ def test_an_answer_is_printed(run: Run, api: FakeApi, case: dict[str, Any]) -> N
     assert [text for text in case.get("absent", []) if text in result.stdout] == []
 
 
-@pytest.mark.parametrize(
-    ("arguments", "path"),
-    [
-        (["ask", "why?"], "/v1/query"),
-        (["search", "why?"], "/v1/search"),
-        (["ls"], "/v1/documents"),
-        (["status", "a.pdf"], "/v1/documents/a.pdf"),
-        (["replay", "r"], "/v1/receipts/r/replay"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else value[0],
-)
+FOREIGN = {"ask why?": "query", "search why?": "search", "ls": "documents", "replay r": "receipts/r/replay"}
+
+
+@pytest.mark.parametrize("line", FOREIGN)
 @pytest.mark.parametrize("body", ["[]", "{}", '{"results": []}', "3", "null", '{"documents": [[]]}', "<html>"])
 def test_a_foreign_body_is_an_error_and_never_an_empty_answer(
-    run: Run, api: FakeApi, arguments: list[str], path: str, body: str
+    run: Run, api: FakeApi, line: str, body: str
 ) -> None:
-    api.others[path] = body
-    result = run(*arguments, api=api)
+    api.others[f"/v1/{FOREIGN[line]}"] = body
+    result = run(*line.split(), api=api)
     assert (result.exit_code, "does not answer like docwell" in result.stderr) == (1, True), result.output
-
-
-def test_a_search_prints_whole_passages(run: Run, api: FakeApi) -> None:
-    passage = {
-        "document": "a.pdf",
-        "page": 2,
-        "quote": "It ended.",
-        "text": "The query ran for an hour.\nIt ended.",
-    }
-    api.answer = (200, {"passages": [passage | {"score": 0.5}]})
-    assert "“The query ran for an hour. It ended.”" in run("search", "why?", api=api).stdout
 
 
 def test_json_is_the_answer_itself_and_nothing_else(run: Run, api: FakeApi) -> None:
@@ -149,8 +131,9 @@ def test_a_slow_answer_ends_at_the_timeout(run: Run) -> None:
 # --- search ---
 
 
-def test_passages_are_shown_with_page_quote_and_score(run: Run, api: FakeApi) -> None:
-    api.answer = (200, {"passages": [HIT, SUSPICIOUS], "documents": None})
+def test_whole_passages_are_shown_with_page_and_score(run: Run, api: FakeApi) -> None:
+    hit = HIT | {"quote": "2 %", "text": HIT["quote"]}
+    api.answer = (200, {"passages": [hit, SUSPICIOUS], "documents": None})
     result = run("search", "When?", api=api)
     assert "[1] handbooks/é.pdf, page 9 (printed 6)\n    “more than 2 %”\n    score 0.81\n" in result.stdout
     assert "[2] handbooks/b.pdf, page 1\n    score 0.81; it gives its reader orders" in result.stdout

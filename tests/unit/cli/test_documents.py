@@ -6,9 +6,10 @@ import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import Result
 
 from docwell.cli import documents
 from docwell.cli.remote import Bucket
@@ -95,8 +96,8 @@ def test_a_folder_keeps_its_paths_and_other_files_stay_out(run: Run, bucket: S3C
 
 def test_a_suffix_has_the_same_effect_in_a_folder_and_by_name(run: Run, bucket: S3Client, tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "a.json", "b.py", "c.pdf")
-    result = run("put", folder / "a.json", folder / "b.py", folder / "c.pdf", "--no-wait", "--bucket", BUCKET)
-    assert ("left out 2 files" in result.stderr, stored(bucket)) == (True, ["c.pdf"])
+    run("put", *folder.iterdir(), "--no-wait", "--bucket", BUCKET)
+    assert stored(bucket) == ["c.pdf"]
     result = run("put", folder / "a.json", "--no-wait", "--bucket", BUCKET)
     assert (result.exit_code, "--key NAME.txt" in result.stderr) == (2, True)
     assert run("put", folder / "a.json", "--key", "a.json.txt", "--no-wait", "--bucket", BUCKET).exit_code == 0
@@ -137,35 +138,25 @@ def test_put_uploads_nothing_when_the_api_cannot_be_reached(run: Run, bucket: S3
     assert stored(bucket) == []
 
 
-def test_put_goes_on_after_a_file_that_fails_lists_it_and_exits_1(
+def test_put_goes_on_after_a_file_that_fails_lists_it_and_stops_after_five_in_a_row(
     run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     indexes_the_bucket(api, bucket)
-    upload = Bucket.upload
+    upload, tries = Bucket.upload, []
 
-    def failing(self: Bucket, path: Path, key: str, on_bytes: Callable[[int], None]) -> str:
-        if key in {"b.pdf", "c.pdf"}:
-            raise Failure(f"cannot upload {path}: AccessDenied")
-        return upload(self, path, key, on_bytes)
-
-    monkeypatch.setattr(Bucket, "upload", failing)
-    result = run("put", folder_of(tmp_path, "a.pdf", "b.pdf", "c.pdf", "d.pdf"), "--json", api=api)
-    assert result.exit_code == 1
-    assert list(statuses(result.stdout).values()) == ["INDEXED", "NOT UPLOADED", "NOT UPLOADED", "INDEXED"]
-    assert "2 of 4 files were not uploaded" in result.stderr
-    assert "AccessDenied" in result.stderr
-
-
-def test_put_stops_after_five_failures_in_a_row(
-    run: Run, api: FakeApi, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tries = []
-
-    def failing(_: Bucket, path: Path, key: str, on_bytes: Callable[[int], None]) -> str:
+    def failing(self: Bucket, path: Path, key: str, *rest: Any) -> str:
         tries.append(key)
-        raise Failure(f"cannot upload {path}: timed out")
+        if key in {"b.pdf", "c.pdf"} or key[0] == "0":
+            raise Failure(f"cannot upload {path}: AccessDenied")
+        return upload(self, path, key, *rest)
 
     monkeypatch.setattr(Bucket, "upload", failing)
+    result = run(
+        "put", *(folder_of(tmp_path, f"{name}.pdf") / f"{name}.pdf" for name in "abcd"), "--json", api=api
+    )
+    assert list(statuses(result.stdout).values()) == ["INDEXED", "NOT UPLOADED", "NOT UPLOADED", "INDEXED"]
+    assert all(text in result.stderr for text in ("2 of 4 files were not uploaded", "AccessDenied"))
+    tries.clear()
     result = run("put", folder_of(tmp_path, *numbered(8)), "--json", api=api)
     assert (result.exit_code, tries) == (1, numbered(5)), result.output
 
@@ -241,6 +232,49 @@ def test_a_busy_server_is_asked_again_after_the_time_that_it_names(
     assert clock.now == pytest.approx(20 * 7)
 
 
+# --- sync ---
+
+
+@pytest.mark.parametrize("killed_at", range(10))
+def test_a_sync_that_is_killed_anywhere_goes_on_and_removes_nothing_of_others(
+    run: Run, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+) -> None:
+    def sync(*options: str) -> Result:
+        return run(
+            "sync", folder, "--collection", "c", "--delete", "--yes", "--no-wait", "--bucket", BUCKET, *options
+        )
+
+    folder, steps = folder_of(tmp_path, "a.pdf", "b/c.pdf", "b/d.txt", "e.pdf", "README.md"), iter(range(100))
+    (folder / ".docwellignore").write_text("*.md\n!*/README.md")
+    bucket.put_object(Bucket=BUCKET, Key="c/theirs.pdf", Body=b"1")
+    assert "4 to upload, 0 to remove" in sync("--dry-run").stdout
+    assert (stored(bucket), (folder / ".docwell-sync").exists()) == (["c/theirs.pdf"], False)
+    assert sync().exit_code == 0
+    bucket.put_object(Bucket=BUCKET, Key="c/e.pdf", Body=b"replaced by another client")
+    for name in ("a.pdf", "e.pdf", "b/c.pdf"):
+        (folder / name).unlink()
+    folder_of(tmp_path, "f.pdf", "g.pdf")
+    (folder / "b" / "d.txt").write_text("changed")
+
+    def killing(method: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*arguments: Any) -> Any:
+            for after in (False, True):
+                result = method(*arguments) if after else None
+                if next(steps) == killed_at:
+                    raise KeyboardInterrupt
+            return result
+
+        return step
+
+    monkeypatch.setattr(Bucket, "upload", killing(Bucket.upload))
+    monkeypatch.setattr(Bucket, "delete", killing(Bucket.delete))
+    assert sync().exit_code == 130
+    assert sync().exit_code == 0
+    assert stored(bucket) == ["c/b/d.txt", "c/e.pdf", "c/f.pdf", "c/g.pdf", "c/theirs.pdf"]
+    assert bucket.get_object(Bucket=BUCKET, Key="c/b/d.txt")["Body"].read() == b"changed"
+    assert "0 to upload, 0 to remove" in sync().stdout
+
+
 # --- status and rm ---
 
 
@@ -263,10 +297,16 @@ def test_ls_filters_and_status_counts(run: Run, api: FakeApi) -> None:
     assert api.requests[-1][1] == "/v1/documents?collection=c&status=REJECTED"
     api.pages = [{"documents": [{"document": "a", "status": "EMPTY"}] * 2}]
     api.model_host, api.asleep_until = "asleep", "2026-11-28T07:00:00Z"
-    lines = run("status", api=api).stdout.split("\n")
-    assert [line.split() for line in lines][:2] == [["documents", "2"], ["EMPTY", "2"]]
-    assert lines[2].endswith("asleep until 2026-11-28T07:00:00Z")
     host = "asleep until 2026-11-28T07:00:00Z"
+    assert run("status", api=api).stdout.split() == [
+        "documents",
+        "2",
+        "EMPTY",
+        "2",
+        "model",
+        "host",
+        *host.split(),
+    ]
     assert json.loads(run("status", "--json", api=api).stdout) == {"documents": 2, "EMPTY": 2, "model_host": host}
 
 

@@ -13,9 +13,9 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
+from docwell.adapters import bucket_copy
 from docwell.adapters.s3 import S3Listing
 from docwell.adapters.sqs import SqsTaskQueue
-from docwell.cli import load
 from docwell.errors import Forbidden
 from docwell.models import StoredObject
 from tests.unit.cli.conftest import Run
@@ -32,8 +32,8 @@ KEYS = [f"2026/{folder}/{number:02}.pdf" for folder in ("a", "b", "c") for numbe
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCWELL_QUEUE", "ingest")
-    monkeypatch.setattr(load, "COUNT_EVERY_S", 0.001)
-    monkeypatch.setattr(load, "_WORKERS", 4)
+    monkeypatch.setattr(bucket_copy, "COUNT_EVERY_S", 0.001)
+    monkeypatch.setattr(bucket_copy, "WORKERS", 4)
 
 
 @pytest.fixture
@@ -191,12 +191,12 @@ def test_a_load_without_any_permission_stops_and_one_with_some_lists_the_denied_
         real(self, stored, bucket, key)
 
     monkeypatch.setattr(S3Listing, "copy", copy)
-    monkeypatch.setattr(load, "_DENIED_AT_FIRST", 5)
+    monkeypatch.setattr(bucket_copy, "_DENIED_AT_FIRST", 5)
     result = run_load()
     assert (result.exit_code, "AccessDenied" in result.stderr) == (1, True)
     assert len(tried) < len(KEYS)
     closed = False
-    monkeypatch.setattr(load, "_WORKERS", 1)
+    monkeypatch.setattr(bucket_copy, "WORKERS", 1)
     assert run_load().exit_code == 3
     assert omissions(tmp_path) == {key: "forbidden" for key in KEYS if "/b/" in key}
 
@@ -211,7 +211,7 @@ def test_wrong_usage_says_what_is_wrong(run: Run, aws: None, source: str, hint: 
 
 def test_the_gate_sends_only_as_many_documents_as_the_queue_has_room_for() -> None:
     counts = [0, 2, 9]
-    gate = load.QueueGate(counts.pop, 5)
+    gate = bucket_copy.QueueGate(counts.pop, 5)
     for expected in ([0], [0], [0], []):
         gate.enter()
         assert counts == expected

@@ -49,7 +49,6 @@ def test_a_taken_port_is_an_error(
         monkeypatch.setattr(sys, "argv", ["local", "up", "--port", port, "--data", str(tmp_path / "data")])
         assert command.main() == 2
     assert f"port {port} is taken" in capsys.readouterr().err
-    assert not (tmp_path / "data").exists()
 
 
 def test_down_stops_no_process_that_reuses_the_pid_of_a_dead_supervisor(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
+from secrets import token_hex
 
 from docwell.media_types import MEDIA_TYPES
 
 # Patterns of files that are no documents, as in .gitignore.
 IGNORE_FILE = ".docwellignore"
+# The id of a folder that `docwell sync` has read. An empty mount point has another, so that nothing is removed.
+_ID_FILE = ".docwell-sync"
 
 
 def is_readable(key: str) -> bool:
@@ -49,3 +54,25 @@ def is_ignored(name: str, patterns: Sequence[str]) -> bool:
         if any(place.match(rooted) for place in places if place.name):
             ignored = not line.startswith("!")
     return ignored
+
+
+def id_of(folder: Path, *, store: bool) -> str:
+    """Return the id of a folder; a new one is in its file only with `store`. Raises `OSError`."""
+    path, id_ = folder / _ID_FILE, token_hex(8)
+    if path.exists():
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    if store:
+        path.write_text(id_, encoding="ascii")
+    return id_
+
+
+def checksum_of(path: Path) -> str:
+    """Return the MD5 of a file, as in S3's ETag of a small one; reads it once for each size and time of change."""
+    stat = path.stat()
+    return _checksum(path, stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _checksum(path: Path, _size: int, _modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -49,13 +49,9 @@ _SCOPE = "docwell.scope"
 
 def scope_of(
     *,
-    collection: Annotated[
-        list[str] | None, option("NAME", "Search only this collection. May be repeated.")
-    ] = None,
+    collection: Annotated[list[str] | None, option("NAME", "Only this collection. May be repeated.")] = None,
     document: Annotated[list[str] | None, option("KEY", "Only this document. May be repeated.")] = None,
-    prefix: Annotated[
-        str | None, option("PREFIX", "Only documents whose key begins with this, such as handbooks/2026/.")
-    ] = None,
+    prefix: Annotated[str | None, option("PREFIX", "Only keys that begin with this, as handbooks/2026/.")] = None,
     title: Annotated[str | None, option("WORDS", "Only documents with this title.")] = None,
     author: Annotated[str | None, option("WORDS", "Only documents of this author.")] = None,
     day_from: Annotated[
@@ -64,12 +60,8 @@ def scope_of(
     day_to: Annotated[
         datetime | None, option("YYYY-MM-DD", "Only PDFs created on this day or earlier.", "--to", formats=_DAY)
     ] = None,
-    tag: Annotated[
-        list[str] | None, option("NAME=VALUE", "Only documents with this S3 object tag. May be repeated.")
-    ] = None,
-    metadata: Annotated[
-        list[str] | None, option("NAME=VALUE", "Only documents with this S3 user metadata. May be repeated.")
-    ] = None,
+    tag: Annotated[list[str] | None, option("NAME=VALUE", "Only with this S3 tag. May be repeated.")] = None,
+    metadata: Annotated[list[str] | None, option("NAME=VALUE", "With this S3 metadata. May be repeated.")] = None,
 ) -> Json:
     """Return the fields of a request that set where to search. Raises `Failure` (usage)."""
     # The API has one field for a single collection or document, and another for several.
@@ -203,9 +195,7 @@ def feedback(
 @app.command(name="open", cls=ConnectedCommand, rich_help_panel=ASK)
 def open_(
     ctx: typer.Context,
-    target: Annotated[
-        str | None, argument("KEY|REQUEST_ID", "A document, or the id at the end of the output of `docwell ask`.")
-    ] = None,
+    target: Annotated[str | None, argument("KEY|REQUEST_ID", "A document, or the id of an answer.")] = None,
     *,
     page: Annotated[int, option("NUMBER", "Page of the document, from 1.", min=1)] = 1,
     timeout: TimeoutOption = 30.0,

@@ -43,7 +43,7 @@ def confirm(question: str, *, yes: bool) -> None:
     with suppress(typer.Abort):
         if yes or typer.confirm(question, err=True):
             return
-    raise Failure("nothing was changed; --yes does not ask")
+    raise Failure("stopped: not confirmed; --yes does not ask")
 
 
 class Group(TyperGroup):

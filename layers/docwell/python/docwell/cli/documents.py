@@ -1,4 +1,4 @@
-"""`docwell put | ls | status | rm`: upload documents, list and follow them, remove them."""
+"""`docwell put | ls | status | rm | sync`: upload documents, list and follow them, remove them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from docwell.cli import display
 from docwell.cli.command import (
     DOCUMENTS,
     ConnectedCommand,
+    DryRunFlag,
     JsonFlag,
     TimeoutOption,
     WaitFlag,
@@ -24,9 +25,9 @@ from docwell.cli.command import (
     group,
     option,
 )
-from docwell.cli.remote import Api, Bucket, Json
+from docwell.cli.remote import Api, Bucket, Json, plain_failures
 from docwell.cli.settings import Busy, ExitCode, Failure, Settings
-from docwell.folders import files_of, is_readable
+from docwell.folders import checksum_of, files_of, id_of, is_readable
 from docwell.media_types import MEDIA_TYPES
 from docwell.models import FINAL, Status, collection_of
 
@@ -49,7 +50,7 @@ _FAILURES_ALLOWED = 5
 _BUSY_S = 20.0
 
 # The version of a removed document: no record has it, so that a wait ends when the document is DELETED.
-REMOVED = ""
+_REMOVED = ""
 
 app = group()
 
@@ -59,10 +60,7 @@ def put(
     ctx: typer.Context,
     paths: Annotated[list[Path], argument("FILE|FOLDER...", "Documents, or folders of documents.", exists=True)],
     *,
-    prefix: Annotated[
-        str | None,
-        option("NAME", "Folder of the bucket, such as reports or reports/2026.", "--collection", "--prefix"),
-    ] = None,
+    prefix: Annotated[str | None, option("NAME", "Folder of the bucket.", "--collection", "--prefix")] = None,
     key: Annotated[str | None, option("KEY", "Whole key of a single file, such as reports/q3.pdf.")] = None,
     waiting: WaitFlag = True,
     timeout: TimeoutOption = 30.0,
@@ -76,12 +74,12 @@ def put(
     file could not be uploaded; the other files are.
     """
     uploads = _plan(paths, prefix, key)
-    bucket, api = connect(ctx.obj, timeout, waiting=waiting)
+    bucket, api = _connect(ctx.obj, timeout, waiting=waiting)
     _upload(uploads, bucket)
-    finish(uploads, bucket, api, as_json=as_json)
+    _finish(uploads, bucket, api, as_json=as_json)
 
 
-def connect(settings: Settings, timeout_s: float, *, waiting: bool) -> tuple[Bucket, Api | None]:
+def _connect(settings: Settings, timeout_s: float, *, waiting: bool) -> tuple[Bucket, Api | None]:
     """Return the bucket and, to wait for its documents, the API once it has answered."""
     bucket, api = Bucket(settings), Api(settings, timeout_s) if waiting else None
     if api:
@@ -89,7 +87,7 @@ def connect(settings: Settings, timeout_s: float, *, waiting: bool) -> tuple[Buc
     return bucket, api
 
 
-def finish(uploads: Sequence[Upload], bucket: Bucket, api: Api | None, *, as_json: bool) -> None:
+def _finish(uploads: Sequence[Upload], bucket: Bucket, api: Api | None, *, as_json: bool) -> None:
     """Wait for the final statuses if there is an API, and show them. Raises `Failure`, or exits with status 3."""
     try:
         if api:
@@ -112,9 +110,7 @@ def ls(
     ctx: typer.Context,
     prefix: Annotated[str, argument("FOLDER/", "Only keys that begin with this, such as reports/2026/.")] = "",
     *,
-    status_: Annotated[
-        Status | None, option("STATUS", "Only these, such as failed.", "--status", case_sensitive=False)
-    ] = None,
+    status_: Annotated[Status | None, option("STATUS", "As failed.", "--status", case_sensitive=False)] = None,
     sort: Annotated[
         Literal["key", "date", "size", "status"], typer.Option(help="Newest and largest come first.")
     ] = "key",
@@ -183,7 +179,7 @@ def rm(
     timeout: TimeoutOption = 30.0,
 ) -> None:
     """Remove documents and folders, and wait until no answer uses them."""
-    bucket, api = connect(ctx.obj, timeout, waiting=waiting)
+    bucket, api = _connect(ctx.obj, timeout, waiting=waiting)
     keys: dict[str, None] = {}
     for name in names:
         below = [name] if bucket.version(name) else [stored.key for stored in bucket.below(name.rstrip("/") + "/")]
@@ -196,7 +192,72 @@ def rm(
         bucket.delete(key)
         display.say(f"removed {key}")
     if api:
-        finish([Upload(Path(key), key, 0, version=REMOVED) for key in keys], bucket, api, as_json=False)
+        _finish([Upload(Path(key), key, 0, version=_REMOVED) for key in keys], bucket, api, as_json=False)
+
+
+@app.command(cls=ConnectedCommand, rich_help_panel=DOCUMENTS)
+def sync(
+    ctx: typer.Context,
+    folder: Annotated[Path, argument("FOLDER", "The folder.", exists=True, file_okay=False)],
+    *,
+    collection: Annotated[str | None, option("NAME", "Folder of the bucket.")] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove documents whose file is gone.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat every 5 seconds.")] = False,
+    dry_run: DryRunFlag = False,
+    yes: YesFlag = False,
+    waiting: WaitFlag = True,
+    timeout: TimeoutOption = 30.0,
+) -> None:
+    """Upload the new and changed files of a folder, again and again if you like.
+
+    Takes the files that `docwell put` takes. --delete removes only documents that sync put from this folder and
+    that nothing has replaced. After a kill, the same command goes on.
+    """
+    bucket, api = _connect(ctx.obj, timeout, waiting=waiting and not dry_run and not watch)
+    prefix = f"{collection.strip('/')}/" if collection else ""
+    while True:
+        try:
+            uploads, removals = _changes(folder, prefix, bucket, id_of(folder, store=not dry_run), delete=delete)
+            for change in (*uploads, *removals):
+                display.say(f"{'upload' if change.mark else 'remove'} {change.key}", "dim")
+            if not watch or uploads or removals:
+                display.say(f"{len(uploads):,} to upload, {len(removals):,} to remove")
+            if not dry_run:
+                _upload(uploads, bucket)
+                if removals:
+                    confirm(f"Remove {len(removals):,} documents whose file is gone?", yes=yes)
+                for removal in removals:
+                    bucket.delete(removal.key)
+                _finish([*uploads, *removals], bucket, api, as_json=False)
+        except Failure as failure:
+            if not watch:
+                raise
+            display.show_failure(failure)
+        if not watch:
+            return
+        time.sleep(_WATCH_S)
+
+
+@plain_failures("cannot sync the folder")
+def _changes(
+    folder: Path, prefix: str, bucket: Bucket, id_: str, *, delete: bool
+) -> tuple[list[Upload], list[Upload]]:
+    """Return the files to upload, and with `delete` the documents to remove.
+
+    The metadata of an object names the folder that put it and the file's checksum. There is no other state: after
+    a kill, the next run compares folder and bucket again.
+    """
+    here = {prefix + name: file for file, name in files_of(folder, [])}
+    there = {stored.key: stored for stored in bucket.below(prefix)}
+    uploads: list[Upload] = []
+    for key, file in here.items():
+        checksum, stored = checksum_of(file), there.get(key)
+        # S3's ETag of a large or encrypted object is no checksum.
+        if stored is None or (stored.etag.strip('"') != checksum and bucket.mark(key) != f"{id_}:{checksum}"):
+            uploads.append(Upload(file, key, file.stat().st_size, mark=f"{id_}:{checksum}"))
+    gone = sorted(there.keys() - here.keys()) if delete else []
+    mine = [key for key in gone if bucket.mark(key).startswith(f"{id_}:")]
+    return uploads, [Upload(folder / key, key, 0, version=_REMOVED) for key in mine]
 
 
 @dataclass(slots=True)
@@ -207,6 +268,7 @@ class Upload:
     key: str
     size: int
     version: str | None = None
+    mark: str = ""
     record: Json = field(default_factory=dict)
     failure: str | None = None
 
@@ -268,7 +330,7 @@ def _upload(uploads: list[Upload], bucket: Bucket) -> None:
                 upload.failure = f"not tried after {in_a_row} failures in a row"
                 continue
             try:
-                upload.version = bucket.upload(upload.path, upload.key, advance)
+                upload.version = bucket.upload(upload.path, upload.key, advance, upload.mark)
                 in_a_row = 0
             except Failure as failure:
                 upload.failure = failure.detail

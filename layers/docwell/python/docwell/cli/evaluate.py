@@ -46,13 +46,8 @@ def evaluate(
     questions: Annotated[Path | None, argument("QUESTIONS.csv", "The questions.", show_default=False)] = None,
     *,
     out: Annotated[Path | None, option("FOLDER", "Where the results go; the default is QUESTIONS-eval.")] = None,
-    at_least: Annotated[
-        float | None,
-        option("PERCENT", "Exit status 5 if fewer answers are right or rightly refused.", min=0, max=100),
-    ] = None,
-    compare: Annotated[
-        tuple[Path, Path] | None, option("FOLDER FOLDER", "Compare two runs, question by question; asks nothing.")
-    ] = None,
+    at_least: Annotated[float | None, option("PERCENT", "Exit status 5 below it.", min=0, max=100)] = None,
+    compare: Annotated[tuple[Path, Path] | None, option("FOLDER FOLDER", "Compare two runs.")] = None,
     timeout: TimeoutOption = 180.0,
     as_json: JsonFlag = False,
 ) -> None:

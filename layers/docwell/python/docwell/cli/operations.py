@@ -29,9 +29,7 @@ def reconcile(
     ctx: typer.Context,
     *,
     dry_run: DryRunFlag = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Start although many messages wait in the ingest queue.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Start although many messages wait.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare bucket, ledger and index, and repair differences.

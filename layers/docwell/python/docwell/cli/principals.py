@@ -36,27 +36,15 @@ _LONGEST_S = 3_650 * 86_400
 app = group()
 
 NameArgument = Annotated[str, argument("NAME", "A label for people, such as finance-app; with --replace, the id.")]
-PrefixOption = Annotated[
-    list[str] | None, option("PREFIX", "It may read documents whose keys begin with this. May be repeated.")
-]
-TagOption = Annotated[
-    list[str] | None, option("NAME=VALUE", "It may read only documents with this S3 tag. May be repeated.")
-]
-WriteOption = Annotated[
-    list[str] | None, option("A,B", "Collections it may upload to and delete from. May be repeated.")
-]
-OperateFlag = Annotated[
-    bool, typer.Option("--operate", help="It may see drift, use and cost of the whole system, and redrive.")
-]
+PrefixOption = Annotated[list[str] | None, option("PREFIX", "It may read keys that begin with this. Repeatable.")]
+TagOption = Annotated[list[str] | None, option("NAME=VALUE", "It may read only this S3 tag. May be repeated.")]
+WriteOption = Annotated[list[str] | None, option("A,B", "Collections it may change. May be repeated.")]
+OperateFlag = Annotated[bool, typer.Option("--operate", help="It may see the whole system, and redrive.")]
 SubjectOption = Annotated[str | None, option("SUB", "Grant to the `sub` claim of a token, not to a new key.")]
 GroupOption = Annotated[str | None, option("GROUP", "Grant to everyone with this group in a token.")]
-OwnKeyFlag = Annotated[
-    bool, typer.Option("--key", help="Make the key without API Gateway, such as for a cluster outside AWS.")
-]
+OwnKeyFlag = Annotated[bool, typer.Option("--key", help="Make the key without API Gateway.")]
 QuotaOption = Annotated[int | None, option("COUNT", "Limit for one UTC day; no limit if left out.", min=0)]
-ExpiresOption = Annotated[
-    str | None, option("TIME", "When the key ends: 90d, 12h or 30m from now. Default: never.")
-]
+ExpiresOption = Annotated[str | None, option("TIME", "It ends in 90d, 12h or 30m. Default: never.")]
 
 
 @app.callback()
@@ -70,9 +58,7 @@ def add(
     name: NameArgument,
     *,
     collections: Annotated[list[str] | None, option("A,B", "Collections it may read. May be repeated.")] = None,
-    read_all: Annotated[
-        bool, typer.Option("--all", help="It may read every collection, also future ones.")
-    ] = False,
+    read_all: Annotated[bool, typer.Option("--all", help="It may read all, also future collections.")] = False,
     prefix: PrefixOption = None,
     tag: TagOption = None,
     write: WriteOption = None,
@@ -83,9 +69,7 @@ def add(
     jwt_subject: SubjectOption = None,
     jwt_group: GroupOption = None,
     own_key: OwnKeyFlag = False,
-    replace_: Annotated[
-        bool, typer.Option("--replace", help="Replace the grant of this id; its keys stay.")
-    ] = False,
+    replace_: Annotated[bool, typer.Option("--replace", help="Replace the grant of this id.")] = False,
     expires: ExpiresOption = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 QUERY_PATH = "/v1/query"
+# The metadata of an object that `docwell sync` put.
+_MARK = "docwell-sync"
 # The fields of every answer.
 ANSWER = ("answer", "status", "citations")
 _CONNECT_TIMEOUT_S = 10.0
@@ -289,13 +291,12 @@ class Bucket:
         self._client = s3_client(settings)
         self._store = S3ObjectStore(self._client, self._name)
 
-    def upload(self, path: Path, key: str, on_bytes: Callable[[int], None]) -> str:
+    def upload(self, path: Path, key: str, on_bytes: Callable[[int], None], mark: str = "") -> str:
         """Upload one file, a large file in parts; return its version as the ledger will name it."""
         with plain_failures(f"cannot upload {path}"):
-            kind = MEDIA_TYPES.get(path.suffix.lower(), UNKNOWN)
-            self._client.upload_file(
-                str(path), self._name, key, ExtraArgs={"ContentType": kind}, Callback=on_bytes
-            )
+            options: Json = {"ContentType": MEDIA_TYPES.get(path.suffix.lower(), UNKNOWN)}
+            options |= {"Metadata": {_MARK: mark}} if mark else {}
+            self._client.upload_file(str(path), self._name, key, ExtraArgs=options, Callback=on_bytes)
         version = self.version(key)
         if version is None:
             raise Failure(f"{key} was removed from the bucket right after its upload; upload it again")
@@ -306,6 +307,12 @@ class Bucket:
         with plain_failures(f"cannot read {key} in bucket {self._name}"):
             current = self._store.head(key)
         return current.version if current else None
+
+    def mark(self, key: str) -> str:
+        """Return the mark of a key's upload, "" without one."""
+        with plain_failures(f"cannot read {key} in bucket {self._name}"):
+            current = self._store.head(key)
+        return current.metadata.get(_MARK, "") if current else ""
 
     def below(self, prefix: str) -> list[StoredObject]:
         """Return the objects whose keys begin with the prefix, by key."""

@@ -115,14 +115,12 @@ _FILE_KEYS = {item.name for item in fields(Settings)} - {"access_key", "secret_k
 def find_settings(
     *,
     endpoint: Annotated[
-        str | None, typer.Option(envvar="DOCWELL_ENDPOINT", metavar="URL", help="Address of the API: https://...")
+        str | None, typer.Option(envvar="DOCWELL_ENDPOINT", metavar="URL", help="API address.")
     ] = None,
     bucket: Annotated[
-        str | None, typer.Option(envvar="DOCWELL_BUCKET", metavar="NAME", help="Name of the documents bucket.")
+        str | None, typer.Option(envvar="DOCWELL_BUCKET", metavar="NAME", help="Documents bucket.")
     ] = None,
-    api_key: Annotated[
-        str | None, typer.Option(envvar="DOCWELL_API_KEY", metavar="KEY", help="API key, sent as x-api-key.")
-    ] = None,
+    api_key: Annotated[str | None, typer.Option(envvar="DOCWELL_API_KEY", metavar="KEY", help="API key.")] = None,
     region: Annotated[
         str | None, typer.Option(envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], metavar="NAME", help="AWS region.")
     ] = None,
