@@ -103,11 +103,6 @@ def test_what_a_deleted_stack_left_is_taken_over(profile: Path) -> None:
     stage.notify(bucket, queue)
     (row,) = boto3.client("s3").get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
     assert (row["QueueArn"].rpartition(":")[2], row["Events"]) == ("q", stage.EVENTS)
-    client_of_stacks = boto3.client("cloudformation")
-    body = '{"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}}'
-    client_of_stacks.create_stack(StackName=STACK, TemplateBody=body)
-    with pytest.raises(StepError, match="exists"):
-        restore("stack", "dev", None)
 
 
 def test_a_deleted_table_comes_back_from_its_last_backup(table: str) -> None:

@@ -142,3 +142,15 @@ def test_what_cannot_be_read_is_not_refused(row: dict[str, Any], capsys: pytest.
         sentences = list(preflight.of_account(given(row)))
     assert all("Docker" in sentence for sentence in sentences)
     assert ("not checked" in capsys.readouterr().out) is (row["given"].get("Network") != "none")
+
+
+@EACH_PROFILE
+def test_what_the_hosts_usually_cost_is_below_the_cost_alarm_and_the_most_above(path: Path) -> None:
+    values, template = given({"given": tomllib.loads(path.read_text())}), content(MAIN)
+    conditions = {name: template["Conditions"][name] for name in ("LimitsCost", "StopsAtNight")}
+    limit = template["Resources"]["ObservabilityStack"]["Properties"]["Parameters"]["CostLimit"]
+    formula = Values(values, Values(values).holding(conditions)).of(limit)
+    least, most = map(int, values["OllamaHosts"].split(","))
+    usual = 13 / 24 if values["OllamaNight"] else least  # a working day, where the clock stops the hosts
+    price = 24 * float(values["OllamaInstance"].split(",")[1])
+    assert usual * price < eval(formula, {}) < most * price  # noqa: S307 - arithmetic of the template

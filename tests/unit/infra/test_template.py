@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any
 
 import pytest
@@ -11,13 +10,10 @@ from pydantic import TypeAdapter
 from docwell.config import AuthorizerSettings, IngestSettings, QuerySettings, ReconcileSettings
 from docwell.http.bodies import QueryRequest
 from docwell.upkeep.reindex import FORGET_AFTER_S
-from infra.container.sam import ROOT
 from infra.local import names
 from runtime import gateway
 from tests.unit.infra.intrinsics import NO_VALUE, Values
 from tests.unit.infra.templates import NESTED, content, whole
-
-PROFILES = sorted((ROOT / "infra" / "parameters").glob("*.toml"))
 
 
 @pytest.fixture(scope="module")
@@ -174,28 +170,3 @@ def test_resources_with_documents_outlive_the_stack(template: dict[str, Any]) ->
         resource = template["Resources"][name]
         assert resource["DeletionPolicy"].startswith("Retain")
         assert resource["UpdateReplacePolicy"] == "Retain"
-
-
-@pytest.mark.parametrize("profile", [*(path.stem for path in PROFILES), "no profile"])
-def test_hosts_that_cost_the_least_raise_no_cost_alarm_and_those_that_cost_the_most_do(
-    template: dict[str, Any], profile: str
-) -> None:
-    chosen = {path.stem: path for path in PROFILES}.get(profile)
-    values = {name: parameter["Default"] for name, parameter in template["Parameters"].items()}
-    values |= tomllib.loads(chosen.read_text()) if chosen else {}
-    holding = Values(values).holding(
-        {name: template["Conditions"][name] for name in ("LimitsCost", "StopsAtNight")}
-    )
-    alarm = properties(template, "CostAlarm")
-    formula = Values(values, holding).of(alarm["Metrics"][0]["Expression"])
-    least, most = (int(text) for text in values["OllamaHosts"].split(","))
-    # A day of 13 hours, where the clock stops the hosts.
-    usual = 13 / 24 if values["OllamaNight"] else least
-    over = [eval_cost(formula, hosts) > alarm["Threshold"] for hosts in (usual, most)]
-    assert over == [False, True]
-
-
-def eval_cost(formula: str, hosts: float) -> float:
-    """Metric math over the average number of hosts, without answers."""
-    names = {"MAX": max, "FILL": lambda value, _: value, "answers": 0, "hosts": hosts}
-    return float(eval(formula, {}, names))  # noqa: S307 - arithmetic of the template
