@@ -218,10 +218,9 @@ def sync(
     while True:
         try:
             uploads, removals = _changes(folder, prefix, bucket, id_of(folder, store=not dry_run), delete=delete)
-            for change in (*uploads, *removals):
-                display.say(f"{'upload' if change.mark else 'remove'} {change.key}", "dim")
-            if not watch or uploads or removals:
-                display.say(f"{len(uploads):,} to upload, {len(removals):,} to remove")
+            changes = [f"{'upload' if change.mark else 'remove'} {change.key}" for change in (*uploads, *removals)]
+            if not watch or changes:
+                display.say("\n".join([*changes, f"{len(uploads):,} to upload, {len(removals):,} to remove"]))
             if not dry_run:
                 _upload(uploads, bucket)
                 if removals:
