@@ -20,6 +20,7 @@ from docwell.adapters.documents.document_reader import ChildDocumentReader
 from docwell.errors import Refused, Unavailable
 from docwell.media_types import PDF
 from docwell.models import DocumentInfo, Page, Reason
+from tests.unit.cases import rows
 
 CHILD = process.CHILD
 
@@ -164,24 +165,7 @@ def test_a_child_that_waits_is_unavailable(tmp_path: Path, body: str) -> None:
         list(hanging.pages(path, 1, 1))
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        "say('not json')",
-        "say('[1]')",
-        "say(b'\\xff\\xfe\\n')",
-        'say(\'{"pages": "many"}\')',
-        "say('{\"pages\": -1}')",
-        'say(\'{"pages": 1, "title": 5}\')',
-        'say(\'{"pages": 1, "page": {"hidden": 0}}\')',
-        'say(\'{"refused": "because"}\')',
-        "say(b'{\"pages\": 1')",
-        "say('[' * 100_000)",
-        "sys.exit(3)",
-        "os.close(1); time.sleep(60)",
-        "while True: say(b'x' * 65536)",
-    ],
-)
+@pytest.mark.parametrize("body", rows(__file__, "invalid_child_answers"))
 def test_an_invalid_answer_of_a_child_is_a_crash(tmp_path: Path, body: str) -> None:
     path = text_pdf(tmp_path / "a.pdf", ["x"])
     garbled = reader(child=child_program(tmp_path, body), max_page_characters=1000)

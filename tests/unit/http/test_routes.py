@@ -332,16 +332,7 @@ def test_a_document_of_a_writable_collection_is_deleted(world: HttpWorld) -> Non
     assert changes(world) == [("key:porter", Action.DELETED, frozenset({"house/rules.pdf"}))]
 
 
-@pytest.mark.parametrize(
-    ("caller", "document", "status"),
-    [
-        ("house", "house/rules.pdf", 403),  # may read it
-        ("porter", "house/none.pdf", 404),
-        ("porter", "attic/a.pdf", 404),
-        ("porter", "shed/a.pdf", 404),  # may write there, and not read
-        ("unknown", "house/rules.pdf", 401),
-    ],
-)
+@pytest.mark.parametrize(("caller", "document", "status"), rows(__file__, "deletions_refused"))
 def test_no_other_document_is_deleted(world: HttpWorld, caller: str, document: str, status: int) -> None:
     for key in ("attic/a.pdf", "shed/a.pdf"):
         world.ledger.records[key] = DocumentRecord(key, Status.PENDING)
@@ -350,14 +341,7 @@ def test_no_other_document_is_deleted(world: HttpWorld, caller: str, document: s
     assert changes(world) == []
 
 
-@pytest.mark.parametrize(
-    ("path", "named"),
-    [
-        ("house/a%20b.pdf", "house/a b.pdf"),
-        ("house/a%2520b.pdf", "house/a%20b.pdf"),
-        ("house%2Fa%252520b.pdf", "house/a%2520b.pdf"),
-    ],
-)
+@pytest.mark.parametrize(("path", "named"), rows(__file__, "deletion_paths"))
 def test_a_deletion_reads_the_path_in_only_one_form(world: HttpWorld, path: str, named: str) -> None:
     for key in ("house/a b.pdf", "house/a%20b.pdf", "house/a%2520b.pdf"):
         world.ledger.records[key] = DocumentRecord(key, Status.PENDING)

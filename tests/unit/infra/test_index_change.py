@@ -14,6 +14,7 @@ from docwell.pipeline import ACTIVE_PIPELINE
 from docwell.wiring.pipelines import pipelines
 from infra.local.stack import StackOptions, own_settings
 from infra.local.supervisor import is_rebuilt
+from tests.unit.cases import rows
 
 
 @pytest.fixture(autouse=True)
@@ -33,12 +34,7 @@ def fingerprint(data: Path, **settings: Any) -> str:
 
 @pytest.mark.parametrize(
     ("settings", "switched", "rebuilt"),
-    [
-        ({}, False, False),
-        ({"ocr": "rapidocr", "ocr_min_confidence": 0.9}, False, False),
-        ({"chunk_tokens": 100}, False, True),
-        ({"chunk_tokens": 100}, True, False),
-    ],
+    rows(__file__, "index_changes"),
     ids=["same", "OCR", "chunks", "chunks, after the switch"],
 )
 def test_an_index_is_rebuilt_for_other_chunks_but_not_for_ocr(

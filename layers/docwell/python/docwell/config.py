@@ -212,7 +212,7 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     usage_table: str = "docwell-usage"
     # The model host answers few questions at a time. More from one principal would wait, and delay other callers.
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 16
-    # The issuer of tokens (AuthorizerSettings), which clients of MCP are told to sign in at.
+    # As of AuthorizerSettings: clients of MCP sign in there.
     token_issuer: str | None = None
     # Dead letters wait in the second queue; a redrive sends them to the first.
     queue_url: str

@@ -42,7 +42,7 @@ def openai_error(problem: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rpc_error(problem: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a problem document as an error of JSON-RPC, to a request whose id nobody has read."""
+    """Return a problem document as an error of JSON-RPC without an id, because the request is unread."""
     code = _SERVER
     if problem["type"].endswith(f":{BadInput.problem}"):
         code = _PARSE if problem["detail"] == NOT_JSON else _INVALID
