@@ -35,7 +35,7 @@ def test_passages_that_follow_each_other_are_one_with_the_text_and_offsets_of_bo
         ("bc", "aabc"),  # c takes the place of the last passage of a document with several
         ("bcd", "abcd"),
         ("cde", "acde"),
-        ("bcdef", "aaab"),  # more than the places
+        ("bcde", "aaab"),  # more than the places beside the first
         ("bx", "aaab"),  # x has no passage
         ("a", "aaab"),
         ("bcC", "aabc"),  # a place for the name that two documents have

@@ -78,7 +78,7 @@ class AnswerText:
     def _end(self, thinking: str, rest: str) -> None:
         """End thinking, which is blank where it is switched off."""
         self._rest, self._opened, self._waits = rest, "", False
-        self.thought = self.thought or not thinking.isspace()
+        self.thought = self.thought or bool(thinking.strip())
 
     def _show(self, text: str) -> None:
         self.text += text if self.text else text.lstrip()

@@ -239,12 +239,12 @@ def with_named(
     """Return the passages with a place for each name of a question, whose words `names` has by document.
 
     The best passage in `ranked` of a name without a place takes the last place of a name or document with several,
-    else of a document that is not named. With more names than places, nothing changes.
+    else of a document that is not named. With more names than places beside the first, nothing changes.
     """
     places, sides = list(passages), set(names.values())
     groups: list[object] = [names.get(passage.document, passage.document) for passage in places]
     missing = sides.difference(groups)
-    if len(sides) > len(places) or len(sides) == 1:
+    if len({*groups[:1], *sides}) > len(places) or len(sides) == 1:
         return places
     for passage in ranked:
         side = names.get(passage.document)
