@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from docwell.upkeep.reindex import FORGET_AFTER_S
 from infra.local import names
 from runtime import gateway
 from tests.unit.infra.intrinsics import NO_VALUE, Values
-from tests.unit.infra.templates import NESTED, content, whole
+from tests.unit.infra.templates import MAIN, NESTED, TEMPLATES, content, whole
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +172,12 @@ def test_resources_with_documents_outlive_the_stack(template: dict[str, Any]) ->
         resource = template["Resources"][name]
         assert resource["DeletionPolicy"].startswith("Retain")
         assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_deployers_rights_cover_every_service_of_the_templates() -> None:
+    statements = json.loads((MAIN.parent / "infra/rights.json").read_text())["Statement"]
+    allowed = set(re.findall(r"[a-z0-9]+:[*]", json.dumps(statements)))
+    types = {resource["Type"] for path in TEMPLATES for resource in content(path)["Resources"].values()}
+    named = {"elasticloadbalancingv2": "elasticloadbalancing", "serverless": "lambda"}
+    services = {kind.split("::")[1].lower() for kind in types}
+    assert {f"{named.get(service, service)}:*" for service in services} <= allowed
