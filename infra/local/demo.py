@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 from urllib.parse import quote
 
@@ -26,7 +25,8 @@ from infra.local.supervisor import StackFailed, running_stack
 from infra.report import Report
 
 EXAMPLES = ROOT / "examples"
-# The usual first question of a new user.
+# The demo's collection, so that one command removes it.
+COLLECTION = "examples"
 OVERVIEW: dict[str, Any] = {
     "question": "What is this document about?",
     "document": "handbooks/mlops-llmops-handbook.pdf",
@@ -36,11 +36,16 @@ OVERVIEW: dict[str, Any] = {
 }
 # Documents of other kinds than PDF, one of each kind. A list needs no model.
 FORMATS = "pump-station"
-MENTIONED = {"question": 'Which documents mention "pump P-204"?', "collection": FORMATS, "mode": Mode.LIST}
+MENTIONED = {"question": 'Which documents mention "pump P-204"?', "collection": COLLECTION, "mode": Mode.LIST}
 # The number of documents from examples/questions.json that the demo asks about. Tests use the whole file.
 SHOWN = 3
 INGEST_TIMEOUT_S = 300.0
-QUOTED_CHARACTERS = 240
+SHOWN_SENTENCES = 4
+NOW_YOURS = f"""Now yours:
+  make up                     start docwell, and print the address of its console
+  docwell put FOLDER          in another terminal, after `source .venv/bin/activate`
+  docwell ask "QUESTION"
+  docwell rm {COLLECTION}/          remove these examples"""
 
 
 class DemoFailed(Exception):
@@ -48,21 +53,21 @@ class DemoFailed(Exception):
 
 
 def example_questions() -> list[dict[str, Any]]:
-    """Return a question about one document, then one about each of the first documents of examples/questions.json.
+    """Return a question about each of the first documents of examples/questions.json.
 
     Each has `question`, the `document` and 1-based `page` of its answer, and the `facts` that the answer states.
     """
     entries = json.loads((EXAMPLES / "questions.json").read_text(encoding="utf-8"))
     by_document = {entry["document"]: entry for entry in reversed(entries)}
     documents = list(dict.fromkeys(entry["document"] for entry in entries))
-    return [OVERVIEW, *(by_document[document] for document in documents[:SHOWN])]
+    return [by_document[document] for document in documents[:SHOWN]]
 
 
 def upload(stack: Stack, folder: Path, console: Console) -> list[str]:
-    """Upload every PDF and other example under `folder` with its path as the key. Return the keys."""
+    """Upload every PDF and other example under `folder` to the demo's collection. Return the keys."""
     s3 = stack.client("s3")
     paths = {
-        path.relative_to(folder).as_posix(): path
+        f"{COLLECTION}/{path.relative_to(folder).as_posix()}": path
         for path in sorted([*folder.rglob("*.pdf"), *(folder / FORMATS).glob("*")])
     }
     for key, path in paths.items():
@@ -109,18 +114,22 @@ def ask(client: httpx.Client, question: str, **more: str) -> dict[str, Any]:
 
 
 def show(answer: dict[str, Any], question: str, console: Console) -> None:
-    """Print an answer with its sources."""
+    """Print an answer, or the first sentences of a summary, with their sources."""
     console.print()
+    text, citations = answer["answer"], answer["citations"]
+    if question == OVERVIEW["question"]:
+        pieces = [row["text"] for row in answer["sentences"]]
+        text = "\n".join([*pieces[:SHOWN_SENTENCES], f"… and {len(pieces) - SHOWN_SENTENCES} more sentences"])
+        citations = [citation for citation in citations if f"[{citation['marker']}]" in text]
     # As Text, because rich would read the [1] of a citation as markup.
-    panel = Panel(Text(answer["answer"]), title=Text(question), title_align="left", border_style="cyan")
+    panel = Panel(Text(text), title=Text(question), title_align="left", border_style="cyan")
     console.print(panel, soft_wrap=False)
-    for citation in answer["citations"]:
+    for citation in citations:
         unit, page = citation["unit"], str(citation["page"])
         printed = "" if unit["label"] == page else f" (printed: {unit['label']})"
         place = f"page {page}{printed}" if unit["kind"] == UnitKind.PAGE else unit["label"]
         console.print(f"  [{citation['marker']}] {citation['document']}, {place}", markup=False, style="bold")
-        quotation = shorten(citation["quote"], QUOTED_CHARACTERS, placeholder="…")
-        console.print(f"      “{quotation}”", markup=False)
+        console.print(f"      “{' '.join(citation['quote'].split())}”", markup=False)
     timings, usage = answer["timings_ms"], answer["usage"]
     console.print(
         f"  {timings['total'] / 1000:.1f} s, of which the model {timings['generate'] / 1000:.1f} s; "
@@ -140,26 +149,24 @@ def lacking(answer: dict[str, Any], facts: Sequence[str]) -> list[str]:
     return [fact for fact in facts if not re.search(rf"(?<!\w){re.escape(fact.casefold())}(?!\w)", text)]
 
 
-def _questions(client: httpx.Client, report: Report, started: float, console: Console) -> None:
-    for number, example in enumerate(example_questions(), start=1):
-        question, document, page = (example[name] for name in ("question", "document", "page"))
+def _questions(client: httpx.Client, examples: Sequence[dict[str, Any]], report: Report, console: Console) -> None:
+    for example in examples:
+        question, document, page = example["question"], f"{COLLECTION}/{example['document']}", example["page"]
         with console.status(f"asking: {question}"):
             answer = ask(client, question, **({"document": document} if example is OVERVIEW else {}))
-        if number == 1:
-            report.add("start to the first answer", time.monotonic() - started, "s")
         show(answer, question, console)
         cited = {(citation["document"], citation["page"]) for citation in answer["citations"]}
-        report.add(f"question {number}: cites {document} p. {page}", int((document, page) in cited), "", "== 1")
+        report.add(f"{question} Cites {document} p. {page}", int((document, page) in cited), "", "== 1")
         missing = lacking(answer, example["facts"])
         facts = ", ".join(map(repr, missing or example["facts"]))
-        report.add(f"question {number}: states {facts}", int(not missing), "", "== 1")
+        report.add(f"{question} States {facts}", int(not missing), "", "== 1")
 
 
 def _formats(client: httpx.Client, keys: Sequence[str], report: Report, console: Console) -> None:
     answer = ask(client, **MENTIONED)
     show(answer, MENTIONED["question"], console)
     cited = {citation["document"] for citation in answer["citations"]}
-    examples = {key for key in keys if key.startswith(f"{FORMATS}/")}
+    examples = {key for key in keys if key.startswith(f"{COLLECTION}/{FORMATS}/")}
     missing = ", ".join(sorted(examples - cited)) or "none missing"
     report.add(f"kinds of documents cited, of {len(examples)} ({missing})", len(cited), "", f"== {len(examples)}")
 
@@ -177,13 +184,18 @@ def demo(data: Path, model: str) -> int:
             keys = upload(stack, EXAMPLES, console)
             wait_indexed(client, keys, since, console)
             report.add(f"{len(keys)} documents uploaded and indexed", time.monotonic() - uploading, "s")
-            _questions(client, report, started, console)
+            first, *others = example_questions()
+            _questions(client, [first], report, console)
+            report.add("start to the first answer", time.monotonic() - started, "s")
+            _questions(client, others, report, console)
             _formats(client, keys, report, console)
+            _questions(client, [OVERVIEW], report, console)
     except (DemoFailed, StackFailed, httpx.HTTPError) as failure:
         console.print(f"\n{failure}\nlogs: {data / 'logs'}", style="red", markup=False)
         report.add("the demo finished", 0, "", "== 1")
     console.print()
     status = report.finish()
+    console.print(f"\n{NOW_YOURS}", markup=False)
     if profile_of(model).demo:
         console.print(f"{model} is a demo model: it shows the path, not how well larger models answer.")
         console.print("Your model (docs/use/models.md): make up MODEL_HOST=http://127.0.0.1:11434 LLM=qwen3:8b")
