@@ -45,7 +45,7 @@ NOW_YOURS = f"""Now yours:
   make up                     start docwell, and print the address of its console
   docwell put FOLDER          in another terminal, after `source .venv/bin/activate`
   docwell ask "QUESTION"
-  docwell rm {COLLECTION}/          remove these examples"""
+  docwell rm {COLLECTION}/       remove these examples"""
 
 
 class DemoFailed(Exception):
@@ -156,10 +156,10 @@ def _questions(client: httpx.Client, examples: Sequence[dict[str, Any]], report:
             answer = ask(client, question, **({"document": document} if example is OVERVIEW else {}))
         show(answer, question, console)
         cited = {(citation["document"], citation["page"]) for citation in answer["citations"]}
-        report.add(f"{question} Cites {document} p. {page}", int((document, page) in cited), "", "== 1")
+        report.add(f"cites {document} p. {page}", int((document, page) in cited), "", "== 1")
         missing = lacking(answer, example["facts"])
         facts = ", ".join(map(repr, missing or example["facts"]))
-        report.add(f"{question} States {facts}", int(not missing), "", "== 1")
+        report.add(f"states {facts}", int(not missing), "", "== 1")
 
 
 def _formats(client: httpx.Client, keys: Sequence[str], report: Report, console: Console) -> None:
