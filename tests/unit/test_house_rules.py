@@ -28,7 +28,7 @@ CEILINGS = {
     PACKAGE + "adapters/documents/": (4_953, 4_900),
     PACKAGE + "cli/": (3_800, 3_780),
     "benchmarks/": (6_466, 6_500),
-    "tests/": (35_962, 36_000),
+    "tests/": (36_000, 36_000),
     "infra/": (6_994, 7_000),
 }
 # Names that do not say what a value is: at most one in a hundred.
