@@ -193,7 +193,6 @@ def demo(data: Path, model: str) -> int:
     except (DemoFailed, StackFailed, httpx.HTTPError) as failure:
         console.print(f"\n{failure}\nlogs: {data / 'logs'}", style="red", markup=False)
         report.add("the demo finished", 0, "", "== 1")
-    console.print()
     status = report.finish()
     console.print(f"\n{NOW_YOURS}", markup=False)
     if profile_of(model).demo:
