@@ -104,19 +104,14 @@ class HostSuite:
             dialect.thought(text.removeprefix("{t}")) if text.startswith("{t}") else dialect.piece(text)
             for text in pieces
         ]
-        with dialect.playing(
-            stream(*lines, dialect.last(row.get("reason", "stop"), 40, 77)), thinking_tokens=5
-        ) as (
-            _,
-            model,
-        ):
+        last = dialect.last(row.get("reason", "stop"), 40, 77)
+        with dialect.playing(stream(*lines, last), thinking_tokens=5) as (_, model):
             if "answer" in row:
                 seen, completion = answer(model)
                 assert completion.text.strip() == row["answer"]
                 assert row["name"] == "only the closing mark" or "".join(seen).strip() == row["answer"]
-                assert row["name"] != "in a field" or len(seen) == len(
-                    pieces
-                )  # to count them if the answer breaks off
+                # Count the pieces of thinking if the answer breaks off.
+                assert row["name"] != "in a field" or len(seen) == len(pieces)
                 assert completion.completion_tokens == 77
                 return
             error = failure(model)

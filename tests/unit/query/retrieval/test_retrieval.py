@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
+
+import pytest
 
 from docwell.models import Passage
 from docwell.query.retrieval.ranking import Weights
@@ -42,3 +45,13 @@ def test_a_passage_is_found_by_its_words_from_far_below_the_nearest() -> None:
     plain = search(world, question, weights=Weights(words=0.0))
     assert all("ledger" not in one.chunk.text for one in plain)
     assert "ledger" in search(world, question)[0].chunk.text
+
+
+@pytest.mark.parametrize("question", ["boiler", "boilers of acme", "boilers of acme and bolt"])
+def test_one_read_of_the_ledger_is_enough_for_live_passages_whatever_is_named(question: str) -> None:
+    world = World()
+    for name in ("acme", "bolt", *map(str, range(90))):
+        world.add(f"house/{name}.pdf", f"the boiler of {name} is inspected")
+    with patch.object(world.ledger, "described", wraps=world.ledger.described) as described:
+        assert len(search(world, question)) == 3
+    assert described.call_count == 1

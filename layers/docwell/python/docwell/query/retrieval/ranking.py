@@ -244,7 +244,7 @@ def with_named(
     places, sides = list(passages), set(names.values())
     groups: list[object] = [names.get(passage.document, passage.document) for passage in places]
     missing = sides.difference(groups)
-    if len({*groups[:1], *sides}) > len(places) or len(sides) == 1:
+    if not missing or len(sides) == 1 or len({*groups[:1], *sides}) > len(places):
         return places
     for passage in ranked:
         side = names.get(passage.document)

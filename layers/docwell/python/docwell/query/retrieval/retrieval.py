@@ -67,9 +67,7 @@ class Retrieval:
         depth = (CANDIDATES if question else most) + _SPARE_HITS
         while True:
             hits, is_end, is_cut = self._nearest(scope, vector, depth, generations)
-            ranked = hits
-            if question:
-                ranked = [row.passage for row in rank(question, vector, hits, self.weights)]
+            ranked = [row.passage for row in rank(question, vector, hits, self.weights)] if question else hits
             live = _Live(scope, self.catalogue, ranked, most, generations)
             passages = merge(live, most) if question else list(islice(live, most))
             crowded = live.dropped + live.copies
@@ -87,8 +85,9 @@ class Retrieval:
         if is_cut and scope.is_narrowed and live.shown + live.copies < top_k:
             raise BadInput(TOO_FEW_MATCH)
         documents = tuple(dict.fromkeys(passage.document for passage in ranked))
-        if question:
-            passages = with_named(named(question, documents), passages, filter(live.has, ranked))
+        if question and (names := named(question, documents)):
+            of_names = (passage for passage in ranked if passage.document in names)
+            passages = with_named(names, passages, filter(live.has, of_names))
         return RankedHits(tuple(passages), fit, documents)
 
     def _nearest(
