@@ -453,7 +453,10 @@ class Checker:
             support, agrees = decided.share, decided.agrees
         else:
             agrees = len(held) == len(claim.figures) and not denied
-        answers = not self._lacks_subject and (copied or self._adds(claim))
+        # The sentence must say more than the question: yes, no, or another word.
+        more = content_words(claim.text) - content_words(self._question)
+        says_more = copied or bool(more) or split_reply(claim.text)[0] is not None
+        answers = says_more and not self._lacks_subject
         supported = support >= self._min_support and agrees and not missing and answers
         # A sentence with few of the words decides nothing.
         contradicted = denied and not (decided and decided.share < self._min_support)
@@ -487,11 +490,6 @@ class Checker:
             for part in (content, content & known)
         )
         return share / total if total else 0.0
-
-    def _adds(self, claim: Claim) -> bool:
-        """Return whether a sentence says more than its question: yes, no, or another word."""
-        is_reply = split_reply(claim.text)[0] is not None
-        return is_reply or bool(content_words(claim.text) - content_words(self._question))
 
 
 def _scaled(sentence: str, claim: Claim, texts: Sequence[str]) -> str:

@@ -112,7 +112,8 @@ def rank(
     # Scale lexical scores by the best candidate's coverage: no page has words such as "explain" or "calculate".
     lexical *= weights.words * float(np.max(lexical))
     documents = {candidate.document for candidate in candidates}
-    named = _named(question_words, documents, newest(question, documents))
+    wants_newest = _asking_for_newest().search(fold_each(question)) is not None
+    named = _named(question_words, documents, newest(documents) if wants_newest else frozenset())
     whole = np.array([candidate.score for candidate in candidates])
     # The units of a table are figures that mean little alone, so compare the whole chunk too.
     units = [candidate.units for candidate in candidates]
@@ -142,13 +143,11 @@ def cosines(packed: bytes, vector: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(rows @ vector / np.maximum(lengths, 1.0), dtype=np.float32)
 
 
-def newest(question: str, documents: Collection[str]) -> frozenset[str]:
-    """Return the newest version of each document that has several, if the question asks for the newest.
+def newest(documents: Collection[str]) -> frozenset[str]:
+    """Return the newest version of each document that has several.
 
     Versions have names that differ in figures or months alone: ACME_2022.pdf, ACME_2023.pdf.
     """
-    if not _asking_for_newest().search(fold_each(question)):
-        return frozenset()
     months = numbers("month") | numbers("month_in_date")
     versions: dict[tuple[str, ...], list[tuple[list[int], str]]] = {}
     for document in documents:
