@@ -154,8 +154,8 @@ def _names_a_caller(claims: Mapping[str, Any]) -> bool:
 
 def _audiences(claims: Mapping[str, Any]) -> frozenset[str]:
     """Return whom the token is for: `aud`, or the client of an access token that is for no API."""
-    audience = claims.get("aud") or ()
-    names = {audience} if isinstance(audience, str) else {name for name in audience if isinstance(name, str)}
+    audience = claims.get("aud")
+    names = {name for name in (audience if isinstance(audience, list) else [audience]) if isinstance(name, str)}
     client = next((claims[name] for name in _CLIENTS if isinstance(claims.get(name), str)), None)
     if names <= _NO_API and claims.get("token_use") != "id":
         return frozenset({client} if client else ())
