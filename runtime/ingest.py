@@ -40,21 +40,16 @@ def queues(settings: WorkerSettings, limits: IngestSettings) -> Mapping[str, Pol
         )
 
     pollers = {limits.dead_letter_queue_url: polled(1, DEAD_BACK_OFF_S, MAX_DEAD_RECEIVES)}
-    if limits.ocr_queue_url and recognises(limits):
+    if limits.ocr_queue_url:  # without OCR too: documents may wait there
         pollers[limits.ocr_queue_url] = polled(1, MAX_BACK_OFF_S, limits.max_receives)
     main = settings.ingest_queue_url or limits.queue_url
     return pollers | {main: polled(settings.processes, MAX_BACK_OFF_S, limits.max_receives)}
 
 
-def recognises(limits: IngestSettings) -> bool:
-    """Return whether a pipeline recognises scanned pages."""
-    return limits.ocr == "rapidocr"
-
-
 def run(handler: str) -> int:
     """Run until SIGTERM. Raises `SettingsError`, `OSError`."""
     settings, limits = WorkerSettings.read(), IngestSettings.read()
-    if recognises(limits):
+    if limits.ocr == "rapidocr":
         from docwell.adapters.documents.document_reader import check_installed
 
         check_installed()

@@ -100,16 +100,21 @@ def _http(status: str, body: bytes) -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
 
 
-def _hidden_address() -> str:
+def hidden_address() -> str:
     """Enter a network namespace, and return a loopback address in it. A second thread would prevent that."""
     if sys.platform != "linux":
         return HOST
     if sys.version_info >= (3, 12):
+        # First in a fork: nothing leads back from a namespace whose loopback stays down (Ubuntu's AppArmor).
+        attempt = os.fork()
         with suppress(OSError):
-            os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
-            with socket.socket() as inside:  # netdevice(7): SIOCSIFFLAGS with IFF_UP
-                fcntl.ioctl(inside, 0x8914, struct.pack("16sH14x", b"lo", 1))
-            return HOST
+            if not attempt or os.waitpid(attempt, 0)[1] == 0:
+                os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
+                with socket.socket() as inside:  # netdevice(7): SIOCSIFFLAGS with IFF_UP
+                    fcntl.ioctl(inside, 0x8914, struct.pack("16sH14x", b"lo", 1))
+                return HOST if attempt else os._exit(0)
+        if not attempt:
+            os._exit(1)
     # Another user can find this address, but a web page cannot.
     return "127." + ".".join(str(1 + secrets.randbelow(254)) for _ in range(3))
 
@@ -150,7 +155,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         listener = socket.create_server((HOST, options.port))  # it stays in the namespace of its start
-        asyncio.run(_serve(listener, _hidden_address(), options.data, options.stack))
+        asyncio.run(_serve(listener, hidden_address(), options.data, options.stack))
     except OSError as error:
         print_line(f"{ERROR}Chroma's proxy cannot listen: {error}")
         return 1

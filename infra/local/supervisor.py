@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_urlsafe
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -50,7 +50,6 @@ FIRST_PAUSE_S = 0.25
 SHOWN_LINES = 8
 # The time for all parts to stop; then the supervisor kills the rest.
 STOP_S = 8.0
-_IDLE_POLL_S = 2.0
 # Two stacks that start at once choose the same free ports; the second then chooses again.
 _STARTS = 5
 _IN_USE = "address already in use"
@@ -93,8 +92,9 @@ class Supervisor:
         self._running = {part.name: _Running(part) for part in parts}
         self._console = console
         self._on_line = on_line
-        # For the files of all parts. A killed supervisor leaves it to the next start.
-        self._temporary = TemporaryDirectory(prefix="docwell-", ignore_cleanup_errors=True)
+        # For all parts, whose sockets have 103 bytes at most. A killed supervisor leaves it to the next start.
+        folder = f"{os.sep}tmp" if gettempdir()[55:] else gettempdir()
+        self._temporary = TemporaryDirectory(prefix="docwell-", dir=folder, ignore_cleanup_errors=True)
         note = console.logs / "temporary"
         if note.exists():
             shutil.rmtree(note.read_text(encoding="utf-8"), ignore_errors=True)
@@ -154,7 +154,7 @@ class Supervisor:
             with suppress(BotoCoreError, ClientError):  # the stack stops meanwhile
                 # A document that is being read would wait a minute for its next delivery.
                 while stack.waiting():
-                    time.sleep(_IDLE_POLL_S)
+                    time.sleep(2)
                 self.restart("ingest", {"DOCWELL_OCR": "rapidocr"})
                 self._console.say("OCR is installed: scanned pages are read now, one after another")
                 # Reconcile sends ingest the documents that it read without OCR.

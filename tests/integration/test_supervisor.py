@@ -101,7 +101,9 @@ def test_an_upload_reaches_ingest_a_dead_part_comes_back_and_sigterm_stops_all(
 
 
 @pytest.mark.slow
-def test_a_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
+def test_a_killed_supervisor_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder := tmp_path / ("x" * 100)).mkdir()  # too long for the address of a Unix socket
+    monkeypatch.setenv("TMPDIR", str(folder))
     with toy_stack(tmp_path) as (stack, supervisor):
         httpx.get(f"{stack.gateway}/v1/health")  # start a function too
         family = supervisor.children(recursive=True)

@@ -41,6 +41,21 @@ def test_a_wrong_setting_is_named_before_anything_is_started(
     assert not (tmp_path / "data").exists()
 
 
+NAMESPACE = """
+import fcntl, os, socket, sys
+from infra.local.chroma_server import hidden_address
+if sys.argv[1] == "without":
+    fcntl.ioctl = lambda *_: os.close(-1)  # raises OSError
+with socket.create_server((hidden_address(), 0)) as server:
+    socket.create_connection(server.getsockname(), 5).close()
+"""
+
+
+@pytest.mark.parametrize("loopback", ["with", "without"])
+def test_chroma_is_reached_whether_or_not_a_namespace_has_a_loopback(loopback: str) -> None:
+    assert subprocess.run([sys.executable, "-c", NAMESPACE, loopback], cwd=ROOT, check=False).returncode == 0
+
+
 def test_a_taken_port_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

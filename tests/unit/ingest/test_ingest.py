@@ -212,17 +212,18 @@ def test_a_small_file_of_slow_pages_is_refused_over_all_its_ranges(range_pages: 
 
 def test_pages_over_the_processor_time_for_recognition_are_not_recognised() -> None:
     recognising = World(FakeRecogniser(page_cpu_s=1.0), ocr_range_pages=2, ocr_document_cpu_s=3.0)
-    world = indexed(recognising, *(f"[0.9 picture {number}]" for number in range(1, 11)))
+    world = indexed(recognising, *(f"[0.9 picture {number}]" for number in range(1, 11)), "text", "more text")
     record = world.ledger.records[KEY]
     assert record.status is Status.INDEXED
-    assert sorted({chunk.chunk.page for chunk in world.index.of(KEY)}) == [1, 2, 3]
-    assert record.detail == "pages 4-10: too_slow, not indexed"
+    assert sorted({chunk.chunk.page for chunk in world.index.of(KEY)}) == [1, 2, 3, 4, 11, 12]
+    assert record.detail == "pages 5-10: too_slow, not indexed; pages 1-4: recognised"
 
 
 @pytest.mark.parametrize("range_pages", [1, 50])
 def test_a_small_file_of_much_text_is_refused_with_its_title_and_pages(range_pages: int) -> None:
-    world = indexed(World(range_pages=range_pages, max_characters_per_byte=0.5), "first page", "second", "third")
+    world = World(FakeRecogniser(), range_pages=range_pages, max_characters_per_byte=0.5)
+    indexed(world, "[0.9 a]", "first page", "second and more")
     record = world.ledger.records[KEY]
-    assert (record.status, record.reason) == (Status.REJECTED, Reason.TOO_MUCH_TEXT)
-    assert record.detail == "over 11 characters (max_characters_per_byte)"
+    assert (record.status, record.reason, record.recognised_from) == (Status.REJECTED, Reason.TOO_MUCH_TEXT, None)
+    assert record.detail == "over 17 characters (max_characters_per_byte)"
     assert (record.pages, record.title, record.chunks, world.index.of(KEY)) == (3, "A title", 0, [])

@@ -72,13 +72,6 @@ def test_recognised_pages_join_the_others(*, shuffle: int, twice: bool, range_pa
     assert world.ledger.holders == {}
 
 
-def test_without_a_recogniser_a_picture_stays_a_page_without_text() -> None:
-    world = World()
-    world.store.put(KEY, MIXED)
-    assert world.update().status is Status.INDEXED
-    assert world.ocr_queue.sent == []
-
-
 class StampedScans(FakeReader):
     """A reader whose pages that begin with "stamp" are pictures with a little text."""
 
@@ -164,10 +157,19 @@ def test_a_rebuild_recognises_again() -> None:
     assert {record.id for record in world.index.of(KEY)} == before
 
 
-def with_recogniser(world: World) -> World:
-    indexer = replace(world.ingest.indexer, recogniser=FakeRecogniser())
-    world.ingest = replace(world.ingest, indexer=indexer)
+def with_recogniser(world: World, recogniser: FakeRecogniser | None) -> World:
+    world.ingest = replace(world.ingest, indexer=replace(world.ingest.indexer, recogniser=recogniser))
     return world
+
+
+@pytest.mark.parametrize(("text", "end"), [(MIXED, Status.INDEXED), ("[0.9 only a picture]", Status.EMPTY)])
+def test_a_document_whose_recogniser_is_switched_off_settles_and_waits_for_it(text: str, end: Status) -> None:
+    world = scanning(range_pages=50)
+    world.store.put(KEY, text)
+    world.update()
+    with_recogniser(world, None).work_off()
+    record = world.ledger.records[KEY]
+    assert (record.status, record.was_given_up, len(live(world))) == (end, True, 2 * (text is MIXED))
 
 
 @pytest.mark.parametrize("text", [MIXED, "[0.9 first]\f[0.9 second]", "[!]\ftext", "only\ftext"])
@@ -179,7 +181,7 @@ def test_settled_documents_are_recognised_once_there_is_a_recogniser(range_pages
         case.update()
         case.work_off()
     before, pictures = live(world), "[" in text
-    with_recogniser(world).update(owner="message-2")
+    with_recogniser(world, FakeRecogniser()).update(owner="message-2")
     record = world.ledger.records[KEY]
     assert (record.status is Status.PENDING, live(world)) == (pictures, before)
     world.work_off()

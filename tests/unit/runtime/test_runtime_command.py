@@ -99,13 +99,12 @@ def test_a_worker_reads_its_queue_and_the_dead_letters(monkeypatch: pytest.Monke
     assert (polled["https://sqs/1/ingest"].max_receives, polled["https://sqs/1/ingest"].visibility_s) == (5, 60)
 
 
-def test_scans_have_a_worker_of_their_own_only_where_they_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ocr", ["off", "rapidocr"])
+def test_scans_have_a_worker_also_once_ocr_is_off(ocr: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scans = "https://sqs/1/scans"
-    assert scans not in queues(WorkerSettings(), limits(monkeypatch, DOCWELL_OCR_QUEUE_URL=scans))
-    recognising = limits(monkeypatch, DOCWELL_OCR_QUEUE_URL=scans, DOCWELL_OCR="rapidocr")
-    assert queues(WorkerSettings(), recognising)[scans].workers == 1
-    polled = queues(WorkerSettings(ingest_queue_url=scans, processes=2), recognising)
-    assert polled[scans].workers == 2
+    settings = limits(monkeypatch, DOCWELL_OCR_QUEUE_URL=scans, DOCWELL_OCR=ocr)
+    assert queues(WorkerSettings(), settings)[scans].workers == 1
+    assert queues(WorkerSettings(ingest_queue_url=scans, processes=2), settings)[scans].workers == 2
 
 
 @pytest.mark.parametrize(

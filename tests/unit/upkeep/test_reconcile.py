@@ -127,12 +127,20 @@ def test_a_settled_document_with_pages_to_recognise_is_sent_to_ingest(
     assert world.sent == ([Hint("a.pdf")] if ocr != "off" and not changes else [])
 
 
-@pytest.mark.parametrize(("ocr", "age_s", "sent"), [("off", 3600, 0), ("rapidocr", 60, 0), ("rapidocr", 3600, 1)])
+@pytest.mark.parametrize(
+    ("ocr", "age_s", "chunks", "sent"),
+    [
+        ("off", 90_000, 3, 0),
+        *(("rapidocr", *row) for row in [(60, 0, 0), (3600, 0, 1), (3600, 3, 0), (90_000, 3, 1)]),
+    ],
+)
 def test_pages_whose_recogniser_did_not_run_are_tried_again_after_a_while(
-    world: World, ocr: str, age_s: float, sent: int
+    world: World, ocr: str, age_s: float, chunks: int, sent: int
 ) -> None:
+    record = {"recognised_from": 1, "chunks": chunks, "live_generation": "g1" if chunks else None}
     failures = frozenset({"too_slow 2", f"{Reason.UNAVAILABLE} 3,7-9"})
-    world.indexed("a.pdf", page_failures=failures, recognised_from=1, updated_at=NOW - age_s)
+    world.indexed("a.pdf", page_failures=failures, updated_at=NOW - age_s, **record)
+    world.chunks["a.pdf"] = {"g1": chunks} if chunks else {}
     world.reconcile(ocr=ocr).run(lambda: 100.0)
     assert world.sent == [Hint("a.pdf", rebuild=True)] * sent
 

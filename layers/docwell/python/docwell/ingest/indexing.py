@@ -119,7 +119,7 @@ class RangeIndexer:
 
         Recognition takes far longer than embedding and cannot be stopped within a page.
         """
-        if span.recognise and self.recogniser is not None and not span.given_up:
+        if span.recognise and self.recogniser and not span.given_up:
             return self._cut(self.recogniser, path, span, count)
         ahead = max(1, min(_PAGES_AHEAD, span.last - span.first + 1))
         return _ahead(self._cut(self.reader, path, span, count), ahead)
@@ -127,9 +127,9 @@ class RangeIndexer:
     def _cut(self, reader: DocumentReader, path: Path, span: Span, count: _Count) -> Generator[_CutPage]:
         chunk_tokens = min(self.limits.chunk_tokens, self.embedder.max_tokens)
         with closing(reader.pages(path, span.first, span.last)) as pages:
-            texts = map(count.without_doubtful_text, within_budget(pages, span))
+            texts: Iterator[Page] = map(count.without_doubtful_text, within_budget(pages, span))
             if span.given_up:
-                texts = map(_given_up, texts)
+                texts = (_given_up(page, span.given_up) for page in texts)
             yield from cut_pages(texts, self.embedder, chunk_tokens)
 
     def _batches(
@@ -166,9 +166,9 @@ def within_budget(pages: Iterator[Page], span: Span) -> Iterator[Page]:
         yield from (Page(number, "", unreadable=Reason.TOO_SLOW) for number in range(following, span.last + 1))
 
 
-def _given_up(page: Page) -> Page:
+def _given_up(page: Page, reason: Reason) -> Page:
     """Return the page; if a recogniser should have read it, with that reason."""
-    return replace(page, unreadable=page.unreadable or Reason.UNAVAILABLE) if page.may_be_picture else page
+    return replace(page, unreadable=page.unreadable or reason) if page.may_be_picture else page
 
 
 def _records(

@@ -462,7 +462,8 @@ class RangeWorker:
     def _index(self, record: DocumentRecord) -> RangeTally:
         task, indexer, limits = self.task, self.ingest.indexer, self.ingest.indexer.limits
         span = ranges.span(record, task.range, limits)
-        span = replace(span, given_up=span.recognise and self.is_last and record.live_generation is not None)
+        if span.recognise and ((self.is_last and record.live_generation) or indexer.recogniser is None):
+            span = replace(span, given_up=Reason.UNAVAILABLE)
         # Recognition of a page cannot be stopped before its own time limit.
         least_s = limits.stop_before_s + (limits.ocr_page_timeout_s if span.recognise else 0.0)
         require_time(self.remaining_s, least_s)
@@ -481,7 +482,8 @@ class RangeWorker:
         with self._acquire(retry_after=1.0) as lease:
             is_current = ranges.is_current(self.task, lease.record)
             if is_current:
-                self.ingest.settle(lease, ranges.rejected(lease.record, refused.reason, refused.detail))
+                record = replace(lease.record, ranges_done=frozenset())  # no recogniser reads it either
+                self.ingest.settle(lease, ranges.rejected(record, refused.reason, refused.detail))
                 self.ingest.match(lease, Hint(self.task.key))
             else:
                 self._remove_stale(lease)

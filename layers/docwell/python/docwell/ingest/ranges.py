@@ -26,15 +26,15 @@ RECOGNISED = "/recognised"
 class Span:
     """Pages `first` to `last` (both included, 1-based), and whether to recognise the pictures among them.
 
-    With `given_up`, no recogniser reads them: they have the text of their layers. `cpu_s` is the processor time
-    that is left for reading the document, in seconds; when it is spent, a document that is `small` is refused.
+    With `given_up`, no recogniser reads them, for this reason: they have the text of their layers. `cpu_s` is the
+    processor time that is left for reading the document, in seconds; over it, a `small` document is refused.
     """
 
     first: int
     last: int
     recognise: bool = False
     cpu_s: float = math.inf
-    given_up: bool = False
+    given_up: Reason | None = None
     small: bool = False
 
 
@@ -64,8 +64,10 @@ def span(record: DocumentRecord, number: int, limits: IngestLimits) -> Span:
     before = (number - first) * size
     by_size = _LEAST_CPU_S + limits.document_cpu_s_per_mb * (record.size or 0) / 1e6
     small = by_size < cpu_s and not recognise
-    left = (by_size if small else cpu_s) - record.cpu_s
-    return Span(before + 1, min(before + size, record.pages or 0), recognise, left, small=small)
+    left, given_up = (by_size if small else cpu_s) - record.cpu_s, None
+    if recognise:  # when recognition has used up its time, text layers still have theirs
+        given_up, left = None if left > 0 else Reason.TOO_SLOW, left + limits.document_cpu_s
+    return Span(before + 1, min(before + size, record.pages or 0), recognise, left, given_up, small)
 
 
 def check_length(characters: int, size: int, limits: IngestLimits) -> None:
@@ -109,7 +111,7 @@ def outcome(record: DocumentRecord) -> DocumentRecord:
     notes = [f"{_listed_pages(pages)}: {reason}, not indexed" for reason, pages in failures.items()]
     remarks = {"recognised": record.recognised_pages, "not checked for hidden text": record.unchecked_pages}
     notes += [f"{_listed_pages(pages)}: {remark}" for remark, pages in remarks.items() if pages]
-    if record.chunks == 0 and failures:
+    if record.chunks == 0 and failures and not record.was_given_up:
         return rejected(record, next(iter(failures)), "; ".join(notes))
     if record.doubtful_pages and recognised:
         notes.append(

@@ -224,7 +224,8 @@ class Reconcile:
 
     def _judge_pages(self, record: DocumentRecord, now: float) -> Finding | None:
         """Return the disagreement of a row that has pages to recognise."""
-        was_given_up = record.was_given_up and record.updated_at < now - self.limits.stuck_after_s
+        pause = _TRY_AGAIN_AFTER_S if record.live_generation else self.limits.stuck_after_s
+        was_given_up = record.was_given_up and record.updated_at < now - pause
         if self.limits.ocr == "off" or record.status not in SETTLED:
             return None
         is_due = was_given_up or record.lacks_recognition
