@@ -10,6 +10,7 @@ import base64
 import hmac
 import json
 import re
+from asyncio import CancelledError
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -121,7 +122,7 @@ class CheckedAccess:
         try:
             environ = await (self._uploaded(request) if _is_form(request) else self._checked(request))
             response = await to_thread.run_sync(self._answer, environ, limiter=self._threads)
-        except (BadSignature, HTTPException) as error:
+        except (BadSignature, HTTPException, CancelledError) as error:  # a server that stops cancels long polls
             response = _denied(request, str(error))
         await response(scope, receive, send)
 

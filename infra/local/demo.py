@@ -59,8 +59,7 @@ def example_questions() -> list[dict[str, Any]]:
     """
     entries = json.loads((EXAMPLES / "questions.json").read_text(encoding="utf-8"))
     by_document = {entry["document"]: entry for entry in reversed(entries)}
-    documents = list(dict.fromkeys(entry["document"] for entry in entries))
-    return [by_document[document] for document in documents[:SHOWN]]
+    return [*by_document.values()][::-1][:SHOWN]
 
 
 def upload(stack: Stack, folder: Path, console: Console) -> list[str]:

@@ -34,7 +34,7 @@ SPY = """
     child.read_document = read
     class Spy(pdf_pages.Pdfium):
         def count(self):
-            if self.mapped[-3:] == b"bad":
+            if self._file[-3:] == b"bad":
                 {bad}
             return super().count()
         def metadata(self):
