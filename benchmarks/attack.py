@@ -220,8 +220,8 @@ def controls(target: Target) -> Tries:
     target.index(key, page.replace(b"/Root", b"/Info 6 0 R/Root"))
     target.host.say(f"The lantern of the pier is lit {_BARE_CONTROLS}at dusk [1].")
     question = "When is the lantern of the pier lit?"
-    filtered = ("status", "--collection", "controls")
-    for arguments in (("status",), filtered, ("status", key), ("ask", question), ("audit",), ("rm", key)):
+    listings = (("ls",), ("ls", "controls/"), ("status", key))
+    for arguments in (*listings, ("ask", question), ("audit",), ("rm", "--yes", key)):
         done = target.cli_run(*arguments)
         yield Try(f"docwell {arguments[0]} did not run: {done.stderr}", done.returncode != 0)
         for stream, text in (("stdout", done.stdout), ("stderr", done.stderr)):

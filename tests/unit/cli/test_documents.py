@@ -328,12 +328,13 @@ def test_a_watch_ends_when_nothing_is_pending(run: Run, api: FakeApi, monkeypatc
 
 def test_rm_removes_keys_and_folders_all_or_none_and_asks(run: Run, bucket: S3Client) -> None:
     here = ("--no-wait", "--bucket", BUCKET)
-    for key in ("é.pdf", "a/1.pdf", "a/b/2.pdf", "ab.pdf"):
+    for key in ("é.pdf", "a/1\x1b\u202e.pdf", "a/b/2.pdf", "ab.pdf"):
         bucket.put_object(Bucket=BUCKET, Key=key, Body=b"x")
     result = run("rm", "é.pdf", "missing.pdf", "--yes", *here)
     assert (result.exit_code, "missing.pdf" in result.stderr, len(stored(bucket))) == (1, True, 4)
     result = run("rm", "a", *here)
     assert (result.exit_code, "--yes" in result.stderr, len(stored(bucket))) == (1, True, 4)
+    assert "Remove a/1.pdf and 1 more?" in result.stderr
     assert run("rm", "a", "é.pdf", "a/", "--yes", *here).exit_code == 0
     assert stored(bucket) == ["ab.pdf"]
 

@@ -41,7 +41,7 @@ _NAME_WIDTH = 10
 def confirm(question: str, *, yes: bool) -> None:
     """Ask a question, unless `yes`. Raises `Failure` for any answer but yes, also without a terminal."""
     with suppress(typer.Abort):
-        if yes or typer.confirm(question, err=True):
+        if yes or typer.confirm(display.one_line(question), err=True):
             return
     raise Failure("stopped: not confirmed; --yes does not ask")
 
