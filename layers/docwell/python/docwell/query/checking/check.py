@@ -380,18 +380,18 @@ class Checker:
         return [max(among, key=shares.__getitem__) + 1]
 
     def _is_asked(self, sentence: Sentence) -> bool:
-        """Return whether no piece of the passages has far more of the question than a sentence and its source."""
+        """Return whether no piece apart from a sentence's source has far more of the question than both."""
         bare, texts = MARKER.sub("", sentence.text), [self._texts[marker - 1] for marker in sentence.markers]
-        if (
-            self._each
-            or split_reply(bare)[0] is not None
-            or any(_is_foreign(self._question, row) for row in texts)
-        ):
+        is_foreign = any(_is_foreign(self._question, text) for text in texts)
+        if self._each or is_foreign or split_reply(bare)[0] is not None:
             return True
         weights, shown = weights_of(asked_labels(self._question), self._texts), labels(bare)
+        pieces = {text: [*windows(text)] for text in self._texts}
         for marker, text in zip(sentence.markers, texts, strict=True):
-            shown |= labels(text[slice(*self._words.window(words(bare), marker - 1))])
-        best = max(weight_of(weights, labels(row[slice(*place)])) for row in self._texts for place in windows(row))
+            start, end = self._words.window(words(bare), marker - 1)
+            shown |= labels(text[start:end])
+            pieces[text] = [place for place in pieces[text] if place[1] <= start or end <= place[0]]
+        best = max([weight_of(weights, labels(row[slice(*at)])) for row in pieces for at in pieces[row]] or [0.0])
         return best < _LEAST_ASKED_ELSEWHERE or best - weight_of(weights, shown) < _MORE_ASKED_ELSEWHERE
 
     def _is_possible(self, claim: Claim) -> bool:
