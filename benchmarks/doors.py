@@ -130,13 +130,13 @@ def local_stack(model: str, ollama: str | None = None, **options: Any) -> Iterat
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="docwell-bench-")))
         if ollama is not None:
             stack.enter_context(patch.dict(os.environ, {"OLLAMA_HOST": ollama}))
-        # The CLI searches for a folder of this name.
-        yield stack.enter_context(running_stack(folder / ".docwell", model, **options))
+        yield stack.enter_context(running_stack(folder / ".docwell", model, **options))  # the CLI finds this name
 
 
 @contextmanager
 def local_servers(options: StackOptions, ollama: str) -> Iterator[tuple[Stack, list[Part]]]:
     """Run only the AWS server and Chroma of a stack during the block; yields the stack and all its parts."""
+    options.data.mkdir(parents=True, exist_ok=True)
     stack, parts = plan(options, ollama, Path)
     servers = [part for part in parts if part.name in {"aws", "chroma"}]
     supervisor = Supervisor(servers, StackConsole(options.data.parent / "logs", silent=True))
