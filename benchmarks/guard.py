@@ -285,7 +285,7 @@ RULES: Mapping[str, tuple[str, object, str, object]] = {
         "_is_asked",
         True,
     ),
-    "more than the question": ("an answer adds something to its question", check.Checker, "_adds", True),
+    "more than the question": ("an answer adds something to its question", check, "_FEWEST_MORE", 0),
     "names": ("a passage or its document has a name of the question", check, "_lacks_names", False),
     "languages": ("between languages figures and names decide", check, "_is_foreign", False),
     "nothing possible": ("an answer without a possible source is removed", check.Checker, "_is_possible", True),

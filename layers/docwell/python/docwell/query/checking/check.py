@@ -47,6 +47,8 @@ from docwell.text.words import by_language
 
 # Move a marker to the best passage if it holds this much more of the sentence.
 _BETTER_BY = 0.2
+# A sentence must say more than its question: yes, no, or so many more words.
+_FEWEST_MORE = 1
 # The weight of the question's words: they show the source of a sentence less than the words that it adds.
 _ASKED_WEIGHT = 0.3
 # A piece with this share of the question's words, and this much more than the answer's source, is the better one.
@@ -453,11 +455,11 @@ class Checker:
             support, agrees = decided.share, decided.agrees
         else:
             agrees = len(held) == len(claim.figures) and not denied
-        # The sentence must say more than the question: yes, no, or another word.
-        more = content_words(claim.text) - content_words(self._question)
-        says_more = copied or bool(more) or split_reply(claim.text)[0] is not None
-        answers = says_more and not self._lacks_subject
-        supported = support >= self._min_support and agrees and not missing and answers
+        more = len(content_words(claim.text) - content_words(self._question))
+        says_more = copied or more >= _FEWEST_MORE or split_reply(claim.text)[0] is not None
+        supported = (
+            support >= self._min_support and agrees and not missing and says_more and not self._lacks_subject
+        )
         # A sentence with few of the words decides nothing.
         contradicted = denied and not (decided and decided.share < self._min_support)
         text = _scaled(sentence, claim, texts) if claim.figures else sentence
