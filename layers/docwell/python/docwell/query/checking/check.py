@@ -456,10 +456,8 @@ class Checker:
         else:
             agrees = len(held) == len(claim.figures) and not denied
         more = len(content_words(claim.text) - content_words(self._question))
-        says_more = copied or more >= _FEWEST_MORE or split_reply(claim.text)[0] is not None
-        supported = (
-            support >= self._min_support and agrees and not missing and says_more and not self._lacks_subject
-        )
+        fits = copied or more >= _FEWEST_MORE or split_reply(claim.text)[0] is not None
+        supported = support >= self._min_support and agrees and not missing and fits and not self._lacks_subject
         # A sentence with few of the words decides nothing.
         contradicted = denied and not (decided and decided.share < self._min_support)
         text = _scaled(sentence, claim, texts) if claim.figures else sentence
