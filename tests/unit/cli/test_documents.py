@@ -250,6 +250,7 @@ def test_a_sync_that_is_killed_anywhere_goes_on_and_removes_nothing_of_others(
     assert "4 to upload, 0 to remove" in sync("--dry-run").stdout
     assert (stored(bucket), (folder / ".docwell-sync").exists()) == (["c/theirs.pdf"], False)
     assert sync().exit_code == 0
+    assert run("sync", folder, "--collection", "c/x", "--no-wait", "--bucket", BUCKET).exit_code == 0
     bucket.put_object(Bucket=BUCKET, Key="c/e.pdf", Body=b"replaced by another client")
     for name in ("a.pdf", "e.pdf", "b/c.pdf"):
         (folder / name).unlink()
@@ -270,7 +271,8 @@ def test_a_sync_that_is_killed_anywhere_goes_on_and_removes_nothing_of_others(
     monkeypatch.setattr(Bucket, "delete", killing(Bucket.delete))
     assert sync().exit_code == 130
     assert sync().exit_code == 0
-    assert stored(bucket) == ["c/b/d.txt", "c/e.pdf", "c/f.pdf", "c/g.pdf", "c/theirs.pdf"]
+    assert stored(bucket)[:5] == ["c/b/d.txt", "c/e.pdf", "c/f.pdf", "c/g.pdf", "c/theirs.pdf"]
+    assert len(stored(bucket)) == 9  # the other collection of the same folder stays
     assert bucket.get_object(Bucket=BUCKET, Key="c/b/d.txt")["Body"].read() == b"changed"
     assert "0 to upload, 0 to remove" in sync().stdout
 
@@ -328,14 +330,14 @@ def test_a_watch_ends_when_nothing_is_pending(run: Run, api: FakeApi, monkeypatc
 
 def test_rm_removes_keys_and_folders_all_or_none_and_asks(run: Run, bucket: S3Client) -> None:
     here = ("--no-wait", "--bucket", BUCKET)
-    for key in ("é.pdf", "a/1\x1b\u202e.pdf", "a/b/2.pdf", "ab.pdf"):
+    for key in ("é.pdf", "a/", "a/1\x1b\u202e.pdf", "a/b/2.pdf", "ab.pdf"):
         bucket.put_object(Bucket=BUCKET, Key=key, Body=b"x")
     result = run("rm", "é.pdf", "missing.pdf", "--yes", *here)
-    assert (result.exit_code, "missing.pdf" in result.stderr, len(stored(bucket))) == (1, True, 4)
-    result = run("rm", "a", *here)
-    assert (result.exit_code, "--yes" in result.stderr, len(stored(bucket))) == (1, True, 4)
-    assert "Remove a/1.pdf and 1 more?" in result.stderr
-    assert run("rm", "a", "é.pdf", "a/", "--yes", *here).exit_code == 0
+    assert (result.exit_code, "missing.pdf" in result.stderr, len(stored(bucket))) == (1, True, 5)
+    result = run("rm", "a/1\x1b\u202e.pdf", *here)
+    assert (result.exit_code, "--yes" in result.stderr, len(stored(bucket))) == (1, True, 5)
+    assert "Remove a/1.pdf?" in result.stderr
+    assert run("rm", "a/", "é.pdf", "é.pdf", "--yes", *here).exit_code == 0
     assert stored(bucket) == ["ab.pdf"]
 
 

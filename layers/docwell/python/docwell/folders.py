@@ -27,7 +27,7 @@ def files_of(folder: Path, omitted: list[Path]) -> Iterator[tuple[Path, str]]:
     Files in hidden folders, such as .git and .venv, count as hidden.
     """
     ignore = folder / IGNORE_FILE
-    patterns = ignore.read_text(encoding="utf-8").splitlines() if ignore.is_file() else []
+    patterns = ignore.read_text(encoding="utf-8", errors="replace").splitlines() if ignore.is_file() else []
     for file in sorted(file for file in folder.rglob("*") if file.is_file()):
         name = file.relative_to(folder).as_posix()
         if name.startswith(".") or "/." in name or is_ignored(name, patterns) or not is_readable(name):
@@ -39,17 +39,20 @@ def files_of(folder: Path, omitted: list[Path]) -> Iterator[tuple[Path, str]]:
 def is_ignored(name: str, patterns: Sequence[str]) -> bool:
     """Return whether the last of the patterns of .gitignore that matches a path excludes it.
 
-    >>> rules = ["*.md", "!README.md", "/drafts/", "a/*.txt"]
-    >>> [is_ignored(name, rules) for name in ("x/b.md", "README.md", "drafts/c.pdf", "x/drafts/c.pdf", "a/b.txt")]
-    [True, False, True, False, True]
+    >>> rules = ["*.md", "!README.md", "/drafts/", "a/*.txt", "**/foo/bar.pdf"]
+    >>> names = ("x/b.md", "README.md", "drafts/c.pdf", "x/drafts/c.pdf", "a/b.txt", "x/foo/bar.pdf")
+    >>> [is_ignored(name, rules) for name in names]
+    [True, False, True, False, True, True]
     """
     path, ignored = PurePosixPath("/", name), False
     for line in patterns:
-        pattern = line.strip().removeprefix("!").removeprefix("**/").removesuffix("/**")
+        text = line.strip().removeprefix("!")
+        pattern = text.removeprefix("**/").removesuffix("/**")
         if not pattern or line.startswith("#"):
             continue
         # A pattern with a slash before its end begins at the folder; a slash at its end matches folders alone.
-        rooted = f"/{pattern.strip('/')}" if "/" in pattern[:-1] else pattern.rstrip("/")
+        is_rooted = "/" in text[:-1] and not text.startswith("**/")
+        rooted = f"/{pattern.strip('/')}" if is_rooted else pattern.rstrip("/")
         places = path.parents if pattern.endswith("/") else (path, *path.parents)
         if any(place.match(rooted) for place in places if place.name):
             ignored = not line.startswith("!")

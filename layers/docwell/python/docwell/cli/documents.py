@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -41,8 +42,7 @@ _NOT_UPLOADED = "NOT UPLOADED"
 _AT_ONCE = 10
 # Seconds without progress after which `put` gives up.
 _STALL_S = 300.0
-# The pause for each request, which grows by the factor while nothing changes. The firewall allows an address 600
-# requests in 300 s (infra/firewall.yaml).
+# The pause for each request, which grows by the factor while nothing changes. A key may send 10 requests a second.
 _PAUSE_S, _PAUSE_GROWTH, _LONGEST_PAUSE_S = 0.6, 1.5, 5.0
 # The failed rounds to allow in a row: a restart of the gateway must not end a long wait.
 _FAILURES_ALLOWED = 5
@@ -110,7 +110,7 @@ def ls(
     ctx: typer.Context,
     prefix: Annotated[str, argument("FOLDER/", "Only keys that begin with this, such as reports/2026/.")] = "",
     *,
-    status_: Annotated[Status | None, option("STATUS", "As failed.", "--status", case_sensitive=False)] = None,
+    status_: Annotated[Status | None, option("STATUS", "Such as empty.", "--status", case_sensitive=False)] = None,
     sort: Annotated[
         Literal["key", "date", "size", "status"], typer.Option(help="Newest and largest come first.")
     ] = "key",
@@ -172,7 +172,7 @@ def status(
 @app.command(cls=ConnectedCommand, rich_help_panel=DOCUMENTS)
 def rm(
     ctx: typer.Context,
-    names: Annotated[list[str], argument("KEY|FOLDER/...", "What to remove; `docwell ls` lists.")],
+    names: Annotated[list[str], argument("KEY|FOLDER/...", "Keys, or folders with a slash.")],
     *,
     yes: YesFlag = False,
     waiting: WaitFlag = True,
@@ -182,7 +182,8 @@ def rm(
     bucket, api = _connect(ctx.obj, timeout, waiting=waiting)
     keys: dict[str, None] = {}
     for name in names:
-        below = [name] if bucket.version(name) else [stored.key for stored in bucket.below(name.rstrip("/") + "/")]
+        is_key = not name.endswith("/") and bucket.version(name)
+        below = [name] if is_key else [stored.key for stored in bucket.below(name.rstrip("/") + "/")]
         if not below:
             raise Failure(f"not in the bucket: {name}; nothing was removed. `docwell ls` lists the documents")
         keys |= dict.fromkeys(below)
@@ -198,11 +199,11 @@ def rm(
 @app.command(cls=ConnectedCommand, rich_help_panel=DOCUMENTS)
 def sync(
     ctx: typer.Context,
-    folder: Annotated[Path, argument("FOLDER", "The folder.", exists=True, file_okay=False)],
+    folder: Annotated[Path, argument("FOLDER", "The folder to upload.", exists=True, file_okay=False)],
     *,
     collection: Annotated[str | None, option("NAME", "Folder of the bucket.")] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Remove documents whose file is gone.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Repeat every 5 seconds.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="List and compare every 5 seconds.")] = False,
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
     waiting: WaitFlag = True,
@@ -210,14 +211,13 @@ def sync(
 ) -> None:
     """Upload the new and changed files of a folder, again and again if you like.
 
-    Takes the files that `docwell put` takes. --delete removes only documents that sync put from this folder and
-    that nothing has replaced. After a kill, the same command goes on.
+    Takes the files that `docwell put` takes. --delete removes only what sync put. After a kill, run it again.
     """
     bucket, api = _connect(ctx.obj, timeout, waiting=waiting and not dry_run and not watch)
     prefix = f"{collection.strip('/')}/" if collection else ""
     while True:
         try:
-            uploads, removals = _changes(folder, prefix, bucket, id_of(folder, store=not dry_run), delete=delete)
+            uploads, removals = _changes(folder, prefix, bucket, delete=delete, store=not dry_run)
             changes = [f"{'upload' if change.mark else 'remove'} {change.key}" for change in (*uploads, *removals)]
             if not watch or changes:
                 display.say("\n".join([*changes, f"{len(uploads):,} to upload, {len(removals):,} to remove"]))
@@ -239,13 +239,14 @@ def sync(
 
 @plain_failures("cannot sync the folder")
 def _changes(
-    folder: Path, prefix: str, bucket: Bucket, id_: str, *, delete: bool
+    folder: Path, prefix: str, bucket: Bucket, *, delete: bool, store: bool
 ) -> tuple[list[Upload], list[Upload]]:
     """Return the files to upload, and with `delete` the documents to remove.
 
-    The metadata of an object names the folder that put it and the file's checksum. There is no other state: after
-    a kill, the next run compares folder and bucket again.
+    The metadata of an object names the folder that put it, with the collection, and the file's checksum. There is
+    no other state: after a kill, the next run compares folder and bucket again.
     """
+    id_ = sha256((id_of(folder, store=store) + prefix).encode()).hexdigest()[:16]
     here = {prefix + name: file for file, name in files_of(folder, [])}
     there = {stored.key: stored for stored in bucket.below(prefix)}
     uploads: list[Upload] = []
