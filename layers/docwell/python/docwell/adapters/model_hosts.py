@@ -160,10 +160,11 @@ class ModelServer(ABC):
             await self.check()
         if not isinstance(self._length, int):
             raise Corrupt(f"the model host does not say the context length of {self.name!r}")
-        if self._entry is None:
-            models = await self.listed()
-            self._entry = models.get(self.name) or models.get(f"{self.name}:latest") or {}
-        return ModelFacts(self._length, self._entry.get("digest"))
+        if self._entry is None and self.dependency == "ollama":  # only its list has digests
+            with suppress(DocwellError):
+                models = await self.listed()
+                self._entry = models.get(self.name) or models.get(f"{self.name}:latest") or {}
+        return ModelFacts(self._length, (self._entry or {}).get("digest"))
 
     async def listed(self) -> dict[str, Mapping[str, Any]]:
         """Return what the host's list says about each model, by name. Raises as `chat` does."""
@@ -227,7 +228,8 @@ class ModelServer(ABC):
         status = response.status_code
         if status == httpx.codes.NOT_FOUND:
             return self._missing()
-        reason = _reason(response.content, json.dumps(body, ensure_ascii=False))
+        sent = json.dumps(body, ensure_ascii=False).replace("\\n", " ")  # an escape would join the next word
+        reason = _reason(response.content, sent)
         detail = f"the model host answered with status {status}{reason and f': {reason}'}"
         if status < httpx.codes.INTERNAL_SERVER_ERROR and status != httpx.codes.TOO_MANY_REQUESTS:
             return Unavailable(self.dependency, detail, retry_after=None)
@@ -244,7 +246,7 @@ class ModelServer(ABC):
 
 
 def _reason(content: bytes, request: str) -> str:
-    """Return the reason in an error's body, without words of the request; nothing if there is none."""
+    """Return the reason in an error's body, without runs of words of the request; nothing if there is none."""
     try:
         value = json.loads(content)
     except ValueError:

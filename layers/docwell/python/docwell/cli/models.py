@@ -140,7 +140,8 @@ async def _try(model: ModelServer, texts: list[str], entry: Json) -> Json:
     status = "answered" if Checker(passages, question).check(text)[0] else "removed by the checks"
     if is_refusal(text):
         status = "not found" if text else "no answer"
-    is_right = all(re.search(fact, text, re.IGNORECASE) for fact in facts) if facts else status == "not found"
+    expected = "answered" if facts else "not found"
+    is_right = status == expected and all(re.search(fact, text, re.IGNORECASE) for fact in facts or ())
     return {
         "question": entry["kind"],
         "status": status,

@@ -108,9 +108,9 @@ class Basis:
     """The passages that a mode uses in place of the nearest ones, and the prompt for them.
 
     With `names` of documents by key, the prompt is for the passages of one document, and `model` answers from each
-    document by itself. With an `answer`, no model is called; an answer
-    without citations is a refusal. Its `sentences` come from the documents. `is_last` answers only if the nearest
-    passages do not. With `partial`, a part of the index did not answer.
+    document by itself. With an `answer`, no model is called; an answer without citations is a refusal. Its
+    `sentences` come from the documents. With `is_last`, it applies only if the gate or the model refuses. With
+    `partial`, a part of the index did not answer.
     """
 
     mode: Mode

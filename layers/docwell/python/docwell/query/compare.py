@@ -158,7 +158,8 @@ def _limits(limits: QueryLimits, rows: int) -> QueryLimits:
     """Return the limits of one row: its share of `ROWS_CALLS` calls, at most one whole call."""
     share = min(ROWS_CALLS / rows, 1)
     passage_tokens = limits.passage_tokens and max(int(limits.passage_tokens * share), _LEAST_PASSAGE_TOKENS)
-    changed = {"num_ctx": int(limits.num_ctx * share), "num_predict": ROW_TOKENS, "passage_tokens": passage_tokens}
+    num_ctx = int((limits.num_ctx - limits.thinking_tokens) * share) + limits.thinking_tokens
+    changed = {"num_ctx": num_ctx, "num_predict": ROW_TOKENS, "passage_tokens": passage_tokens}
     return limits.model_copy(update=changed)
 
 

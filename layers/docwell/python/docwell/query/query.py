@@ -185,7 +185,7 @@ class Query:
             is_hopeless=hits.fit is None or (min_fit is not None and hits.fit < min_fit),
             refusal=refusal,
         )
-        if self.reranker is not None and basis is None:
+        if self.reranker is not None and (basis is None or basis.is_last):
             inquiry = await self._reranked(self.reranker, inquiry)
         return replace(inquiry, passages=inquiry.passages[:top_k]), basis
 

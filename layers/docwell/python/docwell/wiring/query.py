@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _FOLLOW_UP_MARGIN_S = 5.0
 # The largest share of the deadline for a list, after its search and within the same stage.
 _LIST_SHARE = 0.15
+LEAST_PROMPT_TOKENS = 512  # for the prompt's rules and a question without passages
 # A rewritten question is one sentence.
 REWRITE_TOKENS = 80
 # A runtime that streams writes the receipt some milliseconds after it has sent the answer.
@@ -52,7 +53,10 @@ def query_settings() -> QuerySettings:
 
     settings = QuerySettings.read()
     profile, unset = profile_of(settings.model), set(SETTINGS) - settings.model_fields_set
-    return settings.model_copy(update={name: getattr(profile, name) for name in unset})
+    settings = settings.model_copy(update={name: getattr(profile, name) for name in unset})
+    if settings.num_ctx - settings.num_predict - settings.thinking_tokens < LEAST_PROMPT_TOKENS:
+        raise SettingsError("DOCWELL_NUM_CTX leaves no room for a prompt beside NUM_PREDICT and THINKING_TOKENS")
+    return settings.model_copy(update={"top_k": min(settings.top_k, settings.max_top_k)})
 
 
 def prepare_query() -> None:

@@ -87,7 +87,7 @@ def authorizer() -> Authorizer:
         return Authorizer(keys)
     # A plain string: Pydantic would add a slash to a bare host.
     url = settings.token_keys_url or f"{settings.token_issuer.rstrip('/')}/.well-known/openid-configuration"
-    audiences, groups = settings.token_clients.split(","), settings.groups_claim or ""
+    audiences, groups = settings.token_clients.split(","), settings.groups_claim
     tokens = IssuerTokens(settings.token_issuer, audiences, SigningKeys(url), settings.principal_claim, groups)
     return Authorizer(keys, tokens)
 
