@@ -44,20 +44,17 @@ class File:
     cache: str
 
 
-def publish(stack: str, parameters: Mapping[str, str]) -> str | None:
-    """Publish the console of a stack that has this release; return its address, None without one.
+def publish(
+    parameters: Mapping[str, str], deployed: Mapping[str, str] | None, outputs: Mapping[str, str]
+) -> str | None:
+    """Publish the console of a stack with these deployed parameters and outputs, if it has this release.
 
-    Raises `ConsoleError`.
+    Return its address, None without one. Raises `ConsoleError`.
     """
+    # A change set was not executed, or the stack has nothing else.
+    if (deployed or {}).get("Release") != parameters["Release"] or "Bucket" not in outputs:
+        return None
     try:
-        (described,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-        release = {
-            parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in described.get("Parameters", [])
-        }.get("Release")
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
-        # A change set was not executed, or the stack has nothing else.
-        if release != parameters["Release"] or "Bucket" not in outputs:
-            return None
         s3 = boto3.client("s3")
         allow(s3, outputs["Bucket"], outputs.get("ConsoleUrl"))
         if "ConsoleUrl" not in outputs:
@@ -65,7 +62,7 @@ def publish(stack: str, parameters: Mapping[str, str]) -> str | None:
         upload(s3, outputs["ConsoleBucket"], list(release_files(parameters)))
         _invalidate(outputs["ConsoleDistribution"])
     except (BotoCoreError, ClientError) as error:
-        raise ConsoleError(f"the console of {stack}: {error}") from None
+        raise ConsoleError(f"the console: {error}") from None
     return str(outputs["ConsoleUrl"])
 
 

@@ -93,7 +93,6 @@ def before(stack: str, path: Path) -> dict[str, str]:
     """
     values = read(path)
     parameters, outputs = deployed(stack)
-    heard(path.stem, values, outputs)
     values[RELEASE] = named(values[RELEASE], (parameters or {}).get(RELEASE, ""), time.time())
     write(path, values)
     # The stack names its secrets, so they come first.
@@ -107,7 +106,7 @@ def after(stack: str, path: Path) -> None:
 
     Raises `StageError`, `ConsoleError`.
     """
-    _, outputs = deployed(stack)
+    parameters, outputs = deployed(stack)
     try:
         boto3.client("cloudformation").update_termination_protection(
             EnableTerminationProtection=True, StackName=stack
@@ -120,7 +119,7 @@ def after(stack: str, path: Path) -> None:
     prune(outputs.get("QueryFunction"))
     if not all(_subscribers(outputs.get("AlarmTopic"))):
         print("alarms: AWS has sent a mail with a link. Until you follow it, no alarm reaches that address")
-    if address := console.publish(stack, values):
+    if address := console.publish(values, parameters, outputs):
         print(f"console: {address}")
 
 
@@ -157,4 +156,7 @@ def prune(function: str | None) -> None:
 
 if __name__ == "__main__":
     step, name, parameters = sys.argv[1:]
-    {"before": before, "after": after}[step](name, Path(parameters))
+    path = Path(parameters)
+    if step == "before":
+        heard(path.stem, read(path), deployed(name)[1])
+    {"before": before, "after": after}[step](name, path)

@@ -15,6 +15,7 @@ from moto import mock_aws
 from infra import console_page
 from infra.release import console
 from infra.release.console import IMMUTABLE, publish, release_files
+from infra.release.stage import deployed
 from tests.unit.infra.console_stack import POOL
 
 STACK, DOCUMENTS, BUCKET = "docwell-team", "documents", "console"
@@ -76,7 +77,7 @@ def published() -> dict[str, Any]:
 
 def test_every_file_is_there_with_its_type_and_only_those_of_a_digest_are_immutable(aws: None) -> None:
     deploy_console()
-    assert publish(STACK, GIVEN) == URL
+    assert publish(GIVEN, *deployed(STACK)) == URL
     result = published()
     (folder,) = {key.partition("/")[0] for key in result} - {"index.html", "config.json"}
     assert re.fullmatch(r"[0-9a-f]{16}", folder)
@@ -101,13 +102,13 @@ def test_a_changed_file_is_another_release_and_the_previous_one_is_kept(
     folders = []
     for text in ("one", "two", "three"):
         (tmp_path / "app.js").write_text(text)
-        publish(STACK, GIVEN)
+        publish(GIVEN, *deployed(STACK))
         page = published()["index.html"]["Body"].read().decode()
         folders.append(re.findall(r'src="(\w+)/app.js"', page)[0])
     assert len(set(folders)) == 3
     retained = {"index.html", "config.json", *(f"{folder}/app.js" for folder in folders[1:])}
     assert set(published()) == retained
-    publish(STACK, GIVEN)  # publish again, as after a failure
+    publish(GIVEN, *deployed(STACK))  # publish again, as after a failure
     assert set(published()) == retained
 
 
@@ -117,11 +118,11 @@ def test_rules_of_others_stay_after_the_consoles_and_that_of_an_older_address_go
     old: Any = {"ID": "console", "AllowedOrigins": ["https://old.example"], "AllowedMethods": ["POST"]}
     client.put_bucket_cors(Bucket=DOCUMENTS, CORSConfiguration={"CORSRules": [old, another]})
     deploy_console()
-    publish(STACK, GIVEN)
+    publish(GIVEN, *deployed(STACK))
     rules = client.get_bucket_cors(Bucket=DOCUMENTS)["CORSRules"]
     assert [entry["AllowedOrigins"] for entry in rules] == [[URL], ["*"]]
     deploy()
-    publish(STACK, GIVEN)
+    publish(GIVEN, *deployed(STACK))
     assert [rule["ID"] for rule in client.get_bucket_cors(Bucket=DOCUMENTS)["CORSRules"]] == ["viewer"]
 
 
