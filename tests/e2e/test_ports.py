@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.conftest import Doors
 
-NOBODY = 65534
+UNPRIVILEGED = 65534
 # A request for each server that a part may run, and one that no server knows.
 GETS = (
     "/ /no-such-path /metrics /readyz /2018-06-01/runtime/invocation/next /api/v2/heartbeat /api/tags /v1/models"
@@ -31,8 +31,8 @@ REFUSED = {401, 403}
 
 def become_nobody() -> None:
     os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    os.setgid(UNPRIVILEGED)
+    os.setuid(UNPRIVILEGED)
 
 
 @pytest.fixture(scope="module")

@@ -20,16 +20,16 @@ HANDLER_LINES = 40
 EXCEPTIONS = 79
 EXCEPTION = re.compile(r"#\s*(?:ruff:\s*)?noqa\b.*")
 PACKAGE = "layers/docwell/python/docwell/"
-# The most lines of Python below each folder, and the budget that they go down to. A change may lower a ceiling and
-# never raises one: it removes as many lines as it adds.
+# The most lines of Python below each folder. A change may lower a ceiling and never raises one. They go down to
+# 28,000 for the package, of it 6,500 for query/ and 4,900 for the readers of documents.
 CEILINGS = {
-    PACKAGE: (28_976, 28_000),
-    PACKAGE + "query/": (6_575, 6_500),
-    PACKAGE + "adapters/documents/": (4_953, 4_900),
-    PACKAGE + "cli/": (3_638, 3_780),
-    "benchmarks/": (6_466, 6_500),
-    "tests/": (36_000, 36_000),
-    "infra/": (7_000, 7_000),
+    PACKAGE: 28_976,
+    PACKAGE + "query/": 6_575,
+    PACKAGE + "adapters/documents/": 4_953,
+    PACKAGE + "cli/": 3_638,
+    "benchmarks/": 6_466,
+    "tests/": 36_000,
+    "infra/": 7_000,
 }
 # Names that do not say what a value is: at most one in a hundred.
 EMPTY_NAMES = re.compile(
@@ -65,7 +65,7 @@ def bound_names(source: str) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize(("folder", "ceiling"), [(folder, ceiling) for folder, (ceiling, _) in CEILINGS.items()])
+@pytest.mark.parametrize(("folder", "ceiling"), CEILINGS.items())
 def test_no_folder_grows(folder: str, ceiling: int) -> None:
     lines = [len(text.splitlines()) for name, text in SOURCES.items() if name.startswith(folder)]
     assert lines

@@ -52,6 +52,7 @@ VERSIONS = {
     "the latest handbook": (["h/Handbook March 2024.docx", "h/Handbook April 2023.docx"], 0),
     "up to date": (["a/guide v2.10.pdf", "a/guide v2.9.pdf"], 0),
     "最新": (["a/指南 2023.pdf", "a/指南 2024.pdf"], 1),
+    "give notice at the latest": (["f/ACME_2022_10K.pdf", "f/ACME_2023_10K.pdf"], None),
     "current assets": (["f/ACME_2022_10K.pdf", "f/ACME_2023_10K.pdf"], None),
     "the latest of all": (["f/ACME_2022.pdf", "f/BOLT_2023.pdf"], None),  # not versions of a document
 }

@@ -42,7 +42,7 @@ class Tokens(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authorized caller. A usage plan counts the API key with the value `usage_key`; None: that of tokens."""
+    """An authorized caller. A usage plan counts the API key with the value `usage_key`, or the tokens' key."""
 
     identity: Identity
     usage_key: str | None = None

@@ -147,8 +147,9 @@ class S3ObjectStore(S3Listing):
             if (code := error_code(error)) in _DENIED:
                 raise ObjectDenied("s3", f"s3: HeadObject answered {code}") from error
             return None
+        version = answer.get("VersionId", "null")  # "null" with versioning off
         return ObjectVersion(
-            version=_version_of(answer.get("VersionId"), answer["ETag"]),
+            version=answer["ETag"] if version == "null" else version,
             size=answer["ContentLength"],
             etag=answer["ETag"],
             metadata=_metadata(answer.get("Metadata", {})),
@@ -188,11 +189,6 @@ class S3ObjectStore(S3Listing):
                     shutil.copyfileobj(body, file, _BLOCK)
         except ClientError as error:
             raise NotFound(f"{key!r} changed while it was being read") from error
-
-
-def _version_of(version: str | None, etag: str) -> str:
-    """Return the version; "null" is the version of a bucket whose versioning is off."""
-    return etag if version in (None, "null") else version
 
 
 def _metadata(sent: Mapping[str, str]) -> dict[str, str]:

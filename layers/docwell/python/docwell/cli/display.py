@@ -299,7 +299,7 @@ def _footer(answer: Json) -> str:
     if answer.get("cut_short"):
         parts.append("cut short")
     if dropped := answer.get("dropped_passages"):
-        parts.append(f"{dropped} passages had no room (DOCWELL_PASSAGE_TOKENS, DOCWELL_NUM_CTX)")
+        parts.append(f"no room for {dropped} of the passages (DOCWELL_PASSAGE_TOKENS, DOCWELL_NUM_CTX)")
     if answer.get("partial"):
         parts.append("partial: a Chroma server did not answer")
     if request_id := answer.get("request_id"):

@@ -180,6 +180,8 @@ def _confirm(erased: Erased, name: str) -> None:
 
 def _show(erased: Erased, *, err: bool = False) -> None:
     display.show_fields(asdict(erased), err=err)
+    if erased.receipts is None:
+        display.say("receipts are not erased: the settings name no receipts_table", "yellow", err=True)
 
 
 @app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)

@@ -29,7 +29,7 @@ from docwell.audit import Action
 from docwell.deadline import run
 from docwell.errors import DocwellError, NotFound, Unauthenticated
 from docwell.http import answering, bodies, openai
-from docwell.http.edges import MOST_ERRORS, admission, caller, charge, record_error, request_id
+from docwell.http.edges import admission, caller, charge, named_errors, record_error, request_id
 from docwell.http.shapes import MCP
 from docwell.models import Status
 from docwell.query.documents import Listing, list_documents, read_page
@@ -291,8 +291,7 @@ def _call_tool(params: Mapping[str, Any], console: str | None) -> dict[str, Any]
     try:
         arguments = TOOLS[name].model_validate(params.get("arguments") or {})
     except ValidationError as error:
-        errors = error.errors()[:MOST_ERRORS]
-        return _tool_error("; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in errors))
+        return _tool_error(named_errors(error.errors())[0])
     try:
         text, structured = _run_tool(arguments, console)
     except Unauthenticated:

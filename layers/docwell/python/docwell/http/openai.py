@@ -194,11 +194,12 @@ def question_of(request: ChatRequest) -> bodies.QueryRequest:
     }
     if request.model != MODEL:
         fields["collection"] = name
-    own = (request.model_extra or {}).keys() & bodies.QueryRequest.model_fields.keys()
-    for name in sorted(own & fields.keys()):
-        raise BadInput(f"the model or the messages say {name}: leave it out", name)
+    extra = {name: value for name, value in (request.model_extra or {}).items() if value is not None}
+    extra = {name: value for name, value in extra.items() if name in bodies.QueryRequest.model_fields}
+    if repeated := sorted(extra.keys() & fields.keys()):
+        raise BadInput(f"the model or the messages say {repeated[0]}: leave it out", repeated[0])
     try:
-        return bodies.QueryRequest.model_validate(fields | {name: getattr(request, name) for name in own})
+        return bodies.QueryRequest.model_validate(fields | extra)
     except ValidationError as error:
         detail, (first, *_) = named_errors(error.errors())
         raise BadInput(detail, first["where"]) from None

@@ -160,7 +160,7 @@ def within_budget(pages: Iterator[Page], span: Span) -> Iterator[Page]:
     while left > 0 and (page := next(pages, None)) is not None:
         left, following = left - page.cpu_s, page.number + 1
         yield page
-    if left <= 0 and span.small:
+    if left <= 0 and span.small and following <= span.last:
         raise Refused(Reason.TOO_SLOW, "over the time for a file of this size (document_cpu_s_per_mb)")
     if left <= 0:
         yield from (Page(number, "", unreadable=Reason.TOO_SLOW) for number in range(following, span.last + 1))

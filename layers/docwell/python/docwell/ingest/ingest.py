@@ -462,7 +462,8 @@ class RangeWorker:
     def _index(self, record: DocumentRecord) -> RangeTally:
         task, indexer, limits = self.task, self.ingest.indexer, self.ingest.indexer.limits
         span = ranges.span(record, task.range, limits)
-        if span.recognise and ((self.is_last and record.live_generation) or indexer.recogniser is None):
+        is_final = bool(self.is_last and record.live_generation) or indexer.recogniser is None
+        if span.recognise and not span.given_up and is_final:
             span = replace(span, given_up=Reason.UNAVAILABLE)
         # Recognition of a page cannot be stopped before its own time limit.
         least_s = limits.stop_before_s + (limits.ocr_page_timeout_s if span.recognise else 0.0)

@@ -20,7 +20,10 @@ _UNSPACED = frozenset({"zh", "ja"})
 
 def by_language(name: str) -> dict[str, tuple[str, ...]]:
     """Return the entries of a list by language: `by_language("month")["de"]`. Raises `KeyError`."""
-    return {language: _entries(value) for language, value in _table(name).items()}
+    return {
+        language: tuple(value.split() if isinstance(value, str) else value)
+        for language, value in _table(name).items()
+    }
 
 
 def words(name: str) -> tuple[str, ...]:
@@ -60,10 +63,6 @@ def _table(name: str) -> Mapping[str, Any]:
     for part in name.split("."):
         table = table[part]
     return table
-
-
-def _entries(value: str | list[str]) -> tuple[str, ...]:
-    return tuple(value.split() if isinstance(value, str) else value)
 
 
 @cache

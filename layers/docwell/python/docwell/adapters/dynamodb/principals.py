@@ -231,7 +231,10 @@ class PrincipalAdmin:
         changed["operates"] = grant.operates or None
         everything = {"all": grant.collections is None, "write_all": grant.writable is None or None}
         row = {**_grant_key(values.pop("id")), **values, **changed, **everything}
-        row["rules"] = [_stored_rule(rule) for rule in sorted(grant.rules, key=repr)] or None
+        row["rules"] = [
+            {"collection": rule.collection, "prefix": rule.prefix, "tags": dict(rule.tags)}
+            for rule in sorted(grant.rules, key=repr)
+        ] or None
         return self._table.put(row, only_if_new=not replace)
 
     def list(self, usage_table: str) -> list[tuple[Grant, Use]]:
@@ -312,11 +315,6 @@ def _union(sets: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
 def _names(stored: object) -> frozenset[str]:
     names = stored if isinstance(stored, frozenset) else frozenset[str]()
     return frozenset(name for name in names if isinstance(name, str))
-
-
-def _stored_rule(rule: Rule) -> Row:
-    """Return a rule in the form that a grant's row stores in `rules`."""
-    return {"collection": rule.collection, "prefix": rule.prefix, "tags": dict(rule.tags)}
 
 
 def _rules(stored: object) -> frozenset[Rule]:

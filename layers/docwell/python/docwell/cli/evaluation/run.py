@@ -321,7 +321,7 @@ def compare(first: Run, second: Run) -> Json:
     `by_chance` is how often chance gives such a difference or a larger one: the two-sided sign test, 0 to 1.
     `unpaired` counts the questions that only one run has, or that failed in one.
     """
-    runs = [{_key(row): row for row in run.rows.values()} for run in (first, second)]
+    runs = [{tuple(map(row.get, COLUMNS)): row for row in run.rows.values()} for run in (first, second)]
     before, after = ({key: row for key, row in rows.items() if not row["error"]} for rows in runs)
     pairs = [(row, after[key]) for key, row in before.items() if key in after]
     steps = Counter(_good(now) - _good(then) for then, now in pairs)
@@ -376,7 +376,3 @@ def _expense(judged: Sequence[Json]) -> list[Figure]:
         Figure("seconds for an answer, longest", round(max(seconds), 2)),
         *(Figure(f"cost, {currency}", round(amount, 6)) for currency, amount in costs.items() if amount),
     ]
-
-
-def _key(row: Json) -> tuple[object, ...]:
-    return tuple(row[name] for name in COLUMNS)

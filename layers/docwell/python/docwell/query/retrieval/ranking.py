@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -87,6 +87,7 @@ class Weights:
 # Figures and words in a file's name, and the least figure that is a year.
 _NAME_PART = re.compile(r"\d+|[^\W\d_]+")
 _FIRST_YEAR = 1900
+_NEWEST = re.compile(pattern("newest"))
 _PREFERRED = ""  # no file name has this word
 
 
@@ -112,7 +113,7 @@ def rank(
     # Scale lexical scores by the best candidate's coverage: no page has words such as "explain" or "calculate".
     lexical *= weights.words * float(np.max(lexical))
     documents = {candidate.document for candidate in candidates}
-    wants_newest = _asking_for_newest().search(fold_each(question)) is not None
+    wants_newest = _NEWEST.search(fold_each(question)) is not None
     named = _named(question_words, documents, newest(documents) if wants_newest else frozenset())
     whole = np.array([candidate.score for candidate in candidates])
     # The units of a table are figures that mean little alone, so compare the whole chunk too.
@@ -159,11 +160,6 @@ def newest(documents: Collection[str]) -> frozenset[str]:
         dated = figures[::-1] if figures and figures[-1] >= _FIRST_YEAR else figures
         versions.setdefault(kind, []).append((dated, document))
     return frozenset(max(dated)[1] for dated in versions.values() if len(dated) > 1)
-
-
-@cache
-def _asking_for_newest() -> re.Pattern[str]:
-    return re.compile(pattern("newest"))
 
 
 def _named(
