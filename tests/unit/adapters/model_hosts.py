@@ -16,7 +16,7 @@ from docwell.answers import Completion, Message
 from docwell.deadline import run
 
 SECRET = "the vault opens at nine"
-ASK = [Message("system", "Be brief."), Message("user", SECRET)]
+ASK = [Message("system", "Be brief."), Message("user", f"Say:\n{SECRET}")]
 DEADLINE = 1.0
 SLACK = 2.0
 

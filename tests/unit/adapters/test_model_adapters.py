@@ -94,7 +94,7 @@ class HostSuite:
         (request,) = [request for request in host.requests if "messages" in request]
         assert request["model"] == model.name == "m"
         assert request["messages"] == [
-            {"role": "system", "content": "Be brief."}, {"role": "user", "content": SECRET}
+            {"role": "system", "content": "Be brief."}, {"role": "user", "content": f"Say:\n{SECRET}"}
         ]  # fmt: skip
 
     @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])

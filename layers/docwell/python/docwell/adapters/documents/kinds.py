@@ -16,8 +16,6 @@ from encodings.aliases import aliases
 from enum import StrEnum
 from itertools import islice
 
-from charset_normalizer import from_bytes
-
 from docwell.media_types import MEDIA_TYPES
 from docwell.text.lexicon import SENTENCE_ENDS
 
@@ -241,6 +239,8 @@ def load_codecs() -> None:
         # Not every machine has every codec: mbcs exists only on Windows.
         with contextlib.suppress(LookupError):
             codecs.lookup(name)
+    from charset_normalizer import from_bytes  # noqa: PLC0415 - it takes 36 ms, and the parent does not need it
+
     from_bytes(_WARM_UP).best()
 
 
@@ -274,6 +274,8 @@ def _without_mark(data: bytes) -> str | None:
         sample = sample[: sample.rfind(b"\n", 0, _GUESSED) + 1] or sample[:_GUESSED]
     encoding = declared(data) or encoding_of(sample)
     if encoding is None:
+        from charset_normalizer import from_bytes  # noqa: PLC0415 - as above
+
         guess = from_bytes(sample).best()
         encoding = None if guess is None else guess.encoding
     return None if encoding is None else data.decode(encoding, "replace")

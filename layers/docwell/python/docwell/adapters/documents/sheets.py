@@ -176,13 +176,9 @@ def _are_names(values: Sequence[Any]) -> bool:
     periods = [value for value in values if not isinstance(value, str)]
     return (
         not any(text.rstrip().endswith(":") for text in texts)
-        and all(map(_is_period, periods))
+        and all(isinstance(value, dt.date) or (type(value) is int and value in _YEARS) for value in periods)
         and (not periods or len(set(periods)) == len(periods) >= LEAST_CELLS)
     )
-
-
-def _is_period(value: Any) -> bool:
-    return isinstance(value, dt.date) or (type(value) is int and value in _YEARS)
 
 
 def shown(cell: Any) -> str:
