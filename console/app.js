@@ -3,15 +3,15 @@ import { html, render, useCallback, useEffect, useRef, useState } from "./vendor
 import { Problem, call, documents, forgetKey, hasKey, onUnknown, setKey, takeKey } from "./api.js";
 import { Ask } from "./ask.js";
 import { Documents } from "./documents.js";
+import { Header, applyTheme } from "./header.js";
 import { Operations } from "./operations.js";
 import { Failure, Languages } from "./parts.js";
 import { Receipt } from "./receipt.js";
 import { sourceOf } from "./answer.js";
 import { finishSignIn, hasSignIn, isSignedIn, signOut, startSignIn } from "./sign-in.js";
 import { Source, sourceAddress } from "./source.js";
-import { choose, language, t, whole } from "./strings.js";
+import { choose, language, t } from "./strings.js";
 
-const THEME = "docwell.theme";
 // As in style.css.
 const NARROW = "(max-width: 60rem)";
 // The state of the history while a source covers the view.
@@ -64,29 +64,6 @@ function KeyOffer({ onTake, onKeep }) {
     </main>`;
 }
 
-function Header({ view, usage, demo, onTheme, onLanguage, onLeave }) {
-  const link = (name) => html`
-    <a href=${`#/${name}`} aria-current=${view === name ? "page" : undefined}>${t(`nav.${name}`)}</a>`;
-  const quota = usage.requests_per_day == null ? "" : ` / ${whole(usage.requests_per_day)}`;
-  return html`
-    <header class="top">
-      <a class="skip" href="#main" onClick=${(event) => {
-        event.preventDefault();
-        document.getElementById("main").focus();
-      }}>${t("nav.skip")}</a>
-      <b class="brand">docwell</b>
-      <nav aria-label=${t("nav.main")}>${link("ask")} ${link("documents")}
-        ${usage.operates && link("operations")}</nav>
-      <span class="spring"></span>
-      ${demo && html`<span class="muted" title=${t("nav.demo_why")}>${t("nav.demo")}</span>`}
-      <span class="muted usage">${t("nav.usage", {
-        requests: whole(usage.requests) + quota, tokens: usage.tokens })}</span>
-      <${Languages} onLanguage=${onLanguage} />
-      <button class="quiet" onClick=${onTheme}>${t("nav.theme")}</button>
-      <button class="quiet" onClick=${onLeave}>${t(isSignedIn() ? "nav.sign_out" : "nav.leave")}</button>
-    </header>`;
-}
-
 function useRoute(known, setOffered) {
   const [now, setNow] = useState(route);
   useEffect(() => {
@@ -100,13 +77,6 @@ function useRoute(known, setOffered) {
     return () => window.removeEventListener("hashchange", changed);
   }, [known]);
   return now;
-}
-
-function toggleTheme() {
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const now = document.documentElement.dataset.theme ?? (dark ? "dark" : "light");
-  document.documentElement.dataset.theme = now === "dark" ? "light" : "dark";
-  localStorage.setItem(THEME, document.documentElement.dataset.theme);
 }
 
 function App({ failed, given }) {
@@ -217,8 +187,7 @@ function App({ failed, given }) {
   };
   const shared = { collections, onSource: show, onUsed: used };
   return html`
-    <${Header} demo=${demo} view=${view} usage=${usage} onTheme=${toggleTheme} onLanguage=${onLanguage}
-      onLeave=${leave} />
+    <${Header} demo=${demo} view=${view} usage=${usage} onLanguage=${onLanguage} onLeave=${leave} />
     <div class=${source ? "columns two" : "columns"}>
       <main id="main" tabindex="-1">
         <${Failure} error=${failure} />
@@ -246,8 +215,7 @@ for (const name of ["dragover", "drop"]) {
     event.dataTransfer.dropEffect = "none";
   });
 }
-const theme = localStorage.getItem(THEME);
-if (theme) document.documentElement.dataset.theme = theme;
+applyTheme();
 const given = takeKey();
 const failed = await finishSignIn().then(() => null, (error) => error);
 render(html`<${App} failed=${failed} given=${given} />`, document.body);

@@ -153,6 +153,7 @@ def test_a_wrong_key_leads_to_the_form_for_one(console: Console) -> None:
     page.fill("#key", console.stack.api_key)
     page.get_by_role("button", name="Open").click()
     page.locator("#question").wait_for()
+    page.get_by_role("button", name="Menu").click()
     page.get_by_role("button", name="Leave").click()
     page.locator("#key").wait_for()
     assert page.evaluate("sessionStorage.length") == 0

@@ -81,6 +81,7 @@ def test_a_chosen_language_is_spoken_at_once_and_kept(console: Console) -> None:
     page = console.open(locale="fr-CA")
     ask(page)
     expect(page.locator("nav a").first).to_have_text("Questions")
+    page.locator(".menu-button").click()
     page.locator("header select").select_option("es")
     expect(page.locator("nav a").first).to_have_text("Preguntar")
     assert page.inner_text(".turn .question") == QUESTION  # the conversation is still there

@@ -66,6 +66,7 @@ def test_a_person_signs_in_asks_and_signs_out(console: Console, deployed: Deploy
     assert page.evaluate("Object.keys(localStorage)") == []
     assert page.context.cookies() == []
     refresh = json.loads(stored(page)["docwell.tokens"])["refresh"]
+    page.get_by_role("button", name="Menu").click()
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("button", name="Sign in", exact=True).wait_for()
     assert (stored(page), pool.left, pool.revoked) == ({}, 1, {refresh})
