@@ -32,7 +32,6 @@ def test_a_quote_is_marked_by_its_letters_and_digits_and_no_other_sentence_is() 
 
 
 # --- sign-in ---
-
 # A sign-in whose token has to be renewed.
 _OLD = """
 const kept = { access: "old", refresh: "r1", ends: Date.now() };
@@ -99,7 +98,6 @@ location.pathname = "/";
         ('sessionStorage.setItem("docwell.key", "mine");', "new", "mine"),
         ('sessionStorage.setItem("docwell.tokens", "{}");', "new", None),
     ],
-    ids=["no caller", "the same key", "another key", "a sign-in"],
 )
 def test_a_link_with_a_key_replaces_no_caller(before: str, offered: str | None, after: str | None) -> None:
     result = run_script(f"""{_LINK}{before}
@@ -219,7 +217,6 @@ def test_the_history_has_the_last_answers_to_questions_that_stand_alone(turns: s
 
 
 # --- the files of the console ---
-
 
 CONSOLE = Path(__file__).parents[2] / "console"
 SCRIPTS = sorted(CONSOLE.glob("*.js"))
