@@ -50,7 +50,7 @@ CLIENT_GONE = 499
 STAGE = "live"
 # Headers that the function does not get: the authorizer alone reads them.
 _SECRETS = {KEY_HEADER, TOKEN_HEADER}
-# As in infra/query.yaml: these routes have no authorizer.
+# As in infra/app.yaml: these routes have no authorizer.
 _RESOURCE = "/.well-known/oauth-protected-resource"
 OPEN_PATHS = ("/v1/health", "/v1/openapi.json", _RESOURCE, f"{_RESOURCE}/v1/mcp")
 # Seconds to keep their answers: callers without a credential must not take the places of others.

@@ -15,9 +15,9 @@ MEGABYTE = 1024 * 1024  # Lambda's unit: its 250 MB are 262,144,000 bytes
 ZIPS = {
     "QueryFunction": "functions/query",
     "ReconcileFunction": "functions/reconcile",
-    "DeploymentStack/CanaryFunction": "functions/canary",
-    "AuthorizerStack/AuthorizerFunction": "functions/authorizer",
-    "EventsStack/EventsFunction": "functions/events",
+    "CanaryFunction": "functions/canary",
+    "AuthorizerFunction": "functions/authorizer",
+    "EventsFunction": "functions/events",
     "DocwellLayer": "layers/docwell",
     "EmbedderLayer": "layers/embedder",
 }
@@ -28,7 +28,7 @@ QUERY = ("QueryFunction", "DocwellLayer", "EmbedderLayer")
 def build_zip(name: str, folder: Path) -> None:
     """Build the content of a zip in a new folder, with the command that SAM runs. Raises `StepError`."""
     folder.mkdir(parents=True)
-    target = f"build-{name.rpartition('/')[2]}"  # SAM owns the stack's folder
+    target = f"build-{name}"
     sam.run(["make", "--silent", "--file", f"{ZIPS[name]}/Makefile", target], ARTIFACTS_DIR=str(folder))
 
 

@@ -21,7 +21,7 @@ LOCK = ROOT / "requirements" / "sam.txt"
 # The main template, and those with functions or layers.
 SAM_TEMPLATES = (
     ROOT / "template.yaml",
-    *(ROOT / "infra" / f"{name}.yaml" for name in ("authorizer", "deployment", "events", "ingest", "query")),
+    *(ROOT / "infra" / f"{name}.yaml" for name in ("app",)),
 )
 _MODEL = ROOT / "layers" / "embedder" / "model" / "manifest.json"
 

@@ -15,7 +15,7 @@ from infra.dashboards.contents import SECTIONS
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "infra" / "dashboard.yaml"
 # The templates with alarms for people, in the order of the dashboard.
-ALARMS = [ROOT / "infra" / f"{name}.yaml" for name in ("alarms", "deployment", "observability")]
+ALARMS = [ROOT / "infra" / f"{name}.yaml" for name in ("app", "observability")]
 GRAFANA = ROOT / "infra" / "grafana" / "docwell-prometheus.json"
 ALERTS = ROOT / "infra" / "prometheus" / "alerts.yaml"
 

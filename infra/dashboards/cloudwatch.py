@@ -43,8 +43,7 @@ def _definition(query: SavedQuery) -> str:
     Properties:
       Name: !Sub "${{SystemName}}/{query.name}"
       LogGroupNames: [!Ref {query.log_group[2:-1]}]
-      QueryString: |
-{_indented(query.text.strip(), 8)}
+      QueryString: {json.dumps(query.text.strip())}
 """
 
 

@@ -144,7 +144,7 @@ class StackOptions:
     query_handler: str = "functions.query.handler.handler"
     ingest_handler: str = "functions.ingest.handler.handler"
     reconcile_handler: str = "functions.reconcile.handler.handler"
-    # infra/ingest.yaml has the schedule in the cloud. 0 means never.
+    # infra/app.yaml has the schedule in the cloud. 0 means never.
     reconcile_every_s: float = 300.0
     environment: Mapping[str, str] = field(default_factory=dict)
     # Workers share the ranges of long documents. More than two gain little: Chroma needs the processor too.

@@ -25,8 +25,8 @@ ARTIFACT = "s3://bucket/key"
 def transformed(template: dict[str, Any], variant: dict[str, Any]) -> dict[str, Any]:
     for resource in template["Resources"].values():
         # Do as `sam package` would.
-        for folder in {"CodeUri", "ContentUri"} & set(resource["Properties"]):
-            resource["Properties"][folder] = ARTIFACT
+        for name in {"CodeUri", "ContentUri", "PackageType"} & set(resource["Properties"]):
+            resource["Properties"]["ImageUri" if name == "PackageType" else name] = ARTIFACT
     template["Resources"]["Api"]["Properties"]["DefinitionBody"]["paths"] |= variant.get("paths", {})
     values = {name: parameter.get("Default", "") for name, parameter in template["Parameters"].items()}
     plain: dict[str, Any] = Translator({}, Parser()).translate(template, values | variant["parameters"])

@@ -171,7 +171,7 @@ def test_the_canarys_questions_are_not_charged_and_leave_no_trace(
 def test_the_canarys_role_allows_exactly_its_calls(account: Account) -> None:
     canary({}, CONTEXT)
     canary(HOOK, CONTEXT)
-    template = content(ROOT / "infra" / "deployment.yaml")
+    template = content(ROOT / "infra" / "app.yaml")
     (policy,) = template["Resources"]["CanaryRole"]["Properties"]["Policies"]
     granted: dict[str, Any] = {}
     (facts,) = [
@@ -184,5 +184,5 @@ def test_the_canarys_role_allows_exactly_its_calls(account: Account) -> None:
     logs = {"logs:CreateLogStream", "logs:PutLogEvents"}
     assert set(granted) - logs == account.actions
     assert granted["s3:PutObject"]["Fn::Sub"].endswith(f":::${{DocumentsBucket}}/{KEY}")
-    assert granted["lambda:InvokeFunction"] == {"Fn::Sub": "${QueryFunctionArn}:*"}
-    assert granted[STATUS_ACTION]["Fn::Sub"].endswith(":deploymentgroup:${DeploymentApplication}/*")
+    assert granted["lambda:InvokeFunction"] == {"Fn::Sub": "${QueryFunction.Arn}:*"}
+    assert granted[STATUS_ACTION]["Fn::Sub"].endswith(":deploymentgroup:${ServerlessDeploymentApplication}/*")

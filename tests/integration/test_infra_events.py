@@ -16,7 +16,7 @@ from tests.unit.infra.intrinsics import Values
 from tests.unit.infra.templates import content, whole
 
 pytestmark = pytest.mark.integration
-EVENTS, WEBHOOK = ROOT / "infra" / "events.yaml", ROOT / "infra" / "webhook.yaml"
+WEBHOOK = ROOT / "infra" / "webhook.yaml"
 
 
 @pytest.fixture(scope="module")

@@ -228,7 +228,7 @@ def test_each_alarm_has_its_section_in_the_runbook_and_each_section_its_alarm(te
     }
     assert sorted(links.values()) == sorted(anchors(RUNBOOK.read_text()))
     for name, item in alarms(template).items():
-        assert item["AlarmName"] == {"Fn::Sub": f"${{SystemName}}-{links[name]}"}
+        assert item["AlarmName"] == {"Fn::Sub": f"${{SystemName}}/{links[name]}"}
 
 
 def test_each_alarm_notifies_the_topic_or_belongs_to_the_composite_alarm(template: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The alarms of infra/scaling.yaml that stop the last model host and start one, on minutes of their metric."""
+"""The alarms of infra/ollama.yaml that stop the last model host and start one, on minutes of their metric."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no typ
 
 from docwell.query.metrics import record_sleep
 
-TEMPLATE = Path(__file__).parents[3] / "infra" / "scaling.yaml"
+TEMPLATE = Path(__file__).parents[3] / "infra" / "ollama.yaml"
 IDLE_MINUTES = 20
 # A minute of the metric ModelAsleep: its values, one for each question. None: no question.
 Minute = Sequence[int] | None

@@ -133,7 +133,7 @@ def test_the_query_function_answers_before_the_gateway_gives_up(template: dict[s
     assert (condition, never) == ("WaitsForHosts", "0")
     assert deadline_s + float(wake_s) < asleep_s <= 900
     # The wait counts as use: the host must not stop before it answers.
-    (scaling,) = (content(path) for path in NESTED if path.stem == "scaling")
+    (scaling,) = (content(path) for path in NESTED if path.stem == "ollama")
     assert properties(scaling, "HostsAreUnused")["EvaluationPeriods"] * 60 > asleep_s
 
 

@@ -62,6 +62,6 @@ def record_query(report: QueryReport, cost: Cost, request_id: str) -> None:
 def record_sleep(*, asleep: bool) -> None:
     """Record 1 if a question found all model hosts asleep, or 0 if a host answered.
 
-    The alarms of infra/scaling.yaml start a host at the sum 1, and stop all after minutes without any value.
+    The alarms of infra/ollama.yaml start a host at the sum 1, and stop all after minutes without any value.
     """
     record_alone("ModelAsleep", float(asleep))
