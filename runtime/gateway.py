@@ -26,7 +26,7 @@ from starlette.routing import request_response
 
 from docwell.access.authorizer import Authorizer, Caller, context_of
 from docwell.errors import Unauthenticated, Unavailable
-from docwell.http.shapes import error_at
+from docwell.http.shapes import CHAT, RESPONSES, error_at
 from docwell.identity import KEY_HEADER, NO_CREDENTIAL, TOKEN_HEADER
 from runtime.answers import PROBLEM_JSON, MalformedAnswer, StreamedAnswer, http_answer, problem, until_gone
 from runtime.emf import metric_line, print_line
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 # Equal to infra/firewall.yaml. Clients of OpenAI's protocol send the whole conversation; API Gateway limits it.
 MAX_BODY_BYTES = 65_000
-CHAT_PATH = "/v1/chat/completions"
 MAX_CHAT_BYTES = 10 * 1024 * 1024
 # The time to receive a body, which is a question of some KB. Slow clients must not hold connections and memory.
 BODY_S = 30.0
@@ -194,7 +193,7 @@ class Gateway:
         """Check the caller, read the body and call the function. A stranger's body is not read."""
         if request.method == "GET" and request.url.path in OPEN_PATHS:
             return await self._open_answer(request, request_id)
-        limit = MAX_CHAT_BYTES if request.url.path == CHAT_PATH else MAX_BODY_BYTES
+        limit = MAX_CHAT_BYTES if request.url.path in {CHAT, RESPONSES} else MAX_BODY_BYTES
         size = _announced(request, limit)
         if size > limit:
             return _too_large(limit, request_id)

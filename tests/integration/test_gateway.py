@@ -22,7 +22,6 @@ from docwell.http import sse
 from docwell.identity import ORIGIN_HEADER, ApiKey, digest_of
 from infra.local.gateway import Gateway
 from runtime.functions import FunctionPool, FunctionSpec
-from runtime.gateway import MAX_BODY_BYTES
 from runtime.http_server import config_of
 from tests.integration.waiting import until
 
@@ -107,11 +106,6 @@ def test_status_headers_cookies_and_bytes_come_back(url: str) -> None:
 def test_a_function_that_fails_is_a_problem_document(url: str, path: str, status: int) -> None:
     answer = httpx.get(f"{url}{path}", timeout=20)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
-
-
-@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 30_000_000])
-def test_a_body_over_the_firewalls_limit_is_refused(url: str, size: int) -> None:
-    assert httpx.post(f"{url}/x", content=b"x" * size).status_code == 413
 
 
 def test_an_error_of_the_gateway_has_the_shape_of_its_door(url: str) -> None:

@@ -1,14 +1,14 @@
 """OpenAI's protocol with the official client, and with the requests that chat clients send.
 
-`chat_requests.jsonl` has requests as Open WebUI (backend/open_webui/routers/openai.py), LibreChat
-(packages/api/src/endpoints/openai/llm.ts) and others build them; `chat_tasks.jsonl` their prompts for titles.
+`response_requests.jsonl` has the requests of openai-agents (src/agents/models/openai_responses.py) and the AI SDK
+(packages/openai/src/responses/openai-responses-api.ts). `chat_requests.jsonl` has requests as Open WebUI
+(backend/open_webui/routers/openai.py), LibreChat (packages/api/src/endpoints/openai/llm.ts) and others build them;
+`chat_tasks.jsonl` their prompts for titles.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -36,6 +36,7 @@ USER: ChatCompletionMessageParam = {"role": "user", "content": QUESTION}
 TWO = "The boiler is inspected every March [1]. Every March, the boiler is inspected [1]."
 UNSUPPORTED = "Ada paints 45 pumps [1]. The boiler is inspected every March [1]. Bob sells 12 horses [1]."
 BOTH = pytest.mark.parametrize("stream", [False, True])
+APIS = pytest.mark.parametrize("api", ["chat", "responses"])
 
 
 def client_of(key: str) -> openai.OpenAI:
@@ -49,16 +50,21 @@ def client(world: HttpWorld) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def content(client: openai.OpenAI, *, stream: bool, messages: Any = (USER,)) -> str:
-    """Return the text of an answer as a client keeps it, as far as it came."""
-    request: Any = {"model": "docwell", "messages": list(messages)}
+def request(client: openai.OpenAI, api: str, messages: Any = (USER,)) -> tuple[Any, dict[str, Any]]:
+    """Return the client's methods of an API, and their parameters."""
+    door: Any = client.chat.completions if api == "chat" else client.responses
+    return door, {"model": "docwell", "messages" if api == "chat" else "input": [*messages]}
+
+
+def content(client: openai.OpenAI, *, stream: bool, messages: Any = (USER,), api: str = "chat") -> str:
+    """Return the text of an answer as a client keeps it."""
+    door, parameters = request(client, api, messages)
     if not stream:
-        return client.chat.completions.create(**request).choices[0].message.content or ""
-    text = ""
-    with suppress(openai.APIError):  # an answer that broke off
-        for chunk in client.chat.completions.create(**request, stream=True):
-            text += chunk.choices[0].delta.content or "" if chunk.choices else ""
-    return text
+        answer = door.create(**parameters)
+    else:
+        with door.stream(**parameters) as events:
+            answer = events.get_final_completion() if api == "chat" else events.get_final_response()
+    return str(answer.choices[0].message.content if api == "chat" else answer.output_text)
 
 
 def test_the_models_are_all_documents_and_each_readable_collection(
@@ -75,19 +81,6 @@ def test_the_models_are_all_documents_and_each_readable_collection(
     assert [client.models.retrieve(id_).id for id_ in ids[KEY_OF_ALL]] == ids[KEY_OF_ALL]
 
 
-def test_a_whole_answer_has_text_sources_annotations_and_usage(world: HttpWorld, client: openai.OpenAI) -> None:
-    answer = client.chat.completions.create(model="docwell", messages=[USER])
-    (choice,) = answer.choices
-    assert choice.message.content == "Every March [1]." + SOURCES
-    assert (choice.finish_reason, choice.message.refusal, answer.model) == ("stop", None, "docwell")
-    (annotation,) = choice.message.annotations or []
-    place = annotation.url_citation
-    assert (place.title, place.url) == ("house/rules.pdf, page 7 (printed iv)", LINK)
-    assert choice.message.content[place.start_index : place.end_index] == "[1]"
-    assert answer.usage
-    assert answer.usage.total_tokens == answer.usage.prompt_tokens + 3 == world.principals.tokens
-
-
 def test_an_answer_has_a_receipt_under_its_request_id_and_an_audit_event(
     world: HttpWorld, client: openai.OpenAI
 ) -> None:
@@ -101,59 +94,73 @@ def test_an_answer_has_a_receipt_under_its_request_id_and_an_audit_event(
     assert (event.action, event.request_id, event.documents) == (Action.ASKED, id_, frozenset({"house/rules.pdf"}))
 
 
-def test_the_streaming_helper_gives_the_same_answer_as_the_whole_one(
+def test_a_whole_answer_and_a_streamed_one_have_text_sources_annotations_and_usage(
     world: HttpWorld, client: openai.OpenAI
 ) -> None:
-    world.model.says = TWO
     whole = client.chat.completions.create(model="docwell", messages=[USER])
+    (choice,) = whole.choices
+    message, usage = choice.message, whole.usage
+    assert (message.content, message.refusal, whole.model) == ("Every March [1]." + SOURCES, None, "docwell")
+    (annotation,) = message.annotations or []
+    place = annotation.url_citation
+    assert (place.title, place.url) == ("house/rules.pdf, page 7 (printed iv)", LINK)
+    assert (message.content or "")[place.start_index : place.end_index] == "[1]"
+    assert usage
+    assert usage.total_tokens == usage.prompt_tokens + 3 == world.principals.tokens
     options: Any = {"include_usage": True}
     with client.chat.completions.stream(model="docwell", messages=[USER], stream_options=options) as stream:
-        for _ in stream:
-            pass
         streamed = stream.get_final_completion()
-    assert streamed.choices[0].message.content == whole.choices[0].message.content == TWO + SOURCES
-    assert streamed.choices[0].message.annotations == whole.choices[0].message.annotations
-    assert (streamed.choices[0].finish_reason, streamed.usage) == ("stop", whole.usage)
+    assert (streamed.choices[0].message.content, streamed.usage) == (message.content, usage)
+    assert streamed.choices[0].message.annotations == message.annotations
+    assert streamed.choices[0].finish_reason == choice.finish_reason == "stop"
 
 
+@APIS
 def test_each_sentence_comes_once_it_is_checked_while_the_model_writes(
-    world: HttpWorld, client: openai.OpenAI
+    world: HttpWorld, client: openai.OpenAI, api: str
 ) -> None:
     world.model.says = TWO
     world.model.fails, world.model.fails_after = Overloaded("ollama", "overloaded"), 10
     texts: list[str] = []
-    chunks = client.chat.completions.create(model="docwell", messages=[USER], stream=True)
-    with chunks, pytest.raises(openai.APIError) as caught:
-        texts.extend(chunk.choices[0].delta.content or "" for chunk in chunks)
+    door, parameters = request(client, api)
+    events = door.create(**parameters, stream=True)
+    with pytest.raises(openai.APIError) as caught:
+        texts.extend(
+            event.choices[0].delta.content if api == "chat" else event.to_dict().get("delta") for event in events
+        )
     assert [*filter(None, texts)] == ["The boiler is inspected every March [1]."]
     assert caught.value.code == "overloaded"
     (receipt,) = world.receipts.kept.values()
-    assert (receipt.answer["answer"], receipt.answer["status"]) == ("".join(texts), "failed")
+    assert (receipt.answer["answer"], receipt.answer["status"]) == ("".join(filter(None, texts)), "failed")
 
 
-def test_an_unsupported_sentence_says_so_in_both_forms(world: HttpWorld, client: openai.OpenAI) -> None:
+@APIS
+def test_an_unsupported_sentence_says_so_in_both_forms(world: HttpWorld, client: openai.OpenAI, api: str) -> None:
     world.model.says = f"{BOILER[:-1]} [1]. Ada Lovelace paints 45 pumps [1]. {BOILER[:-1]} today [1]."
-    text = content(client, stream=False)
+    text = content(client, stream=False, api=api)
     assert f"Ada Lovelace paints 45 pumps.{NOT_SUPPORTED} The" in text
-    assert content(client, stream=True) == text
+    assert content(client, stream=True, api=api) == text
 
 
 @BOTH
 def test_a_refusal_is_content_and_says_its_cause(world: HttpWorld, client: openai.OpenAI, stream: bool) -> None:
     world.model.says = "Not found."
     cause = REFUSALS["not_in_documents"]
-    assert content(client, stream=stream) == cause
-    with client.chat.completions.stream(model="docwell", messages=[USER]) as chunks:
-        assert chunks.get_final_completion().choices[0].message.refusal == cause
+    assert content(client, stream=stream) == content(client, stream=stream, api="responses") == cause
+    whole = client.chat.completions.create(model="docwell", messages=[USER])
+    assert whole.choices[0].message.refusal == cause
+    with client.responses.stream(model="docwell", input=QUESTION) as events:
+        assert events.get_final_response().output[0].to_dict()["refusal"] == cause
 
 
+@APIS
 @BOTH
 @pytest.mark.parametrize("says", [TWO, UNSUPPORTED, "- March [1].\n- Bob sells 12 horses [1].\n\nMarch [1]."])
 def test_an_answer_comes_back_as_history_without_the_additions_of_docwell(
-    world: HttpWorld, client: openai.OpenAI, says: str, stream: bool
+    world: HttpWorld, client: openai.OpenAI, says: str, stream: bool, api: str
 ) -> None:
     world.model.says = says
-    comes_back(world, client, content(client, stream=stream))
+    comes_back(world, client, content(client, stream=stream, api=api), api)
 
 
 def test_a_corrected_answer_says_so_and_comes_back_as_the_one_that_counts(
@@ -176,10 +183,10 @@ def test_a_corrected_answer_says_so_and_comes_back_as_the_one_that_counts(
     comes_back(world, client, text)
 
 
-def comes_back(world: HttpWorld, client: openai.OpenAI, text: str) -> None:
+def comes_back(world: HttpWorld, client: openai.OpenAI, text: str, api: str = "chat") -> None:
     """Check that the answer of the only receipt is the history of a question after it: an erasure finds it so."""
     ((_, first),) = world.receipts.kept.items()
-    content(client, stream=False, messages=[USER, {"role": "assistant", "content": text}, USER])
+    content(client, stream=False, messages=[USER, {"role": "assistant", "content": text}, USER], api=api)
     *_, second = world.receipts.kept.values()
     (turn,) = second.request["history"]
     assert turn["answer"] == first.answer["answer"]
@@ -199,20 +206,13 @@ def test_the_request_of_a_chat_client_is_answered_with_its_source(
     world: HttpWorld, client: openai.OpenAI, case: dict[str, Any]
 ) -> None:
     world.rewriter.says = QUESTION
-    body = client._client.post("http://docwell" + CHAT, json=case["body"], headers=client.auth_headers).text
-    if case["body"].get("stream"):
-        *lines, done = [line.removeprefix("data: ") for line in body.splitlines() if line]
-        assert done == "[DONE]"
-        chunks = [json.loads(line) for line in lines]
-        choices = [choice for chunk in chunks for choice in chunk["choices"]]
-        text = "".join(choice["delta"].get("content", "") for choice in choices)
-        annotations = [place for choice in choices for place in choice["delta"].get("annotations", [])]
-        assert sum(bool(chunk.get("usage")) for chunk in chunks) == ("stream_options" in case["body"])
-    else:
-        whole = json.loads(body)
-        (choice,) = whole["choices"]
-        text, annotations = choice["message"]["content"], choice["message"]["annotations"]
-        assert whole["usage"]["total_tokens"] > 0
+    stream = case["body"].get("stream")
+    answer: Any = client.chat.completions.create(model="", messages=[], stream=stream, extra_body=case["body"])
+    chunks = [*answer] if stream else [answer]
+    messages = [choice.delta if stream else choice.message for chunk in chunks for choice in chunk.choices]
+    text = "".join(message.content or "" for message in messages)
+    annotations = [place for message in messages for place in message.to_dict().get("annotations", [])]
+    assert sum(bool(chunk.usage) for chunk in chunks) == (not stream or "stream_options" in case["body"])
     assert text == "Every March [1]." + SOURCES
     assert [place["url_citation"]["url"] for place in annotations] == [LINK]
     (receipt,) = world.receipts.kept.values()
@@ -220,6 +220,32 @@ def test_the_request_of_a_chat_client_is_answered_with_its_source(
     # Instructions are ignored, and the sources of an earlier answer are no part of it.
     assert [turn["answer"] for turn in receipt.request["history"]] in ([], ["A boiler [1]."])
     assert "kind" not in str(world.model.asked + world.rewriter.asked)
+
+
+@pytest.mark.parametrize("case", rows(__file__, "response_requests"), ids=lambda case: case["client"])
+def test_a_response_has_text_sources_annotations_and_usage_whole_and_streamed(
+    world: HttpWorld, client: openai.OpenAI, case: dict[str, Any]
+) -> None:
+    world.rewriter.says = QUESTION
+    whole = client.responses.create(**case["body"])
+    events: Any = [*client.responses.create(**case["body"], stream=True)]
+    created, *_, last = events
+    assert [event.sequence_number for event in events] == [*range(len(events))]
+    assert (created.type, last.type) == ("response.created", "response.completed")
+    assert created.response.id == last.response.id != whole.id
+    for response in (whole, last.response):
+        assert response.output_text == "Every March [1]." + SOURCES
+        ((place,),) = ([*part.annotations] for part in response.output[0].content)
+        assert (place.type, place.title, place.url) == (
+            "url_citation",
+            "house/rules.pdf, page 7 (printed iv)",
+            LINK,
+        )
+        assert response.output_text[place.start_index : place.end_index] == "[1]"
+        assert response.usage.total_tokens == response.usage.input_tokens + response.usage.output_tokens > 3
+    for receipt in world.receipts.kept.values():
+        assert receipt.request["question"] == QUESTION
+        assert [turn["answer"] for turn in receipt.request["history"]] in ([], ["A boiler [1]."])
 
 
 @BOTH
@@ -235,15 +261,7 @@ def test_a_title_or_tags_for_a_chat_are_rejected_before_a_search(
     assert (world.receipts.kept, world.audit.events) == ({}, [])
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        f"Provide a title of 5 words. {QUESTION}",
-        f"### Task:\n{QUESTION}",
-        f"{QUESTION} <chat_history>\nUSER: {QUESTION}\n</chat_history>",
-        f"Analyze this conversation and provide:\n1. The month of the inspection\n\nAnn: {QUESTION}",
-    ],
-)
+@pytest.mark.parametrize("question", rows(__file__, "chat_questions"))
 def test_a_question_with_words_of_a_task_is_a_question(
     world: HttpWorld, client: openai.OpenAI, question: str
 ) -> None:
@@ -275,24 +293,27 @@ def test_a_missing_endpoint_is_an_unknown_address_and_no_missing_model(
     assert ("/v1/openapi.json" in body["error"]["message"]) is (code != "model_not_found")
 
 
+@APIS
 @pytest.mark.parametrize(("model", "more", "status", "param"), rows(__file__, "openai_own_parameters"))
 def test_docwells_parameters_of_a_question_count_or_are_refused_by_name(
-    world: HttpWorld, model: str, more: dict[str, Any], status: int, param: str | None
+    world: HttpWorld, model: str, more: dict[str, Any], status: int, param: str | None, api: str
 ) -> None:
-    got, answer, _ = call("POST", CHAT, {"model": model, "messages": [USER]} | more)
-    assert (got, answer.get("error", {}).get("param")) == (status, param)
+    path, asked = (CHAT, "messages") if api == "chat" else (shapes.RESPONSES, "input")
+    got, answer, _ = call("POST", path, {"model": model, asked: [USER]} | more)
+    assert (got, (answer.get("error") or {}).get("param")) == (status, param)
     for receipt in world.receipts.kept.values():
         assert all(receipt.request[name] == value for name, value in more.items() if name != "filter")
-        assert ("filter" in more) == (answer["choices"][0]["message"]["refusal"] is not None)
+        message = answer["choices"][0]["message"] if api == "chat" else answer["output"][0]
+        assert ("filter" in more) == (message["refusal"] is not None)
 
 
 @pytest.mark.parametrize(("more", "param"), rows(__file__, "openai_unsupported"))
 def test_an_unsupported_parameter_is_400_by_name(
     world: HttpWorld, client: openai.OpenAI, more: dict[str, Any], param: str | None
 ) -> None:
-    body = {"model": "docwell", "messages": [USER]} | more
+    path, asked = ("/responses", "input") if "input" in more else ("/chat/completions", "messages")
     with pytest.raises(openai.BadRequestError) as caught:
-        client.post("/chat/completions", body=body, cast_to=object)
+        client.post(path, body={"model": "docwell", asked: [USER]} | more, cast_to=object)
     assert (caught.value.type, caught.value.code) == ("invalid_request_error", "bad-input")
     assert param is None or (caught.value.param or "").startswith(param[:18])
     assert world.model.asked == []

@@ -97,7 +97,9 @@ async def never_asked() -> dict[str, Any]:
     pytest.fail("the body was read")
 
 
-@pytest.mark.parametrize(("path", "size"), [("/v1/query", 65_001), (CHAT, 10 * 1024 * 1024 + 1)])
+@pytest.mark.parametrize(
+    ("path", "size"), [("/v1/query", 65_001), (CHAT, 10_485_761), ("/v1/responses", 10_485_761)]
+)
 def test_a_body_that_no_route_takes_is_refused_before_it_is_read(path: str, size: int) -> None:
     start, body = answered(never_asked, path, content_length=str(size))
     assert start["status"] == 413

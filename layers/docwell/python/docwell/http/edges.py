@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from http import HTTPStatus
+from importlib.resources import files
 from itertools import islice
 from threading import Lock
 from traceback import walk_tb
@@ -149,6 +152,12 @@ def to_known_caller(event: Mapping[str, Any], error: BadInput) -> DocwellError:
     except DocwellError as unknown:
         return unknown
     return error
+
+
+@cache
+def data_file(name: str) -> Any:
+    """Return the content of a JSON file of this folder."""
+    return json.loads(files("docwell.http").joinpath(f"{name}.json").read_text("utf-8"))
 
 
 def request_id() -> str:

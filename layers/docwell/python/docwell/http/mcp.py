@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from importlib.resources import files
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
 
@@ -29,7 +28,7 @@ from docwell.audit import Action
 from docwell.deadline import run
 from docwell.errors import DocwellError, NotFound, Unauthenticated
 from docwell.http import answering, bodies, openai
-from docwell.http.edges import admission, caller, charge, named_errors, record_error, request_id
+from docwell.http.edges import admission, caller, charge, data_file, named_errors, record_error, request_id
 from docwell.http.shapes import MCP
 from docwell.models import Status
 from docwell.query.documents import Listing, list_documents, read_page
@@ -52,13 +51,6 @@ _BASE64 = re.compile(r"=\?base64\?(.*)\?=")
 
 # The key may hold slashes: VS Code decodes `%2F` in an address.
 _URI = re.compile(r"docwell://documents/(.+)/pages/([1-9][0-9]{0,6})")
-_OVERVIEW_QUESTION = "What is this document about?"
-
-
-@cache
-def _texts() -> Any:
-    """Return titles, descriptions and the schemas of results."""
-    return json.loads(files("docwell.http").joinpath("mcp.json").read_text("utf-8"))
 
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
@@ -67,7 +59,10 @@ router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships 
 class AskArguments(bodies.SearchFields):
     """A question to answer."""
 
-    mode: Mode = Field(default=Mode.AUTO, description="How to answer; `auto` lets docwell choose.")
+    mode: Mode = Field(
+        default=Mode.AUTO,
+        description="How to answer. `overview` describes the one `document`; `auto` lets docwell choose.",
+    )
 
 
 class SearchArguments(bodies.SearchFields):
@@ -90,12 +85,6 @@ class DocumentsArguments(BaseModel, extra="forbid"):
     status: Status | None = Status.INDEXED
     limit: Annotated[int, Field(ge=1, le=bodies.PAGE_SIZE)] = 20
     cursor: bodies.Cursor | None = Field(default=None, description="Of the page before.")
-
-
-class OverviewArguments(BaseModel, extra="forbid"):
-    """The document to describe."""
-
-    document: bodies.Key = Field(description="Its key.")
 
 
 @dataclass(eq=False)
@@ -134,13 +123,6 @@ def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
         return _error_response(error, id_, modern=modern)
     result = (_RESULT_FIELDS if modern else {}) | result
     return _response(HTTPStatus.OK, {"jsonrpc": "2.0", "id": id_, "result": result})
-
-
-@router.route(MCP, method=["GET", "DELETE"], include_in_schema=False)
-def no_session() -> Response[str]:
-    """Answer 405: there are no sessions, and the server sends no messages first."""
-    caller()
-    return Response(HTTPStatus.METHOD_NOT_ALLOWED, content_types.APPLICATION_JSON, "", {"Allow": "POST"})
 
 
 def _response(status: int, body: dict[str, Any] | None) -> Response[str]:
@@ -201,18 +183,18 @@ def _result(method: str, params: Mapping[str, Any], console: str | None) -> dict
         "initialize": lambda: {
             "protocolVersion": params["protocolVersion"] if params.get("protocolVersion") in BEFORE else BEFORE[0],
             "serverInfo": _SERVER,
-            **_texts()["server"],
+            **data_file("mcp")["server"],
         },
         "server/discover": lambda: {
             "supportedVersions": [*SUPPORTED],
-            **_texts()["server"],
+            **data_file("mcp")["server"],
             "_meta": {f"{_META}serverInfo": _SERVER},
         },
         "ping": dict,
         "tools/list": lambda: {"tools": _tool_list()},
         "tools/call": lambda: _call_tool(params, console),
         "resources/list": lambda: _resources(params),
-        "resources/templates/list": lambda: {"resourceTemplates": [_texts()["template"]]},
+        "resources/templates/list": lambda: {"resourceTemplates": [data_file("mcp")["template"]]},
         "resources/read": lambda: _read_resource(params),
     }
     if method not in methods:
@@ -226,13 +208,12 @@ TOOLS: dict[str, type[BaseModel]] = {
     "fetch": FetchArguments,
     "ask": AskArguments,
     "documents": DocumentsArguments,
-    "overview": OverviewArguments,
 }
 
 
 def _fields(tool: str, items: str) -> set[str]:
     """Return the fields of the items in the result of a tool."""
-    return {*_texts()["tools"][tool]["outputSchema"]["properties"][items]["items"]["properties"]}
+    return {*data_file("mcp")["tools"][tool]["outputSchema"]["properties"][items]["items"]["properties"]}
 
 
 def _run_tool(arguments: BaseModel, console: str | None) -> tuple[str, dict[str, Any]]:
@@ -248,8 +229,7 @@ def _run_tool(arguments: BaseModel, console: str | None) -> tuple[str, dict[str,
         listed = [row.model_dump(mode="json", include=names, exclude_none=True) for row in rows]
         body = {"documents": listed} | ({"cursor": cursor} if cursor else {})
     else:
-        fields = {"question": _OVERVIEW_QUESTION, "mode": Mode.OVERVIEW} | arguments.model_dump()
-        request = bodies.QueryRequest.model_validate(fields)
+        request = bodies.QueryRequest.model_validate(arguments.model_dump())
         question = answering.QuestionRequest(request, request_id(), admission(bodies.most_model_calls(request)))
         try:
             answer = bodies.linked(run(question.result()).response, console)
@@ -278,7 +258,13 @@ def _tool_list() -> list[dict[str, Any]]:
     answer = {"outputSchema": bodies.QueryResponse.model_json_schema(mode="serialization")}
     hints = {"annotations": {"readOnlyHint": True, "openWorldHint": False}}
     return [
-        {"name": name, "inputSchema": arguments.model_json_schema(), **answer, **hints, **_texts()["tools"][name]}
+        {
+            "name": name,
+            "inputSchema": arguments.model_json_schema(),
+            **answer,
+            **hints,
+            **data_file("mcp")["tools"][name],
+        }
         for name, arguments in TOOLS.items()
     ]
 

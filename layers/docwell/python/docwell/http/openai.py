@@ -1,18 +1,15 @@
-"""OpenAI's protocol over docwell's questions: models and chat completions.
+"""OpenAI's protocol over docwell's questions: models, chat completions and responses.
 
-Clients get only checked text, sentence by sentence: https://platform.openai.com/docs/api-reference/chat.
+Clients get only checked text, sentence by sentence: https://platform.openai.com/docs/api-reference.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 from typing import Annotated, Any, Literal
 from urllib.parse import quote as quote_url
 from urllib.parse import unquote
@@ -26,8 +23,17 @@ from docwell.answers import CORRECTION, NOT_SUPPORTED, PARTIAL, REFUSALS, SOURCE
 from docwell.errors import BadInput, DocwellError, NotFound
 from docwell.http import bodies, sse
 from docwell.http.answering import Finished, QuestionRequest
-from docwell.http.edges import AnswerResponse, admission, answer_responses, charge, named_errors, request_id
-from docwell.http.shapes import CHAT, MODELS, NO_MODEL, openai_error
+from docwell.http.edges import (
+    AnswerResponse,
+    Problem,
+    admission,
+    answer_responses,
+    charge,
+    data_file,
+    named_errors,
+    request_id,
+)
+from docwell.http.shapes import CHAT, MODELS, NO_MODEL, RESPONSES, openai_error
 from docwell.http.streaming import StreamedResponse
 from docwell.models import KEY_BYTES, UnitKind
 from docwell.query.ask import Checked, Passages, Waking
@@ -52,6 +58,7 @@ _SIDE_TASK = re.compile(
 )
 SIDE_TASK = "docwell answers questions about documents: for titles, tags and other tasks, choose another model"
 _IGNORED_ROLES = frozenset({"system", "developer"})
+_TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 # Characters that could end the text of a Markdown link, or begin HTML or code in it.
 _MARKDOWN = re.compile(r"([\\\[\]<>`*])")
 # Characters to leave unescaped in a link: no blank, bracket or parenthesis may end it.
@@ -69,7 +76,8 @@ class ContentPart(BaseModel, extra="allow"):
 class ChatMessage(BaseModel, extra="allow"):
     """One message. docwell ignores the roles `system` and `developer`: it has a prompt already."""
 
-    role: _Text = Field(description="`user`, `assistant`, `system` or `developer`.")
+    type: _Text = Field(default="message", description="docwell reads items of no other type.")
+    role: _Text = Field(default="", description="`user`, `assistant`, `system` or `developer`.")
     content: _Text | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
 
 
@@ -79,19 +87,33 @@ class StreamOptions(BaseModel, extra="allow"):
     include_usage: bool | None = None
 
 
-class ChatRequest(BaseModel, extra="allow"):
-    """A conversation whose last message is the question.
+class ModelRequest(BaseModel, extra="allow"):
+    """A request to a model.
 
-    Sampling parameters, such as `temperature`, are ignored: the deployment sets them. docwell never calls a tool
-    of `tools`. Parameters that would change the form of the answer, such as `n` over 1 and a `tool_choice` that
-    demands a call, are rejected. `collection`, `collections`, `document`, `filter`, `mode`, `top_k` and `fallback`
-    are those of `/v1/query`.
+    Sampling parameters, such as `temperature`, are ignored: the deployment sets them. Parameters that would change
+    the form of the answer, such as `n` over 1 and a `tool_choice` that demands a call, are rejected. `collection`,
+    `collections`, `document`, `filter`, `mode`, `top_k` and `fallback` are those of `/v1/query`.
     """
 
     model: _Text = Field(description="`docwell`, or `docwell/NAME` for one collection.")
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=_MAX_MESSAGES, fail_fast=True)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+
+
+class ChatRequest(ModelRequest):
+    """A conversation whose last message is the question. docwell never calls a tool of `tools`."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=_MAX_MESSAGES, fail_fast=True)]
+
+
+class ResponseRequest(ModelRequest):
+    """A question, or a conversation whose last message is the question. `instructions` are ignored.
+
+    `previous_response_id` and `conversation` are rejected: docwell stores neither, so send all messages.
+    """
+
+    tools: Annotated[list[Any], Field(max_length=0)] | None = None
+    input: _Text | Annotated[list[ChatMessage], Field(min_length=1, max_length=_MAX_MESSAGES, fail_fast=True)]
 
 
 class ChatModelBody(BaseModel):
@@ -113,6 +135,7 @@ class ModelsResponse(BaseModel):
 class UrlCitation(BaseModel):
     """A source: `start_index` to `end_index` is its first marker in the content, in characters."""
 
+    type: Literal["url_citation"] = "url_citation"
     start_index: int
     end_index: int
     title: str
@@ -164,29 +187,73 @@ class ChatCompletion(BaseModel):
     usage: ChatUsage
 
 
-@cache
-def _neutral() -> Any:
-    """Return the values that ask for nothing special. Any other value of these parameters is rejected."""
-    return json.loads(files("docwell.http").joinpath("openai_neutral.json").read_text("utf-8"))
+class OutputText(BaseModel):
+    """The answer, with a list of its sources at the end."""
+
+    type: Literal["output_text"] = "output_text"
+    text: str
+    annotations: list[UrlCitation]
 
 
-def question_of(request: ChatRequest) -> bodies.QueryRequest:
+class OutputMessage(BaseModel):
+    """The only message of a response. `refusal` stands beside the text: some clients know no other content."""
+
+    id: str
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+    status: Literal["in_progress", "completed", "incomplete"]
+    content: list[OutputText]
+    refusal: str | None = Field(default=None, description="Why docwell does not answer. The text says it too.")
+
+
+class ResponseUsage(BaseModel):
+    """Tokens as the model host counts them."""
+
+    input_tokens: int
+    input_tokens_details: dict[str, int] = {"cached_tokens": 0}
+    output_tokens: int
+    output_tokens_details: dict[str, int] = {"reasoning_tokens": 0}
+    total_tokens: int
+
+
+class ModelResponse(BaseModel):
+    """A response: whole, or as far as it came."""
+
+    id: str
+    object: Literal["response"] = "response"
+    created_at: int = Field(description="Seconds since the epoch.")
+    status: Literal["in_progress", "completed", "incomplete"]
+    model: str
+    output: list[OutputMessage]
+    usage: ResponseUsage | None = None
+    incomplete_details: dict[str, str] | None = None
+    parallel_tool_calls: Literal[False] = False
+    tool_choice: Literal["none"] = "none"
+    tools: list[Any] = []
+
+
+def question_of(request: ChatRequest | ResponseRequest) -> bodies.QueryRequest:
     """Return the question of a conversation, with as many of the last turns as the settings allow.
 
     Raises:
         BadInput: it uses what docwell does not support, such as images, or has no question at its end.
         NotFound: it names a model that cannot be docwell's.
     """
+    values = data_file("openai_neutral")  # these ask for nothing special
     for name, value in (request.model_extra or {}).items():
-        accepted = [(type(neutral), neutral) for neutral in _neutral().get(name, (value,))]  # True is not 1
+        accepted = [(type(neutral), neutral) for neutral in values.get(name, (value,))]  # True is not 1
         if value is not None and (type(value), value) not in accepted:
             raise BadInput(f"docwell does not support this value of {name}: leave it out", name)
     name = request.model.removeprefix(f"{MODEL}/")
     if request.model != MODEL and (name == request.model or not 0 < len(name.encode()) <= KEY_BYTES):
         raise NotFound(NO_MODEL)
-    history, question = _conversation(request.messages)
+    where = "messages" if isinstance(request, ChatRequest) else "input"
+    messages = getattr(request, where)
+    if isinstance(messages, str):
+        messages = [ChatMessage(role="user", content=messages)]
+    history, question = _conversation(messages, where)
     if _SIDE_TASK.match(question):
-        raise BadInput(SIDE_TASK, "messages")
+        raise BadInput(SIDE_TASK, where)
     fields: dict[str, Any] = {
         "question": question,
         "history": _last_turns(history),
@@ -227,6 +294,29 @@ def completion(response: bodies.QueryResponse, model: str) -> ChatCompletion:
     )
 
 
+def response_of(response: bodies.QueryResponse, model: str, text: str | None = None) -> ModelResponse:
+    """Return an answer as a response; `text` is the sent text of a stream."""
+    text = content(response) if text is None else text
+    read, written = response.usage.prompt_tokens, response.usage.completion_tokens
+    status: Literal["completed", "incomplete"] = "incomplete" if response.cut_short else "completed"
+    places = [annotation.url_citation for annotation in _annotations(text, response.citations)]
+    message = OutputMessage(
+        id=f"msg_{response.request_id}",
+        status=status,
+        content=[OutputText(text=text, annotations=places)],
+        refusal=response.refusal and REFUSALS[response.refusal],
+    )
+    return ModelResponse(
+        id=f"resp_{response.request_id}",
+        created_at=int(time.time()),
+        status=status,
+        incomplete_details={"reason": "max_output_tokens"} if response.cut_short else None,
+        model=model,
+        output=[message],
+        usage=ResponseUsage(input_tokens=read, output_tokens=written, total_tokens=read + written),
+    )
+
+
 @dataclass(slots=True)
 class ChatStream:
     """A chat completion in chunks: each sentence once it is checked, then the sources, with links to `console`."""
@@ -238,10 +328,11 @@ class ChatStream:
     _sent: str = ""
     _sent_pieces: list[str] = field(default_factory=list)
     _created: int = field(default_factory=lambda: int(time.time()))
+    _events: int = 0
 
     def body(self) -> StreamedResponse:
         """Return the chunks as server-sent events. Errors before the first chunk are raised here."""
-        return self.question.streamed(self._encoded(), lambda problem: openai_error(problem.model_dump()))
+        return self.question.streamed(self._encoded(), self._failed)
 
     async def _encoded(self) -> AsyncGenerator[bytes]:
         begun = False
@@ -249,27 +340,21 @@ class ChatStream:
             async for event in events:
                 if not begun and isinstance(event, Passages | Waking | Finished):
                     begun = True
-                    yield self._chunk({"role": "assistant", "content": ""})
+                    for encoded in self._begin():
+                        yield encoded
                 if isinstance(event, Checked) and (text := self._unsent(event.text, event.sentences)):
                     yield self._content(text)
                 if isinstance(event, Finished):
-                    for chunk in self._end(bodies.linked(event.response, self.console)):
-                        yield chunk
+                    for encoded in self._end(bodies.linked(event.response, self.console)):
+                        yield encoded
 
     def _end(self, response: bodies.QueryResponse) -> Iterator[bytes]:
-        """Yield the rest of the answer, its sources, why it ended, and its usage."""
+        """Yield the rest of the answer, its sources, and the last events."""
         text = self._unsent(response.answer, response.sentences)
         if text is None:
             text = CORRECTION + "".join(_marked_pieces(response.answer, response.sentences))
         yield self._content(text + _ending(response))
-        if response.refusal:
-            yield self._chunk({"refusal": REFUSALS[response.refusal]})
-        if annotations := _annotations(self._sent, response.citations):
-            yield self._chunk({"annotations": [annotation.model_dump() for annotation in annotations]})
-        yield self._chunk({}, "length" if response.cut_short else "stop")
-        if self.with_usage:
-            yield sse.message(self._fields([]) | {"usage": _usage(response).model_dump()})
-        yield b"data: [DONE]\n\n"
+        yield from self._last(response)
 
     def _unsent(self, text: str, sentences: Sequence[Sentence]) -> str | None:
         """Return the marked text that is not sent yet; None if the sent pieces are not the first ones."""
@@ -282,7 +367,26 @@ class ChatStream:
     def _content(self, text: str) -> bytes:
         self._sent += text
         self.question.sent = answer_in(self._sent)
+        return self._piece(text)
+
+    def _begin(self) -> Iterator[bytes]:
+        yield self._chunk({"role": "assistant", "content": ""})
+
+    def _piece(self, text: str) -> bytes:
         return self._chunk({"content": text})
+
+    def _last(self, response: bodies.QueryResponse) -> Iterator[bytes]:
+        if response.refusal:
+            yield self._chunk({"refusal": REFUSALS[response.refusal]})
+        if annotations := _annotations(self._sent, response.citations):
+            yield self._chunk({"annotations": [annotation.model_dump() for annotation in annotations]})
+        yield self._chunk({}, "length" if response.cut_short else "stop")
+        if self.with_usage:
+            yield sse.message(self._fields([]) | {"usage": _usage(response).model_dump()})
+        yield b"data: [DONE]\n\n"
+
+    def _failed(self, problem: Problem) -> dict[str, Any]:
+        return openai_error(problem.model_dump())
 
     def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
@@ -298,12 +402,56 @@ class ChatStream:
         }
 
 
-def _conversation(messages: Sequence[ChatMessage]) -> tuple[list[bodies.TurnBody], str]:
+class ResponseStream(ChatStream):
+    """A response in events: https://platform.openai.com/docs/api-reference/responses-streaming."""
+
+    def _begin(self) -> Iterator[bytes]:
+        id_ = self.question.request_id
+        response = ModelResponse(
+            id=f"resp_{id_}", created_at=self._created, status="in_progress", model=self.model, output=[]
+        )
+        yield self._event("response.created", response=response)
+        yield self._event("response.in_progress", response=response)
+        message = OutputMessage(id=f"msg_{id_}", status="in_progress", content=[])
+        yield self._event("response.output_item.added", item=message)
+        yield self._event("response.content_part.added", part=OutputText(text="", annotations=[]))
+
+    def _piece(self, text: str) -> bytes:
+        return self._event("response.output_text.delta", delta=text, logprobs=[])
+
+    def _last(self, response: bodies.QueryResponse) -> Iterator[bytes]:
+        whole = response_of(response, self.model, self._sent)
+        (message,) = whole.output
+        (part,) = message.content
+        for index, annotation in enumerate(part.annotations):
+            yield self._event(
+                "response.output_text.annotation.added", annotation_index=index, annotation=annotation
+            )
+        yield self._event("response.output_text.done", text=part.text, logprobs=[])
+        yield self._event("response.content_part.done", part=part)
+        yield self._event("response.output_item.done", item=message)
+        yield self._event(f"response.{whole.status}", response=whole)
+
+    def _failed(self, problem: Problem) -> dict[str, Any]:
+        shaped = openai_error(problem.model_dump())  # some clients read `error`, some the fields beside it
+        return {**shaped["error"], **shaped, "type": "error", "sequence_number": self._events}
+
+    def _event(self, type_: str, **fields: BaseModel | str | int | list[str]) -> bytes:
+        event: dict[str, Any] = {"type": type_, "sequence_number": self._events}
+        if "response" not in fields:
+            event |= {"item_id": f"msg_{self.question.request_id}", "output_index": 0, "content_index": 0}
+        for name, value in fields.items():
+            event[name] = value.model_dump() if isinstance(value, BaseModel) else value
+        self._events += 1
+        return sse.event(type_, event)
+
+
+def _conversation(messages: Sequence[ChatMessage], where: str) -> tuple[list[bodies.TurnBody], str]:
     """Return the turns before the question, and the question. Raises `BadInput`."""
     turns: list[bodies.TurnBody] = []
     questions: list[str] = []
     for number, message in enumerate(messages):
-        text = _text(message, f"messages.{number}")
+        text = _text(message, f"{where}.{number}")
         if message.role == "user":
             questions += [text] if text.strip() else []
         elif message.role == "assistant":
@@ -312,9 +460,9 @@ def _conversation(messages: Sequence[ChatMessage]) -> tuple[list[bodies.TurnBody
                 turns.append(bodies.TurnBody(question="\n".join(questions), answer=answer))
             questions = []
         elif message.role not in _IGNORED_ROLES:
-            raise BadInput("docwell reads messages of users and assistants only", f"messages.{number}.role")
+            raise BadInput("docwell reads messages of users and assistants only", f"{where}.{number}.role")
     if not questions:
-        raise BadInput("the last message is not a question of the user", "messages")
+        raise BadInput("the last message is not a question of the user", where)
     return turns, "\n".join(questions)
 
 
@@ -323,10 +471,12 @@ def _text(message: ChatMessage, where: str) -> str:
     for name in ("tool_calls", "function_call", "audio"):
         if (message.model_extra or {}).get(name):
             raise BadInput(f"docwell does not support {name}", f"{where}.{name}")
+    if message.type != "message":
+        raise BadInput("docwell reads messages only, and stores none: send their text", f"{where}.type")
     if not isinstance(message.content, list):
         return message.content or ""
     for number, part in enumerate(message.content):
-        if part.type != "text" or part.text is None:
+        if part.type not in _TEXT_PARTS or part.text is None:
             raise BadInput("docwell reads text only", f"{where}.content.{number}.type")
     return "\n".join(part.text or "" for part in message.content)
 
@@ -431,6 +581,24 @@ def model() -> ChatModelBody:
 )
 def complete(body: Annotated[ChatRequest, Body()]) -> Response[Any]:
     """Answer the question of one conversation."""
+    return _answer(body, ChatStream, completion)
+
+
+@router.post(
+    RESPONSES,
+    description="OpenAI's responses: those of chat completions in another shape. docwell stores none.",
+    responses=answer_responses(ModelResponse),
+)
+def respond(body: Annotated[ResponseRequest, Body()]) -> Response[Any]:
+    """Answer the question of one conversation."""
+    return _answer(body, ResponseStream, response_of)
+
+
+def _answer(
+    body: ChatRequest | ResponseRequest,
+    stream: type[ChatStream],
+    body_of: Callable[[bodies.QueryResponse, str], BaseModel],
+) -> Response[Any]:
     try:
         query = question_of(body)
     except DocwellError:
@@ -442,10 +610,7 @@ def complete(body: Annotated[ChatRequest, Body()]) -> Response[Any]:
     try:
         if body.stream:
             with_usage = bool(body.stream_options and body.stream_options.include_usage)
-            stream = ChatStream(question, body.model, with_usage, console)
-            return AnswerResponse(stream.body())
-        return AnswerResponse(
-            question.answer(lambda answer: completion(bodies.linked(answer, console), body.model))
-        )
+            return AnswerResponse(stream(question, body.model, with_usage, console).body())
+        return AnswerResponse(question.answer(lambda answer: body_of(bodies.linked(answer, console), body.model)))
     except NotFound:  # the collection does not exist
         raise NotFound(NO_MODEL) from None

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import cache
-from importlib.resources import files
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -41,7 +40,7 @@ from docwell.wiring import query as wiring
 _DOCUMENTS = "/v1/documents"
 _DOCUMENT_ROUTE = f"{_DOCUMENTS}/.+"  # a key holds slashes, which a <name> would not match
 # API Gateway expects a stream from these routes, even of a whole answer.
-_STREAMED_ROUTES = frozenset({("POST", "/v1/query"), ("POST", shapes.CHAT)})
+_STREAMED_ROUTES = frozenset({("POST", "/v1/query"), ("POST", shapes.CHAT), ("POST", shapes.RESPONSES)})
 _JSON = content_types.APPLICATION_JSON
 
 
@@ -326,7 +325,7 @@ def _openapi_text() -> str:
         for operation in item.values():
             operation["parameters"] = [parameter, *operation.get("parameters", ())]
         paths[route.replace(".+", f"{{{name}}}")] = item
-    added = json.loads(files("docwell.http").joinpath("openapi.json").read_text("utf-8"))
+    added = edges.data_file("openapi")
     for path, operation in ((path, operation) for path, item in paths.items() for operation in item.values()):
         name = "Error" if path.startswith(shapes.PATHS) else "Rpc" if path == shapes.MCP else "Problem"
         id_ = operation["operationId"].partition("_v1_")[0]
@@ -346,8 +345,8 @@ def _openapi_text() -> str:
     for body in (edges.Problem, bodies.PassageBody):
         schemas[body.__name__] = body.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas[body.__name__].pop("$defs", None)  # the page has those of a passage, for the hits of a search
-    schemas |= added["components"].pop("schemas")
-    schema["components"] |= added["components"]
+    schemas |= added["components"]["schemas"]
+    schema["components"] |= added["components"] | {"schemas": schemas}
     schema["security"] = [{name: []} for name in schema["components"]["securitySchemes"]]
     paths["/v1/health"]["get"]["security"] = []
     return json.dumps(schema)

@@ -8,9 +8,9 @@ from typing import Any
 from docwell.errors import BadInput, NotFound, QuotaExceeded, TooManyInFlight, Unauthenticated
 
 MCP = "/v1/mcp"
-CHAT, MODELS = "/v1/chat/completions", "/v1/models"
-# Errors below these paths have OpenAI's shape, because some clients show no other. docwell serves the first two.
-PATHS = (CHAT, MODELS, "/v1/responses", "/v1/completions", "/v1/embeddings")
+CHAT, RESPONSES, MODELS = "/v1/chat/completions", "/v1/responses", "/v1/models"
+# Errors below these paths have OpenAI's shape, because some clients show no other. docwell serves the first three.
+PATHS = (CHAT, RESPONSES, MODELS, "/v1/completions", "/v1/embeddings")
 NO_MODEL = "the model does not exist, or you may not use it: GET /v1/models lists yours"
 NOT_JSON = "the body is not JSON, or is too deep"
 _OPENAI_CODES = {
