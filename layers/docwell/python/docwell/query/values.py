@@ -20,7 +20,7 @@ from docwell.query.document_names import written
 from docwell.query.subject import quotations, readings
 from docwell.text.lexicon import SPELLED, SPELLED_ABROAD, UNSPACED, fold, fold_each, stem
 from docwell.text.naming import file_words
-from docwell.text.words import pattern
+from docwell.text.words import pattern, words
 
 # "May 5" is a date, but "may 5" is not.
 _VERB = re.compile(r"(?:may|march)\b")
@@ -31,11 +31,7 @@ _SIGNS = (
     "$\u00a2-\u00a5\u058f\u060b\u07fe\u07ff\u09f2\u09f3\u09fb\u0af1\u0bf9\u0e3f\u17db\u20a0-\u20c0\ufdfc\ufe69"
     "\uff04\uffe0\uffe1\uffe5\uffe6"
 )
-# The codes of the most traded currencies (BIS, Triennial Survey), in capitals.
-_CODES = (
-    "USD|EUR|JPY|GBP|CNY|AUD|CAD|CHF|HKD|SGD|SEK|KRW|NOK|NZD|INR|MXN|TWD|ZAR|BRL|DKK|PLN|THB|ILS|IDR|CZK|AED|TRY"
-    "|HUF|CLP|SAR|PHP|MYR|COP|RUB|RON|PEN|BHD|BGN|ARS"
-)
+_CODES = "|".join(words("value.code"))
 _WORDS = pattern("value.currency")
 _CURRENCY_BEFORE = re.compile(rf"(?:(?:US|CA|AU|NZ|HK|[SCAR])?[{_SIGNS}]|\b(?:{_CODES}))\s?\(?$")
 # In a table row, the sign after the figure in "2019 $ 512" belongs to the next cell.

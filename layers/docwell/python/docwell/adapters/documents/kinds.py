@@ -17,6 +17,7 @@ from enum import StrEnum
 from itertools import islice
 
 from docwell.media_types import MEDIA_TYPES
+from docwell.text import words
 from docwell.text.lexicon import SENTENCE_ENDS
 
 
@@ -200,26 +201,7 @@ DECLARED_WITHIN = 1024
 _DECLARATION = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 # The letters of languages beyond A to Z, by the encoding of their older texts, the most usual first.
 # charset-normalizer mistakes Spanish or French for Polish: these encodings have letters at the same places.
-_ALPHABETS = {
-    "cp1252": (
-        "\u00e4\u00f6\u00fc\u00df",  # German
-        "\u00e0\u00e2\u00e6\u00e7\u00e8\u00e9\u00ea\u00eb\u00ee\u00ef\u00f4\u00f9\u00fb\u00fc\u0153",  # French
-        "\u00e1\u00e9\u00ed\u00f1\u00f3\u00fa\u00fc",  # Spanish
-        "\u00e0\u00e1\u00e2\u00e3\u00e7\u00e9\u00ea\u00ed\u00f3\u00f4\u00f5\u00fa\u00fc",  # Portuguese
-        "\u00e0\u00e8\u00e9\u00ec\u00f2\u00f9",  # Italian
-        "\u00e4\u00e5\u00e6\u00e9\u00f6\u00f8",  # Nordic languages
-        "\u00e1\u00e6\u00e9\u00ed\u00f0\u00f3\u00f6\u00fa\u00fd\u00fe",  # Icelandic
-    ),
-    "cp1250": (
-        "\u00f3\u0105\u0107\u0119\u0142\u0144\u015b\u017a\u017c",  # Polish
-        "\u00e1\u00e9\u00ed\u00f3\u00fa\u00fd\u010d\u010f\u011b\u0148\u0159\u0161\u0165\u016f\u017e",  # Czech
-        "\u00e1\u00e4\u00e9\u00ed\u00f3\u00f4\u00fa\u00fd\u010d\u010f\u013e\u0148\u0161\u0165\u017e",  # Slovak
-        "\u00e1\u00e9\u00ed\u00f3\u00f6\u00fa\u00fc\u0151\u0171",  # Hungarian
-        "\u0107\u010d\u0111\u0161\u017e",  # Croatian and Slovene
-        "\u00e2\u00ee\u0103\u015f\u0163",  # Romanian
-    ),
-    "cp1254": ("\u00e2\u00e7\u00ee\u00f6\u00fb\u00fc\u011f\u0131\u015f",),  # Turkish
-}
+_ALPHABETS = {encoding: words.words(f"alphabet.{encoding}") for encoding in words.names("alphabet")}
 _ALPHABETS["iso8859_2"] = _ALPHABETS["cp1250"]
 # The least share of letters that fit: texts name people and places of other countries.
 LEAST_SHARE = 0.9

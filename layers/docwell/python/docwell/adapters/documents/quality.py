@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
+from docwell.text import words as word_lists
+
 # A page with a larger share of unreadable characters is not text. Pages of the evaluation set stay under 0.1
 # (bullets from symbol fonts); pages whose font has no mapping to Unicode are near 1.
 UNREADABLE_SHARE = 0.5
@@ -25,18 +27,7 @@ RARE_SHARE = 0.135
 # The largest share of pairs of letters from two scripts; a page of formulas with Greek letters has 0.1.
 MIXED_SHARE = 0.4
 
-# Pairs that are under 0.006 % of the pairs of letters in 27 languages in Latin letters. Counted in langdetect's
-# profiles of Wikipedia (Apache-2.0).
-_PAIRS = (
-    "bd bf bg bh bk bm bp bq bt bv bw bx bz cb cd cf cg cm cp cq cv cw cx dc df dp dq dw dx fb fc fd fg fh fj "
-    "fk fm fn fp fq fv fw fx fy fz gb gc gf gp gq gv gw gx gz hb hc hf hg hh hp hs hw hx hz jb jc jf jg jh jj "
-    "jl jp jq jr jw jx jy jz kb kd kf kg kp kq kx kz lq lr lw lx lz mc md mh mq mv mx mz np nq nx oq ox pb pc "
-    "pd pf pg pk pm pq pv pw px pz qa qb qc qd qf qg qh qj qk ql qm qn qo qp qq qr qs qt qv qw qx qy qz rq rx "
-    "sq sx tc td tp tq tx uq vb vc vd vf vg vh vj vk vm vp vq vt vv vw vx wb wc wd wf wg wj wk wl wm wp wq wr "
-    "wt wu wv ww wx wz xb xc xd xf xg xh xj xk xl xm xn xo xp xq xr xs xu xv xw xx xy xz yf yq yw yx yy zc zf "
-    "zj zp zq zx"
-)
-RARE_PAIRS = frozenset(_PAIRS.split())
+RARE_PAIRS = frozenset(word_lists.words("rare_pair"))
 # The letters of words. Numbers, codes, digests and sequences of genes have none, though they read well.
 _LETTERS = re.compile(r"\S*\d\S*|\S{24,}|([a-z]{2,})")
 # Scripts that may occur together in one word.
