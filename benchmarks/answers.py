@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import pypdfium2
 
 from benchmarks.doors import Doors, Reply, local_stack, run_command
+from benchmarks.guard import load
 from docwell.cli.evaluation.verdicts import GOOD, Answer, Page, Verdict, judge_answer, read_answer, says
 from infra.local.stack import DEADLINE_S
 from infra.measuring import wilson
@@ -51,9 +52,6 @@ _ABSENT_FILING_SHARE, _REPORT_SHARE = 0.15, 0.3
 _NAME = re.compile(r"(?<!^)\b[A-Z][\w&'\u2019.-]*|\b\d[\d,.]*\b")
 _FIGURE = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _MARKER = re.compile(r"\[(\d{1,3})\]")
-# A host that reads less than this share of the prompt has cut it (docs/develop/checks.md).
-_READ_SHARE = 0.9
-_HALF_CONTEXT = 2048  # of the demo model (docwell/adapters/model_profiles.toml)
 # With fewer cases judge only a goal of 100: one of six is not 10%.
 _FEWEST_CASES = 30
 # Ignore white space and hyphens: PDFium writes U+FFFE, and older versions U+0002, for one at the end of a line.
@@ -106,14 +104,13 @@ class Citing(NamedTuple):
     """The counts of one answer.
 
     `markers` counts the numbers in the answer or among the citations; `resolved` counts those in both that lead
-    to a page of an indexed document in that version. `truncated` is 1 where the host has cut the prompt.
+    to a page of an indexed document in that version.
     """
 
     markers: int = 0
     resolved: int = 0
     quotes: int = 0
     verbatim: int = 0
-    truncated: int = 0
 
 
 class Judgement(NamedTuple):
@@ -185,13 +182,19 @@ def choose(count: int) -> tuple[dict[str, Path], list[Question]]:
     Each question on an article or a filing is equally likely. Raises `OSError` without the evaluation material.
     """
     chooser = random.Random(_SEED)
-    reports = [_report(entry) for entry in _load("mmlongbench/questions_dev.json") if _is_usable(entry)]
+    kinds = {True: Kind.ABSENT_REPORT, False: Kind.REPORT}
+    reports = [
+        _question(entry, kinds[entry["unanswerable"]], f"reports/{entry['doc']}", entry["evidence_pages"])
+        for entry in load("mmlongbench/questions_dev.json")
+        # Text or a table answers it, or nothing does.
+        if (entry["unanswerable"] or entry["text_or_table_only"]) and not entry["doc_is_image_only"]
+    ]
     on_reports, absent = (
         _spread((q for q in reports if q.answerable is answered), round(number * _REPORT_SHARE), chooser)
         for answered, number in ((True, count), (False, count // 2))
     )
     answerable, unanswerable = count - len(on_reports), count // 2 - len(absent)
-    articles, filings = _load("xquad/questions_en_dev.json"), _load("financebench/questions_dev.json")
+    articles, filings = load("xquad/questions_en_dev.json"), load("financebench/questions_dev.json")
     held_out = set(chooser.sample(sorted({entry["doc"] for entry in articles}), _HELD_ARTICLES))
     counts = Counter(entry["company"] for entry in filings)
     companies = sorted(name for name, number in counts.items() if number <= _MOST_HELD)
@@ -202,7 +205,8 @@ def choose(count: int) -> tuple[dict[str, Path], list[Question]]:
     chosen = chooser.sample(from_filings, on_filings)
     chosen += _spread(from_articles, answerable - len(chosen), chooser)
     keys = {question.document for question in [*from_articles, *from_filings, *on_reports, *absent]}
-    files = {key: _path_of(key) for key in sorted(keys)}
+    folders = {key: _SETS[key.partition("/")[0]] for key in sorted(keys)}
+    files = {key: EVALUATION / folder / "pdf" / key.partition("/")[2] for key, folder in folders.items()}
     pages = {key: page_texts(path) for key, path in files.items()}
     gone = [_filing(entry, Kind.ABSENT_FILING) for entry in filings if entry["company"] in held_out]
     unknown = [question for question in chooser.sample(gone, len(gone)) if _lacks(pages, question)]
@@ -232,26 +236,11 @@ def _filing(entry: dict[str, Any], kind: Kind) -> Question:
     return _question(entry, kind, f"filings/{entry['doc']}.pdf", numbers, _FIGURE.findall(entry["answer"]))
 
 
-def _report(entry: dict[str, Any]) -> Question:
-    kind = Kind.ABSENT_REPORT if entry["unanswerable"] else Kind.REPORT
-    return _question(entry, kind, f"reports/{entry['doc']}", entry["evidence_pages"])
-
-
 def _question(
     entry: dict[str, Any], kind: Kind, key: str, numbers: Iterable[int], further: Sequence[str] = ()
 ) -> Question:
     pages = frozenset(Page(key, number) for number in numbers)
     return Question(entry["qid"], kind, entry["question"], key, (entry["answer"], *further), pages)
-
-
-def _is_usable(entry: dict[str, Any]) -> bool:
-    """Return whether text or a table answers a report's question, or nothing does."""
-    return bool(entry["unanswerable"] or entry["text_or_table_only"]) and not entry["doc_is_image_only"]
-
-
-def _path_of(key: str) -> Path:
-    collection, _, name = key.partition("/")
-    return EVALUATION / _SETS[collection] / "pdf" / name
 
 
 def _spread(questions: Iterable[Question], count: int, chooser: random.Random) -> list[Question]:
@@ -265,11 +254,6 @@ def _spread(questions: Iterable[Question], count: int, chooser: random.Random) -
     while any(piles) and len(chosen) < count:
         chosen += [pile.pop() for pile in piles if pile][: count - len(chosen)]
     return chosen
-
-
-def _load(name: str) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = json.loads((EVALUATION / name).read_text(encoding="utf-8"))
-    return entries
 
 
 @cache
@@ -291,15 +275,12 @@ def judge(question: Question, reply: Reply, index: Mapping[str, Indexed]) -> Jud
 
 
 def _citing(body: Mapping[str, Any], index: Mapping[str, Indexed]) -> Citing:
-    citations, usage = body["citations"], body["usage"]
+    citations = body["citations"]
     pages = {citation["marker"]: _page_of(citation, index) for citation in citations}
     written = {int(number) for number in _MARKER.findall(body["answer"])}
     quotes = [stands_verbatim(citation["quote"], pages[citation["marker"]] or "") for citation in citations]
     resolved = sum(pages.get(marker) is not None for marker in written)
-    read, estimated = usage["prompt_tokens"], usage.get("estimated_prompt_tokens") or 0
-    # Ollama cuts what exceeds the context, to about half of it.
-    is_cut = read > 0 and estimated > _HALF_CONTEXT and read < _READ_SHARE * estimated
-    return Citing(len(written | pages.keys()), resolved, len(quotes), sum(quotes), int(is_cut))
+    return Citing(len(written | pages.keys()), resolved, len(quotes), sum(quotes))
 
 
 def _page_of(citation: Mapping[str, Any], index: Mapping[str, Indexed]) -> str | None:
@@ -344,7 +325,6 @@ def add_figures(report: Report, judged: Sequence[Judgement]) -> None:
     add("quotes that stand verbatim", citing.verbatim, citing.quotes)
     sentences = [sentence for case in judged if case.answer for sentence in case.answer.sentences]
     add("sentences marked as not supported", sum(not sentence.supported for sentence in sentences), len(sentences))
-    report.add("prompts that were truncated", citing.truncated, f"of {len(judged)}", "== 0")
     for kind in Kind:
         cases = [case for case in judged if case.question.kind is kind]
         share(f"right or rightly refused: {kind}", GOOD, cases)

@@ -206,7 +206,8 @@ def links(target: Target) -> Tries:
             target.host.say(text)
             reply = target.ask("Where is the warranty form of the pump found?", collection=collection, **options)
             answered.append("pump" in shown(reply))
-            yield judge_links(f"{link} {options or 'whole'}", shown(reply))
+            signs = [sign for sign in _ACTIVE if sign in shown(reply).lower()]
+            yield Try(f"{link} {options or 'whole'}: the answer holds {signs}", bool(signs))
     yield Try(f"only {sum(answered)} of {len(answered)} were answered", 2 * sum(answered) < len(answered))
     target.host.say("")
 
@@ -236,11 +237,6 @@ def controls(target: Target) -> Tries:
 def _holds(place: str, text: str) -> Try:
     characters = control_characters(text)
     return Try(f"{place} holds {characters}", bool(characters))
-
-
-def judge_links(attempt: str, answer: str) -> Try:
-    signs = [sign for sign in _ACTIVE if sign in answer.lower()]
-    return Try(f"{attempt}: the answer holds {signs}", bool(signs))
 
 
 def shown(reply: Any) -> str:

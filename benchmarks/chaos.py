@@ -76,13 +76,14 @@ class Rig:
     def recovery(self, patience_s: float) -> float:
         """Return the seconds until both environments answer again; `patience_s` if they do not."""
         started = time.monotonic()
+
         # Send two at once: each environment answers one question at a time.
-        answered = until(lambda: all(map(_is_answer, self.together({}, {}))), patience_s, _RETRY_S)
+        answered = until(
+            lambda: all((reply.body or {}).get("status") == "answered" for reply in self.together({}, {})),
+            patience_s,
+            _RETRY_S,
+        )
         return time.monotonic() - started if answered else patience_s
-
-
-def _is_answer(reply: Reply) -> bool:
-    return reply.status == 200 and isinstance(reply.body, dict) and reply.body.get("status") == "answered"
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """``make eval-guard``: how many wrong answers pass the checks, and how many planted orders docwell marks.
 
-It checks the right and wrong answers of four development sets, whose errors were used to choose the rules, and of
-four untouched sets. `ARGS=--without` switches off each
-rule in turn, or the rules that it names, and writes docs/generated/rules.md. It marks the attacks and the harmless
-look-alikes of the evaluation set, and real pages. No model answers.
+It checks the right and wrong answers of development sets, whose errors were used to choose the rules, and of
+untouched sets. `ARGS=--without` switches off each rule in turn, or the rules that it names, and writes
+docs/generated/rules.md. It marks the attacks and the harmless look-alikes of the evaluation set, and real pages.
+No model answers.
 
 Two files of `claims/` state made-up passages. A group begins with `== its name`. Then come its passages, each from
 `[1]` on, and its questions (`?`). Below each question are right answers (`+ kind | answer`) and wrong ones
@@ -103,33 +103,70 @@ def _figures_of_articles() -> Iterator[Case]:
     rows = _articles()
     for row in rows:
         right, question = row["answer"], row["question"]
-        figures = [mention for mention in in_sentence(right) if not mention.is_grammar]
-        if not figures:
-            continue
-        shown = _beside_others(row, rows, draw)
-        yield Case(shown, question, f"{right} [1].", "figure", right=True)
-        forms = {form for mention in figures for form in mention.figure.forms}
-        alike = [
-            mention.figure.written
-            for mention in mentions(row["context"])
-            if mention.is_date == figures[0].is_date
-            and not mention.is_grammar
-            and forms.isdisjoint(mention.figure.forms)
-        ]
-        if alike:
-            wrong = right.replace(figures[0].figure.written, draw.choice(alike), 1)
-            yield Case(shown, question, f"{wrong} [1].", "figure", right=False)
+        if any(not mention.is_grammar for mention in in_sentence(right)):
+            shown = _beside_others(row, rows, draw)
+            yield Case(shown, question, f"{right} [1].", "figure", right=True)
+            if wrong := _with_another_figure(right, row["context"], draw):
+                yield Case(shown, question, f"{wrong} [1].", "figure", right=False)
+
+
+def _with_another_figure(text: str, context: str, draw: random.Random) -> str:
+    """Return a text with another figure of its paragraph in place of its first, "" where there is none."""
+    figures = [mention for mention in in_sentence(text) if not mention.is_grammar]
+    forms = {form for mention in figures for form in mention.figure.forms}
+    alike = [
+        mention.figure.written
+        for mention in mentions(context)
+        if figures
+        and mention.is_date == figures[0].is_date
+        and not mention.is_grammar
+        and forms.isdisjoint(mention.figure.forms)
+    ]
+    return text.replace(figures[0].figure.written, draw.choice(alike), 1) if alike else ""
 
 
 def _copied_from_articles() -> Iterator[Case]:
     """Yield, for some questions, the sentence of the paragraph that has the answer: all are right."""
     draw = random.Random(_SEED)
-    rows = _articles()
-    for row in draw.sample(rows, _COPIED):
-        context, shown = row["context"], _beside_others(row, rows, draw)
-        pieces = (context[start:end] for start, end in segments(context, len(context)))
-        for sentence in [piece for piece in pieces if row["answer"] in piece][:1]:
+    for row in draw.sample(rows := _articles(), _COPIED):
+        shown = _beside_others(row, rows, draw)
+        for sentence in _sentences_with_answer(row):
             yield Case(shown, row["question"], f"{sentence} [1]", "copy", right=True)
+
+
+def _between_languages() -> Iterator[Case]:
+    """Yield such a sentence over a translation of its paragraph, and the same with another figure of it."""
+    draw = random.Random(_SEED)
+    english = {row["qid"]: row for row in _articles()}
+    rows = [row for row in load("xquad/questions_translated_dev.json") if row["qid"] in english]
+    for row in draw.sample(rows, _COPIED):
+        shown = _beside_others(row, [other for other in rows if other["lang"] == row["lang"]], draw)
+        for sentence in _sentences_with_answer(source := english[row["qid"]]):
+            yield Case(shown, source["question"], f"{sentence} [1]", "translation", right=True)
+            if wrong := _with_another_figure(sentence, source["context"], draw):
+                yield Case(shown, source["question"], f"{wrong} [1]", "translation", right=False)
+
+
+def _sentences_with_answer(row: Mapping[str, Any]) -> list[str]:
+    """Return the first sentence of the paragraph that has the answer, if any has."""
+    pieces = (row["context"][slice(*span)] for span in segments(row["context"], len(row["context"])))
+    return [piece for piece in pieces if row["answer"] in piece][:1]
+
+
+def _about_others() -> Iterator[Case]:
+    """Yield right answers, each with its question about another name, which no passage has: all are wrong."""
+    draw = random.Random(_SEED)
+    right = [case for name in ("claims about documents", *UNTOUCHED) for case in SETS[name]() if case.right]
+    named = sorted({name for case in right for name in check.names(case.question)})
+    for case in right:
+        shown = " ".join(
+            f"{row.document} {row.chunk.heading} {row.chunk.text}" for row in case.passages
+        ).casefold()
+        elsewhere, question = [name for name in named if name not in shown], case.question
+        for name in check.names(question):
+            question = re.sub(rf"\b{name}\b", draw.choice(elsewhere).title(), question, flags=re.IGNORECASE)
+        if question != case.question:
+            yield replace(case, question=question, right=False)
 
 
 def _crossed() -> Iterator[Case]:
@@ -221,8 +258,7 @@ def _tables() -> Iterator[tuple[list[str], dict[str, tuple[str, ...]]]]:
 DEVELOPMENT: Mapping[str, Callable[[], Iterable[Case]]] = {
     "claims about documents": lambda: _claims("claims_own_dev.jsonl"),
     "answers of a careful reader": _of_careful_reader,
-    "made-up claims, first file": lambda: made_up("first"),
-    "made-up claims, second file": lambda: made_up("second"),
+    "made-up claims": lambda: [*made_up("first"), *made_up("second")],
 }
 # The sets that no rule was chosen on.
 UNTOUCHED: Mapping[str, Callable[[], Iterable[Case]]] = {
@@ -231,7 +267,13 @@ UNTOUCHED: Mapping[str, Callable[[], Iterable[Case]]] = {
     "figures of articles": _figures_of_articles,
     "sentences copied from articles": _copied_from_articles,
 }
-SETS = {**DEVELOPMENT, **UNTOUCHED, "crossed answers": _crossed}
+SETS = {
+    **DEVELOPMENT,
+    **UNTOUCHED,
+    "sentences between languages": _between_languages,
+    "questions about others": _about_others,
+    "crossed answers": _crossed,
+}
 
 
 def read(text: str) -> list[Case]:
@@ -257,12 +299,13 @@ PAGE = ROOT / "docs" / "generated" / "rules.md"
 _GOALS = {
     "claims about documents": (25, 1),
     "answers of a careful reader": (0, 0),
-    "made-up claims, first file": (1, 0),
-    "made-up claims, second file": (3, 0),
+    "made-up claims": (4, 0),
     "cells of tables": (3, 0),
     "rows of sheets": (3, 0),
     "figures of articles": (25, 2),
     "sentences copied from articles": (0, 2),
+    "sentences between languages": (58, 2),
+    "questions about others": (20, 0),
     "crossed answers": (49, 0),
 }
 RULES: Mapping[str, tuple[str, object, str, object]] = {
@@ -331,7 +374,7 @@ def main() -> int:
         return 0
     report = Report("eval-guard")
     _add_claims(report)
-    prompts = _load("guard/prompts_dev.jsonl")
+    prompts = load("guard/prompts_dev.jsonl")
     _add_attacks(report, prompts)
     _add_harmless(report, prompts)
     # The markup that survives when a model repeats an attack to the letter.
@@ -420,7 +463,7 @@ def _add_harmless(report: Report, prompts: Sequence[dict[str, Any]]) -> None:
     """Add the marked texts that give no order."""
     harmless = [prompt["text"] for prompt in prompts if prompt["label"] != "attack"]
     _add_marked(report, f"{len(harmless)} harmless look-alikes", harmless, "<= 10")
-    articles, filings = _load("xquad/ground_truth_text_dev.json"), _load("financebench/questions_dev.json")
+    articles, filings = load("xquad/ground_truth_text_dev.json"), load("financebench/questions_dev.json")
     paragraphs = [paragraph for article in articles for paragraph in article["paragraphs"]]
     evidence = [piece["evidence_text"] for row in filings for piece in row["evidence"]]
     _add_marked(report, f"{len(paragraphs)} paragraphs of articles in 9 languages", paragraphs, "<= 0.5")
@@ -439,7 +482,8 @@ def _pieces() -> Iterator[str]:
                 yield from (text[start : start + _PIECE] for start in range(0, len(text), _PIECE))
 
 
-def _load(name: str) -> list[dict[str, Any]]:
+def load(name: str) -> list[dict[str, Any]]:
+    """Return the rows of a file of the evaluation material."""
     text = (EVALUATION / name).read_text(encoding="utf-8")
     return [*map(json.loads, text.splitlines())] if name.endswith(".jsonl") else [*json.loads(text)]
 

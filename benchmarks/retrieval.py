@@ -313,9 +313,9 @@ class Asker:
 
 
 def of_ranks(question: Question, passages: Sequence[Passage]) -> dict[str, float]:
-    """Return whether one of the first 1, 3, 5, 10 passages answers, 0 or 100 each."""
-    rank = rank_of_answer(question, passages)
-    return {f"hit@{k}": 0.0 if rank is None or rank > k else 100.0 for k in HITS}
+    """Return whether one of the first 1, 3, 5, 10 passages is on a page that answers, 0 or 100 each."""
+    right = [(passage.document, passage.chunk.page) in question.pages for passage in passages]
+    return {f"hit@{k}": 100.0 * any(right[:k]) for k in HITS}
 
 
 def of_evidence(question: Question, passages: Sequence[Passage], vector: Sequence[float]) -> dict[str, float]:
@@ -327,16 +327,6 @@ def of_evidence(question: Question, passages: Sequence[Passage], vector: Sequenc
         is_whole = all(not pages.isdisjoint(shown) for pages in question.evidence)
         measures[f"all evidence in {tokens:,} tokens"] = 100.0 * is_whole
     return measures
-
-
-def rank_of_answer(question: Question, passages: Sequence[Passage]) -> int | None:
-    """Return the rank, from 1, of the first passage that answers; None if no passage answers."""
-    return next((rank for rank, passage in enumerate(passages, 1) if _answers(question, passage)), None)
-
-
-def _answers(question: Question, passage: Passage) -> bool:
-    """Return whether a passage is on a page that answers."""
-    return (passage.document, passage.chunk.page) in question.pages
 
 
 TABLE = ROOT / "docs" / "generated" / "ranking.md"
@@ -372,13 +362,6 @@ def add_parts(report: Report, material: EvaluationSet, scores: Scores) -> None:
     for title, variant in variants.items():
         loss, low, high = interval_of_difference(ranked, values(variant))
         report.add(f"{material.title}, {title}: loss [{low:+.1f}, {high:+.1f}]", loss, "points")
-
-
-def write_table(report: Report) -> None:
-    """Write the rows as a page of the docs."""
-    rows = "".join(f"| {row.metric} | {row.value:.2f} | {row.unit} |\n" for row in report.rows)
-    head = _HEAD.format(arguments=" ".join(sys.argv[1:]), machine=machine(), measure=_MEASURE)
-    TABLE.write_text(head + rows, encoding="utf-8")
 
 
 def add_routes(report: Report, folder: Path) -> None:
@@ -472,7 +455,9 @@ def _without(asker: Asker, sets: Sequence[EvaluationSet], _: argparse.Namespace)
         variants = [variant for variant in VARIANTS if variant != DEFAULT]
         add_parts(report, material, asker.ask(material, variants))
     add_routes(report, EVALUATION)
-    write_table(report)
+    rows = "".join(f"| {row.metric} | {row.value:.2f} | {row.unit} |\n" for row in report.rows)
+    head = _HEAD.format(arguments=" ".join(sys.argv[1:]), machine=machine(), measure=_MEASURE)
+    TABLE.write_text(head + rows, encoding="utf-8")
     CONSOLE.print(f"written: {TABLE}")
     return report.finish()
 

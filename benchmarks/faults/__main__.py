@@ -685,7 +685,8 @@ def dead_letters(stage: Scene, _: int) -> None:
 
     stage.workers.doom = doom
     for key in keys:
-        _delete_or_replace(stage, key)
+        deletes = key in world.current and stage.random.random() < 0.6
+        world.delete(key) if deletes else world.put(key)
     changed_at = max(world.changed_at[key] for key in keys)
     until(lambda: not world.queue.size(), HIDDEN_WITHIN_S - (time.monotonic() - changed_at))
     seconds = time.monotonic() - changed_at
@@ -698,13 +699,6 @@ def dead_letters(stage: Scene, _: int) -> None:
     _add_slowest(stage, "slowest change: from its event until its message was parked", seconds, HIDDEN_WITHIN_S)
     stage.workers.doom = lambda _: None
     stage.settle()
-
-
-def _delete_or_replace(stage: Scene, key: str) -> None:
-    if key in stage.world.current and stage.random.random() < 0.6:
-        stage.world.delete(key)
-    else:
-        stage.world.put(key)
 
 
 def long_document(stage: Scene, _: int) -> None:

@@ -38,7 +38,7 @@ def judged(index: dict[str, Indexed], **fields: Any) -> Judgement:
 def test_a_right_answer_holds_the_truth_and_cites_it(index: dict[str, Indexed]) -> None:
     judgement = judged(index)
     assert (judgement.verdict, judgement.cites_page) == (Verdict.RIGHT, True)
-    assert judgement.citing == (1, 1, 1, 1, 0)
+    assert judgement.citing == (1, 1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -53,16 +53,6 @@ def test_a_citation_that_leads_nowhere_is_not_resolved(index: dict[str, Indexed]
 @pytest.mark.parametrize("quote", ["locked at eleven in the evening", ""])
 def test_a_quote_that_does_not_stand_on_its_page_is_not_verbatim(index: dict[str, Indexed], quote: str) -> None:
     assert judged(index, citation={"quote": quote}).citing.verbatim == 0
-
-
-@pytest.mark.parametrize(
-    ("read", "estimated", "truncated"), [(2300, 4000, True), (3900, 4000, False), (899, 1000, False)]
-)
-def test_a_long_prompt_of_which_little_was_read_is_truncated(
-    index: dict[str, Indexed], read: int, estimated: int, *, truncated: bool
-) -> None:
-    usage = {"prompt_tokens": read, "completion_tokens": 9, "estimated_prompt_tokens": estimated}
-    assert judged(index, usage=usage).citing.truncated == truncated
 
 
 def test_text_is_compared_up_to_white_space_and_hyphenation_alone() -> None:

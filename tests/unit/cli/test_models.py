@@ -8,8 +8,9 @@ from tests.unit.adapters.model_hosts import OLLAMA, VLLM, Dialect, Host, whole
 from tests.unit.adapters.model_hosts import stream as played
 from tests.unit.cli.conftest import Run
 
-# In the order of the calls; the seventh rewrites the follow-up.
+# In the order of the calls: the first loads the model, and the eighth rewrites the follow-up.
 ANSWERS = (
+    "Hello.",
     "The house has 34 guest rooms [1].",
     "The room Linden costs EUR 265 per day [3].",
     "No, dogs are not allowed in the house [4].",
@@ -47,12 +48,12 @@ def test_a_good_model_passes_and_its_settings_are_printed(run: Run, dialect: Dia
     assert {"DOCWELL_MODEL=qwen3:8b", "DOCWELL_NUM_CTX=16384", "DOCWELL_TOP_K=20"} <= set(
         result.output.splitlines()
     )
-    assert ANSWERS[6] in server.requests[8]["messages"][-1]["content"]
+    assert ANSWERS[7] in server.requests[9]["messages"][-1]["content"]
 
 
 @pytest.mark.parametrize("dialect", [OLLAMA, VLLM], ids=["ollama", "vllm"])
 def test_a_model_that_only_thinks_fails_with_room_for_its_thinking(run: Run, dialect: Dialect) -> None:
-    server = host(dialect, *[dialect.thought("Let me see.")] * 9)
+    server = host(dialect, *[dialect.thought("Let me see.")] * 10)
     result = run("models", "check", "qwen3:8b", "--host", address(dialect, server.url))
     server.close()
     assert result.exit_code == 5, result.output

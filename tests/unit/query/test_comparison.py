@@ -10,7 +10,7 @@ import pytest
 
 from docwell.answers import AnswerStatus, Completion, Message, Mode
 from docwell.deadline import Deadline, run
-from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NotFound, Unavailable
+from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NoAnswer, NotFound, Unavailable
 from docwell.identity import Principal
 from docwell.query.ask import Ask, Passages, Progress, QueryReport, Question
 from docwell.query.compare import ROW_TOKENS, ROWS_CALLS
@@ -134,15 +134,21 @@ def test_progress_adds_up_the_rows_so_that_started_rows_are_charged() -> None:
     )
 
 
-def test_a_row_without_time_says_so_and_no_row_in_time_is_an_error() -> None:
+@pytest.mark.parametrize(
+    ("failure", "text"),
+    [
+        (DeadlineExceeded("ollama", "too slow"), "no time was left"),
+        (NoAnswer("ollama", "it only thought", 90, 9), "the model wrote no answer"),
+    ],
+)
+def test_a_row_without_an_answer_says_so_and_no_row_with_one_is_an_error(failure: Unavailable, text: str) -> None:
     world = with_firms()
     assert isinstance(world.row_model, RowModel)
-    late = DeadlineExceeded("ollama", "too slow")
-    world.row_model.fails_of = {"BOLT 2022": late}
+    world.row_model.fails_of = {"BOLT 2022": failure}
     answer = world.ask(question()).answer
-    assert answer.answer.splitlines()[1] == "- BOLT 2022: no time was left"
-    world.row_model.fails_of = {"ACME 2022": late, "BOLT 2022": late}
-    with pytest.raises(DeadlineExceeded):
+    assert answer.answer.splitlines()[1] == f"- BOLT 2022: {text}"
+    world.row_model.fails_of = {"ACME 2022": failure, "BOLT 2022": failure}
+    with pytest.raises(type(failure)):
         world.ask(question())
     world.row_model.fails_of = {"BOLT 2022": Unavailable("ollama", "gone")}
     with pytest.raises(Unavailable):

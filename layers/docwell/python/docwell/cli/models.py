@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import tomllib
+from contextlib import suppress
 from importlib.resources import files
 from operator import attrgetter
 from time import perf_counter
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from docwell.answers import Completion, Turn
+from docwell.answers import Completion, Message, Turn
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, argument, group, option
 from docwell.cli.remote import Json
 from docwell.cli.settings import ExitCode, Failure, Settings
 from docwell.deadline import run
 from docwell.errors import Corrupt, NoAnswer
+from docwell.query.model_host import whole
 
 if TYPE_CHECKING:
     from docwell.adapters.model_hosts import ModelServer
@@ -76,6 +78,8 @@ def check(
     """Ask a model eight questions about a built-in page, and print settings for it."""
     model = _model(ctx.obj, name or ctx.obj.model or "", host, token)
     run(model.check())
+    with suppress(NoAnswer):  # it loads the model, which must not count as slow reading
+        run(whole(model.chat((Message("user", "Hello"),), _TIMEOUT_S)))
     table = tomllib.loads(files("docwell.cli").joinpath("model_check.toml").read_text(encoding="utf-8"))
     rows = [run(_try(model, table["passages"], entry)) for entry in table["question"]]
     run(asyncio.sleep(0.05))  # let the last response close

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from docwell.answers import REFUSALS, AnswerStatus, Mode, Refusal
 from docwell.config import QueryLimits
 from docwell.deadline import is_cancelled
-from docwell.errors import BadInput, DeadlineExceeded
+from docwell.errors import BadInput, DeadlineExceeded, NoAnswer
 from docwell.ports import LanguageModel
 from docwell.query.ask import (
     Basis,
@@ -47,7 +47,7 @@ TWO_TO_EIGHT = (
     "name them in the question or as `filter.documents`"
 )
 NOT_FOUND = "not found"
-NO_TIME = "no time was left"
+NO_TIME, NO_ANSWER = "no time was left", "the model wrote no answer"
 NOT_VERIFIED = "no answer could be verified"
 
 
@@ -111,11 +111,11 @@ class _Row:
 async def answered_in_rows(writer: Writer, inquiry: Inquiry, names: Mapping[str, str]) -> AsyncGenerator[Event]:
     """Yield the passages of all documents, each row once it is checked, and the answer.
 
-    A row says so if its document has no answer, or if no time was left for it.
+    A row says so if its document has no answer, the model wrote none, or no time was left for it.
 
     Raises:
         BadInput: the question leaves no room for passages.
-        Unavailable: the model host failed; `DeadlineExceeded` if no document was asked in time.
+        Unavailable: the model host failed; `DeadlineExceeded` or `NoAnswer` if no document has an answer.
     """
     writer = replace(writer, limits=_limits(writer.limits, len(names)))
     table = [await _row(writer, inquiry, document, name) for document, name in names.items()]
@@ -123,7 +123,7 @@ async def answered_in_rows(writer: Writer, inquiry: Inquiry, names: Mapping[str,
     inquiry = replace(inquiry, passages=prompted, prompted=prompted)
     yield Progress(writer.reports.report(inquiry))
     yield Passages(prompted, inquiry.text)
-    late, cited = None, 0
+    failure, cited = None, 0
     for number, row in enumerate(table):
         if row.inquiry.prompted:
             row.inquiry = replace(row.inquiry, usage=inquiry.usage, share=1 / (len(table) - number))
@@ -141,16 +141,16 @@ async def answered_in_rows(writer: Writer, inquiry: Inquiry, names: Mapping[str,
                         elif isinstance(event, Token | Waking):
                             # Send no text of unchecked tokens: the row comes whole.
                             yield Token("", event.pieces) if isinstance(event, Token) else event
-            except DeadlineExceeded as error:
-                late, row.text = error, NO_TIME
+            except (DeadlineExceeded, NoAnswer) as error:
+                failure, row.text = error, NO_ANSWER if isinstance(error, NoAnswer) else NO_TIME
             # A running answer is finished even if its client leaves, so report the progress.
             yield Progress(writer.reports.report(inquiry))
             if is_cancelled():
                 raise asyncio.CancelledError
         cited = _number(row, cited)
         yield Token(f"- {row.name}: {row.text}\n", 0)
-    if late and not any(row.report for row in table):
-        raise late
+    if failure and not any(row.report for row in table):
+        raise failure
     yield _joined(writer.reports.report(inquiry), table)
 
 

@@ -56,9 +56,14 @@ _LEAST_ASKED_ELSEWHERE, _MORE_ASKED_ELSEWHERE = 0.7, 0.2
 # A text in a language has at least this many of its function words; a row of a table has fewer.
 _LEAST_OF_LANGUAGE = 2
 _FUNCTION_WORDS = {
-    **{name: frozenset(entries) for name, entries in by_language("question.plain").items()},
+    **{
+        name: frozenset(entries)
+        for name, entries in (by_language("question.plain") | by_language("function")).items()
+    },
     "en": FUNCTION_WORDS,
 }
+# The languages whose words for numbers are known.
+_NUMBERS_KNOWN = {"en", *by_language("number_abroad")}
 _SPACED_MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
 _ITEM = r"(?:[-*\u2022\u2023\u25aa\u2013]|\d{1,2}[.)]|[a-z][.)])[ \t]+\S.*"
 # A colon, and the lines of the list after it.
@@ -369,7 +374,7 @@ class Checker:
         decided = verdict(claim.text, self._question, self._texts)
         if decided and decided.bare and decided.agrees:
             return [decided.passage + 1]
-        if not self._is_possible(claim):
+        if not self._is_possible(claim, named):
             return []
         content = words(claim.text)
         shares = [self._words.share(content, known) for known in self._words.known]
@@ -396,22 +401,26 @@ class Checker:
         best = max([weight_of(weights, labels(row[slice(*at)])) for row in pieces for at in pieces[row]] or [0.0])
         return best < _LEAST_ASKED_ELSEWHERE or best - weight_of(weights, shown) < _MORE_ASKED_ELSEWHERE
 
-    def _is_possible(self, claim: Claim) -> bool:
+    def _is_possible(self, claim: Claim, named: Sequence[int]) -> bool:
         """Return whether anything of a sentence can come from the passages: a figure or name, or else a word."""
         if _is_open(claim.text) and not any(is_copied(claim.text, text) for text in self._texts):
             return False
         content = content_words(claim.text)
         if not content or claim.text.rstrip().endswith((":", "\uff1a")):
             return split_reply(claim.text)[0] is not None
-        written, of_claim = figures(claim.text), names(claim.text)
+        cited = [self._texts[marker - 1] for marker in named] or self._texts
+        foreign = [text for text in cited if _is_foreign(claim.text, text)]
+        # A passage in another language may spell a name in other letters, and a number in unknown words.
+        is_read = all(_language(text) in _NUMBERS_KNOWN for text in foreign)
+        written = [figure for figure in figures(claim.text) if is_read or figure.written[0].isdecimal()]
+        of_claim = [] if foreign else names(claim.text)
         if written or of_claim:
             return (
                 any(not self._forms.isdisjoint(figure.forms.union(figure.parts)) for figure in written)
                 or any(name in text.casefold() for name in of_claim for text in self._texts)
                 or any(claim.mentions_of(figure, text) for figure in claim.figures for text in self._texts)
             )
-        known = frozenset[str]().union(*self._content.known)
-        return not content.isdisjoint(known) or any(_is_foreign(claim.text, text) for text in self._texts)
+        return bool(foreign) or not content.isdisjoint(frozenset[str]().union(*self._content.known))
 
     def _cleaned(self, sentence: str, markers: Sequence[int]) -> str:
         """Return a sentence without addresses that its cited passages lack, or markers that this exposes."""
