@@ -24,6 +24,34 @@ export function pieces(answer) {
   return found;
 }
 
+const ROW = /^- (.*?)(?:: “(.*)”)? \[(\d+)\]$/;
+
+/** Return the lines of a list as [{text, quote, citation}], and the text around them. A checked text has no rows. */
+export function rowsOf({ answer, sentences, citations }) {
+  const lines = answer.split("\n");
+  const rows = sentences.length ? [] : lines.filter((line) => line.startsWith("- "));
+  const read = (line) => {
+    const [, text = line.slice(2), quote, marker] = line.match(ROW) ?? [];
+    const citation = citations.find((one) => one.marker === Number(marker));
+    return citation ? { text, quote, citation } : { text: line.slice(2) };
+  };
+  return { rows: rows.map(read), text: rows.length ? lines.filter((line) => !rows.includes(line)).join("\n").trim() : answer };
+}
+
+/** Return the passages that no citation quotes: a source is shown once. */
+export function uncited(passages, { citations }) {
+  const letters = (text) => text.replace(/[^\p{L}\p{N}]/gu, "");
+  const isCited = ({ document, text }) => citations.some((one) =>
+    one.document === document && letters(text).includes(letters(one.display_quote)));
+  return passages.filter((one) => !isCited(one));
+}
+
+/** Return whether words that the stream showed are not in the answer. */
+export function isWithdrawn(streamed, answer) {
+  const letters = (text) => text.replace(/\[\d+\]|[^\p{L}\p{N}]/gu, "");
+  return Boolean(streamed.trim()) && !letters(answer.answer).includes(letters(streamed));
+}
+
 // On one line: a key may hold line ends, and would write sources of its own.
 const escaped = (text) => text.trim().replace(/\s+/g, " ").replace(/[\\`*_[\]<>#|]/g, "\\$&");
 
@@ -37,10 +65,10 @@ export function placeOf(one) {
   return unitLabel(one) ?? t(isPrinted ? "answer.printed" : "answer.page", { page: place(page), label });
 }
 
-/** Return the source to open for a citation, a passage or a place without a quote. */
+/** Return the source to open for a citation, a passage or a place without a quote. The API gave its quote. */
 export function sourceOf(one) {
   const { document, version, page, display_quote: cited, likely, text } = one;
-  return { document, version, page, place: unitLabel(one), quote: cited ?? likely ?? text };
+  return { document, version, page, place: unitLabel(one), quote: cited ?? likely ?? text, isGiven: true };
 }
 
 /** Return a question and its answer as Markdown, with the place and the quote of each citation. */

@@ -2,10 +2,12 @@
 import { html, render, useCallback, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { Problem, call, documents, forgetKey, hasKey, onUnknown, setKey, takeKey } from "./api.js";
 import { Ask } from "./ask.js";
+import { forgetConversations, useConversations } from "./conversations.js";
 import { Documents } from "./documents.js";
 import { Header, applyTheme } from "./header.js";
 import { Operations } from "./operations.js";
 import { Failure, Languages } from "./parts.js";
+import { hidePreview } from "./preview.js";
 import { Receipt } from "./receipt.js";
 import { sourceOf } from "./answer.js";
 import { finishSignIn, hasSignIn, isSignedIn, signOut, startSignIn } from "./sign-in.js";
@@ -86,8 +88,8 @@ function App({ failed, given }) {
   const [usage, setUsage] = useState(null);
   const [demo, setDemo] = useState(false);
   const [list, setList] = useState(null);
-  const [turns, setTurns] = useState([]);
-  const [about, setAbout] = useState(null);
+  const [files, setFiles] = useState([]);
+  const talks = useConversations(usage?.id, list);
   const [source, setSource] = useState(null);
   const opener = useRef();
   const closed = useRef(false);
@@ -114,6 +116,19 @@ function App({ failed, given }) {
     setFailure(null);
   }, fail), [fail]);
   useEffect(() => onUnknown(fail), [fail]);
+  useEffect(() => {
+    const pressed = (event) => {
+      if (event.key === "Escape") hidePreview();
+      const isTyping = event.target.matches?.("input, textarea, select");
+      if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey || event.altKey || !known) return;
+      event.preventDefault();
+      if (matchMedia(NARROW).matches) setSource(null);
+      location.hash = "#/ask"; // its field takes the focus when it opens
+      document.getElementById("question")?.focus();
+    };
+    addEventListener("keydown", pressed);
+    return () => removeEventListener("keydown", pressed);
+  }, [known]);
   useEffect(() => {
     const left = () => {
       if (!matchMedia(NARROW).matches) return;
@@ -155,6 +170,7 @@ function App({ failed, given }) {
   }
   const leave = () => {
     const signedIn = isSignedIn();
+    forgetConversations(usage?.id);
     if (signedIn) signOut();
     forgetKey();
     if (!signedIn) location.reload();
@@ -169,14 +185,15 @@ function App({ failed, given }) {
     </main>`;
   }
   const collections = [...new Set((list ?? []).map((one) => one.collection).filter(Boolean))].sort();
-  const show = (one) => {
+  const show = (one, among = []) => {
+    hidePreview();
     opener.current = document.activeElement;
     // An entry that "Back" leaves: on a telephone it closes what covers the view, and not the page.
     if (!source && matchMedia(NARROW).matches) history.pushState(COVERED, "");
-    setSource(sourceOf(one));
+    setSource({ ...sourceOf(one), one, among });
   };
   const askAbout = (name) => {
-    setAbout(name);
+    talks.setFilter({ document: name });
     location.hash = "#/ask";
   };
   const close = () => {
@@ -185,6 +202,15 @@ function App({ failed, given }) {
     setSource(null);
     if (view === "source") location.hash = "#/ask";
   };
+  const step = (by) => {
+    const { one, among } = source;
+    const next = among[among.indexOf(one) + by];
+    if (next) setSource({ ...sourceOf(next), one: next, among });
+  };
+  const give = (dropped) => {
+    setFiles(dropped);
+    location.hash = "#/documents";
+  };
   const shared = { collections, onSource: show, onUsed: used };
   return html`
     <${Header} demo=${demo} view=${view} usage=${usage} onLanguage=${onLanguage} onLeave=${leave} />
@@ -192,16 +218,16 @@ function App({ failed, given }) {
       <main id="main" tabindex="-1">
         <${Failure} error=${failure} />
         ${(view === "ask" || view === "source") && html`
-          <${Ask} ...${shared} isEmpty=${list?.length === 0} turns=${turns} setTurns=${setTurns} about=${about}
-            setAbout=${setAbout} />`}
+          <${Ask} ...${shared} talks=${talks} list=${list} writes=${usage.writable?.length !== 0} onFiles=${give}
+            onFailed=${setFailure} />`}
         ${view === "documents" && html`
           <${Documents} ...${shared} list=${list ?? []} isEmpty=${list?.length === 0} setList=${setList}
-            usage=${usage} onAsk=${askAbout} reload=${reload} />`}
+            usage=${usage} onAsk=${askAbout} reload=${reload} files=${files} setFiles=${setFiles} />`}
         ${view === "operations" && html`<${Operations} onUsed=${used} />`}
         ${view === "receipt" && html`<${Receipt} key=${id} id=${id} onSource=${show} />`}
       </main>
       ${source && html`<aside aria-label=${t("source.label")}>
-        <${Source} key=${sourceAddress(source)} source=${source} onClose=${close} />
+        <${Source} key=${sourceAddress(source)} source=${source} onClose=${close} onStep=${step} />
         <a class="permanent" href=${sourceAddress(source)}>${t("source.permanent")}</a>
       </aside>`}
     </div>`;

@@ -1,29 +1,16 @@
 // The view in which a person asks, and reads the answer as it comes.
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { ask } from "./api.js";
-import { history, placeOf } from "./answer.js";
-import { Filters, filterOf } from "./filters.js";
-import { Answer, AnswerTools, Failure, closeOnEscape } from "./parts.js";
-import { t } from "./strings.js";
+import { history, isWithdrawn, uncited } from "./answer.js";
+import { DAYS, draft, exported, isRunning, keepDraft } from "./conversations.js";
+import { Chips, Filter, scopeOf } from "./filters.js";
+import { Icon, IconButton } from "./icons.js";
+import { Answer, AnswerTools, Cards, Failure } from "./parts.js";
+import { Start } from "./start.js";
+import { day, t } from "./strings.js";
 
 // The refusals whose passages were searched and read in full.
 const LOOKED = ["nothing_near", "not_in_documents", "other_language"];
-const MODES = ["auto", "passages", "overview", "compare", "list"];
-
-function Passages({ passages, open, onSource }) {
-  return html`
-    <details class="passages" open=${open}>
-      <summary>${t("ask.passages", { count: passages.length })}</summary>
-      <ol>${passages.map((one) => html`
-        <li value=${one.number}>
-          <button class="citation" onClick=${() => onSource(one)}>
-            <b>${one.document}</b> ${placeOf(one)}
-            <q>${one.likely ?? one.text}</q>
-            ${one.suspicious && html`<em class="warn">${t("answer.suspicious")}</em>`}
-          </button>
-        </li>`)}</ol>
-    </details>`;
-}
 
 function lookedThrough(turn) {
   const documents = [...new Set(turn.passages.map((one) => one.document))];
@@ -31,40 +18,6 @@ function lookedThrough(turn) {
   const where = turn.isFiltered ? t("ask.filtered", { where: named }) : named;
   if (!documents.length) return t("ask.looked_nothing", { where });
   return t("ask.looked", { where, count: turn.passages.length, documents: documents.join(", ") });
-}
-
-function Turn({ turn, last, onSource }) {
-  const { question, answer, passages, text, failure, stopped } = turn;
-  const hasLooked = LOOKED.includes(answer?.refusal) && answer.mode !== "list";
-  const written = failure || stopped ? "text" : "text streaming";
-  return html`
-    <article class="turn">
-      <h2 class="question">${question}</h2>
-      ${!answer && text && html`<p class=${written}>${text}</p>`}
-      ${answer && html`<${Answer} answer=${answer} onSource=${onSource} />`}
-      ${hasLooked && html`<p class="note looked">${lookedThrough(turn)}</p>`}
-      ${answer && html`<${AnswerTools} question=${question} answer=${answer} />`}
-      <${Failure} error=${failure} />
-      ${stopped && html`<p class="note">${t("ask.stopped")}</p>`}
-      ${passages.length > 0 && html`
-        <${Passages} passages=${passages} open=${last && !answer} onSource=${onSource} />`}
-    </article>`;
-}
-
-function Choice({ collections, isEmpty, chosen, setChosen }) {
-  const toggle = (name) => () =>
-    setChosen(chosen.includes(name) ? chosen.filter((one) => one !== name) : [...chosen, name]);
-  return html`
-    <details class="choice" onKeyDown=${closeOnEscape}>
-      <summary>${chosen.length ? chosen.join(", ") : t("ask.everything")}</summary>
-      <fieldset>
-        <legend>${t("ask.collections")}</legend>
-        ${collections.map((name) => html`<label>
-          <input type="checkbox" checked=${chosen.includes(name)} onChange=${toggle(name)} /> ${name}
-        </label>`)}
-        ${isEmpty && t("ask.no_collections")}
-      </fieldset>
-    </details>`;
 }
 
 function statusOf(turn) {
@@ -75,59 +28,167 @@ function statusOf(turn) {
   return turn.passages.length ? t("ask.reading") : t("ask.searching");
 }
 
-export function Ask({ turns, setTurns, collections, isEmpty, about, setAbout, onSource, onUsed }) {
-  const [question, setQuestion] = useState("");
-  const [chosen, setChosen] = useState([]);
-  const [fields, setFields] = useState({});
-  const [mode, setMode] = useState("auto");
+/** What goes on, and for how many seconds. */
+function Waiting({ turn }) {
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  const seconds = String(Math.max(0, Math.floor((now - turn.at) / 1000)));
+  return html`<p class="cost muted" aria-hidden="true">
+    <span class="dots"></span> ${statusOf(turn)} ${t("answer.seconds", { seconds })}</p>`;
+}
+
+/** A question with its answer. Until that comes, the passages found are there, and room for the answer. */
+function Turn({ turn, onSource }) {
+  const { question, answer, passages, text, failure, stopped, withdrawn } = turn;
+  const hasLooked = LOOKED.includes(answer?.refusal) && answer.mode !== "list";
+  const likely = passages.find((one) => one.likely);
+  const others = answer ? uncited(passages, answer) : passages;
+  const count = others.length;
+  const here = useRef();
+  useEffect(() => here.current.scrollIntoView({ block: "start" }), []);
+  return html`
+    <article class="turn" ref=${here}>
+      <h2 class="question">${question}</h2>
+      <div class="reply">
+        ${isRunning(turn) && html`<${Waiting} turn=${turn} />`}
+        ${!answer && text && html`<p class=${isRunning(turn) ? "text streaming" : "text"}>${text}</p>`}
+        ${!answer && !text && likely && html`<figure class="guess">
+          <figcaption>${t("ask.likely_why")}</figcaption><blockquote>${likely.likely}</blockquote></figure>`}
+        ${withdrawn && answer?.refusal !== "not_verified" && html`<p class="note withdrawn">${t("ask.withdrawn")}</p>`}
+        ${answer && html`<${Answer} answer=${answer} onSource=${onSource} />`}
+        ${hasLooked && html`<p class="note looked">${lookedThrough(turn)}</p>`}
+        ${answer && html`<${AnswerTools} question=${question} answer=${answer} />`}
+        <${Failure} error=${failure} />
+        ${stopped && html`<p class="note">${t("ask.stopped")}</p>`}
+      </div>
+      ${count > 0 && !answer && html`<h3>${t("ask.passages", { count })}</h3>
+        <${Cards} class="passages" sources=${others} onSource=${onSource} />`}
+      ${count > 0 && answer && html`<details class="passages"><summary>${t("ask.others", { count })}</summary>
+        <${Cards} sources=${others} onSource=${onSource} /></details>`}
+    </article>`;
+}
+
+/** The conversations of this caller, beside the open one or, where that has no room, over it. */
+function Conversations({ talks, isOpen, onClose, onStart }) {
+  const { talk, all, load } = talks;
+  const leave = ({ currentTarget: list, relatedTarget }) => {
+    if (isOpen && !list.contains(relatedTarget)) onClose(false);
+  };
+  return html`
+    <nav id="talks" class=${isOpen ? "talks open" : "talks"} aria-label=${t("talks.label")} onFocusOut=${leave}
+      onKeyDown=${({ key }) => key === "Escape" && isOpen && onClose(true)}>
+      <button class="new" onClick=${onStart}><${Icon} name="add" /> ${t("ask.new")}</button>
+      <ul>${all.map(({ id, name, at }) => html`
+        <li><button aria-current=${id === talk.id ? "true" : undefined} title=${name}
+          onClick=${() => (load(id), onClose(false))}>${name} <small class="muted">${day(at)}</small></button></li>`)}</ul>
+      <p class="muted">${t("talks.kept", { count: DAYS })}</p>
+    </nav>`;
+}
+
+function save({ name, turns }) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([exported({ name, turns })], { type: "text/markdown" }));
+  link.download = `${name.replace(/[^\p{L}\p{N} -]/gu, "").trim() || "docwell"}.md`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+/** The name of the open conversation, and what can be done with it. */
+function Bar({ talks, isOpen, onToggle, onRemoved }) {
+  const { talk, rename, remove } = talks;
+  const [doing, setDoing] = useState("");
+  const bar = useRef();
+  useEffect(() => setDoing(""), [talk.id]);
+  useEffect(() => doing && bar.current.querySelector("[autofocus]").focus(), [doing]);
+  const done = () => {
+    setDoing("");
+    bar.current.querySelector(".toggle").focus();
+  };
+  const submit = (event) => {
+    event.preventDefault();
+    rename(new FormData(event.target).get("name"));
+    done();
+  };
+  const tools = () => html`
+    <span class="title" title=${talk.name}>${talk.name}</span>
+    <${IconButton} icon="rename" label=${t("talks.rename")} onClick=${() => setDoing("rename")} />
+    <${IconButton} icon="save" label=${t("talks.export")} onClick=${() => save(talk)} />
+    <${IconButton} icon="remove" label=${t("talks.delete")} onClick=${() => setDoing("remove")} />`;
+  const renaming = () => html`
+    <form onSubmit=${submit}>
+      <input name="name" aria-label=${t("talks.name")} defaultValue=${talk.name} maxlength="80" autofocus />
+      <button class="main">${t("talks.save")}</button>
+    </form>`;
+  const removing = () => html`
+    <span class="title" role="alert">${t("talks.delete_text")}</span>
+    <button class="danger-main" onClick=${() => (remove(), onRemoved())}>${t("talks.yes")}</button>
+    <button autofocus onClick=${done}>${t("talks.no")}</button>`;
+  const parts = { rename: renaming, remove: removing };
+  return html`
+    <div class="talk-bar" ref=${bar} onKeyDown=${({ key }) => key === "Escape" && doing && done()}>
+      <button type="button" class="bare tip toggle" aria-label=${t("talks.label")} data-tip=${t("talks.label")}
+        aria-expanded=${isOpen} aria-controls="talks" onClick=${onToggle}><${Icon} name="talks" /></button>
+      ${talk.turns.length > 0 && (parts[doing] ?? tools)()}
+    </div>`;
+}
+
+export function Ask({ talks, list, collections, writes, onFiles, onFailed, onSource, onUsed }) {
+  const { talk, setTurns, setFilter } = talks;
+  const { turns, filter } = talk;
+  const [question, setQuestion] = useState(draft);
   const [running, setRunning] = useState(null);
+  const [isOpen, setOpen] = useState(false);
   const field = useRef();
-  const end = useRef();
   const last = turns.at(-1);
   useEffect(() => field.current?.focus(), []);
-  useEffect(() => end.current?.scrollIntoView({ block: "nearest" }), [turns.length, Boolean(last?.answer)]);
-  useEffect(() => () => running?.abort(), [running]);
+  useEffect(() => keepDraft(question), [question]);
+  useEffect(() => () => running?.abort(), [running, talk.id]);
   // Only a focus that is lost, as with a button that went: the reader of a source keeps theirs.
   useEffect(() => {
     const { activeElement: now } = document;
     if (!running && (now === document.body || now.disabled)) field.current?.focus();
-  }, [running, turns.length, about]);
+  }, [running, turns.length, filter.document]);
+  useEffect(() => setQuestion((now) => now || draft()), [talk.id]);
 
   const change = (values) =>
-    setTurns((now) => {
+    setTurns(talk.id, (now) => {
       const turn = now.at(-1);
       return [...now.slice(0, -1), { ...turn, ...(typeof values === "function" ? values(turn) : values) }];
     });
 
-  const submit = async (event) => {
-    event.preventDefault();
-    const asked = question.trim();
+  const send = async (asked) => {
     if (!asked || running) return;
     const stop = new AbortController();
-    const before = history(turns);
+    const body = { question: asked, history: history(turns), ...scopeOf(filter) };
     setRunning(stop);
     setQuestion("");
-    const body = { question: asked, mode, history: before };
-    if (about) body.document = about;
-    else {
-      body.filter = filterOf(fields);
-      if (chosen.length) body.collections = chosen;
-    }
-    const where = { collections: about ? [about] : chosen, isFiltered: Boolean(body.filter) };
-    setTurns((now) => [...now, { question: asked, ...where, passages: [], text: "" }]);
+    const where = { collections: filter.document ? [filter.document] : filter.collections };
+    const turn = { question: asked, ...where, isFiltered: Boolean(body.filter), passages: [], text: "", at: Date.now() };
+    setTurns(talk.id, (now) => [...now, turn]);
+    const handlers = {
+      // The words of a first try, such as an overview, do not come back.
+      passages: ({ passages }) => (now) => ({ passages, text: "", waking: false, withdrawn: Boolean(now.text) }),
+      waking: () => ({ waking: true }),
+      token: ({ text }) => (now) => ({ text: now.text + text }),
+      answer: (answer) => (now) => ({
+        answer, text: "", withdrawn: Boolean(now.withdrawn) || isWithdrawn(now.text, answer) }),
+    };
     try {
-      for await (const [name, data] of ask(body, stop.signal)) {
-        if (name === "passages") change({ passages: data.passages, text: "", waking: false });
-        if (name === "waking") change({ waking: true });
-        if (name === "token") change((turn) => ({ text: turn.text + data.text }));
-        if (name === "answer") change({ answer: data });
-      }
+      for await (const [name, data] of ask(body, stop.signal)) if (handlers[name]) change(handlers[name](data));
     } catch (error) {
       setQuestion((now) => now || asked); // to ask it again
-      change(stop.signal.aborted ? { stopped: true } : { failure: error });
+      const { message, requestId } = error;
+      change(stop.signal.aborted ? { stopped: true } : { failure: { message, requestId } });
     }
     setRunning(null);
     onUsed();
+  };
+  const submit = (event) => {
+    event.preventDefault();
+    send(question.trim());
   };
   const onStop = (event) => {
     event.preventDefault(); // it becomes the button that sends the next question before the click ends
@@ -137,37 +198,46 @@ export function Ask({ turns, setTurns, collections, isEmpty, about, setAbout, on
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
     if (event.key === "Escape") running?.abort();
   };
+  const focus = () => field.current?.focus();
+  const start = () => {
+    talks.start();
+    setOpen(false);
+    focus();
+  };
+  const close = (isBack) => {
+    setOpen(false);
+    if (isBack) document.querySelector(".talk-bar .toggle").focus();
+  };
+  const choose = (name) => {
+    setFilter({ collections: [name] });
+    focus();
+  };
   return html`
     <section class="ask" aria-label=${t("nav.ask")}>
       <h1 class="hidden">${t("nav.ask")}</h1>
-      <div class="turns">
-        ${!turns.length && html`<p class="empty">
-          ${t(isEmpty ? "ask.upload_first" : "ask.empty")}</p>`}
-        ${turns.map((turn) => html`<${Turn} turn=${turn} last=${turn === last} onSource=${onSource} />`)}
-        <div ref=${end}></div>
-      </div>
-      <form onSubmit=${submit}>
-        <p class="state" role="status">${statusOf(last)}</p>
-        ${about && html`<p class="chip">${t("ask.about", { document: about })}
-          <button type="button" class="quiet" aria-label=${t("ask.about_all")}
-            onClick=${() => setAbout(null)}>✕</button>
-        </p>`}
-        <label class="hidden" for="question">${t("ask.question")}</label>
-        <textarea id="question" rows="2" ref=${field} placeholder=${t("ask.placeholder")} value=${question}
-          onInput=${(event) => setQuestion(event.target.value)} onKeyDown=${onKey}></textarea>
-        <div class="row">
-          ${!about && html`<${Choice} ...${{ collections, isEmpty, chosen, setChosen }} />
-            <${Filters} fields=${fields} setFields=${setFields} />`}
-          <label>${t("ask.mode")} <select value=${mode} onChange=${(event) => setMode(event.target.value)}>
-            ${MODES.map((one) => html`<option value=${one}>${t(`mode.${one}`)}</option>`)}
-          </select></label>
-          <span class="spring"></span>
-          ${turns.length > 0 && !running && html`<button type="button" class="quiet" onClick=${() => setTurns([])}>
-            ${t("ask.new")}</button>`}
-          ${running
-            ? html`<button type="button" onClick=${onStop}>${t("ask.stop")}</button>`
-            : html`<button class="main" disabled=${!question.trim()}>${t("ask.send")}</button>`}
+      <${Conversations} talks=${talks} isOpen=${isOpen} onClose=${close} onStart=${start} />
+      <div class="talk">
+        <${Bar} talks=${talks} isOpen=${isOpen} onToggle=${() => setOpen(!isOpen)} onRemoved=${focus} />
+        <div class="turns" key=${talk.id}>
+          ${!turns.length && list && html`<${Start} ...${{ list, collections, writes, onFiles, onFailed }}
+            onAsk=${send} onCollection=${choose} />`}
+          ${turns.map((turn) => html`<${Turn} turn=${turn} onSource=${onSource} />`)}
         </div>
-      </form>
+        <form class="composer" onSubmit=${submit}>
+          <p class="hidden" role="status">${statusOf(last)}</p>
+          <${Chips} filter=${filter} setFilter=${setFilter} onRemoved=${focus} />
+          <div class="box">
+            <label class="hidden" for="question">${t("ask.question")}</label>
+            <textarea id="question" rows="1" ref=${field} placeholder=${t("ask.placeholder")} value=${question}
+              onInput=${(event) => setQuestion(event.target.value)} onKeyDown=${onKey}></textarea>
+            <${Filter} filter=${filter} setFilter=${setFilter} collections=${collections} />
+            ${running
+              ? html`<button key="stop" type="button" class="send" onClick=${onStop}>
+                  <${Icon} name="stop" /> ${t("ask.stop")}</button>`
+              : html`<button key="ask" class="main send" disabled=${!question.trim()}>
+                  <${Icon} name="ask" /> ${t("ask.send")}</button>`}
+          </div>
+        </form>
+      </div>
     </section>`;
 }

@@ -1,7 +1,9 @@
 // Parts that several views share.
 import { html, useRef, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
-import { markdown, pieces, placeOf } from "./answer.js";
+import { markdown, pieces, placeOf, rowsOf, sourceOf } from "./answer.js";
+import { Icon } from "./icons.js";
+import { previews } from "./preview.js";
 import { LANGUAGES, decimal, has, language, t } from "./strings.js";
 
 /** A button for work that goes on: meanwhile it does nothing, and keeps the focus that a disabled one loses. */
@@ -38,11 +40,45 @@ export function Failure({ error }) {
   </p>`;
 }
 
-function Marker({ citation, onSource }) {
+// The keys that move the focus among the cards of a list, and by how many.
+const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
+
+function step(event) {
+  const by = STEPS[event.key];
+  if (!by) return;
+  const cards = [...event.currentTarget.querySelectorAll("button.citation")];
+  const at = cards.indexOf(document.activeElement) + by;
+  event.preventDefault();
+  cards[Math.max(0, Math.min(at, cards.length - 1))]?.focus();
+}
+
+/** The source of a citation or a passage: its document, its place and its words. */
+function Card({ one, number, onOpen }) {
+  const [name, ...folders] = one.document.split("/").reverse();
+  return html`
+    <li value=${number}>
+      <button class="citation" title=${one.document} onClick=${onOpen} ...${previews(sourceOf(one))}>
+        <span class="head"><span class="badge">${number}</span>
+          <span class="key"><span class="muted">${folders.reverse().map((folder) => `${folder}/`)}</span>${name}</span>
+        </span>
+        <span class="place muted">${placeOf(one)}
+          ${one.likely && html` <em class="likely">${t("ask.likely")}</em>`}</span>
+        <q>${one.display_quote ?? one.likely ?? one.text}</q>
+        ${one.suspicious && html`<em class="warn">${t("answer.suspicious")}</em>`}
+      </button>
+    </li>`;
+}
+
+/** Sources as cards. The arrow keys move among them. */
+export const Cards = ({ sources, class: name, onSource }) => html`
+  <ol class=${`cards-of ${name}`} onKeyDown=${step}>${sources.map((one) => html`
+    <${Card} one=${one} number=${one.marker ?? one.number} onOpen=${() => onSource(one, sources)} />`)}</ol>`;
+
+function Marker({ citation, onOpen }) {
   const { marker, document } = citation;
   const name = t("answer.marker", { marker, document, place: placeOf(citation) });
   return html`<button class="marker" aria-label=${name} title=${citation.display_quote}
-    onClick=${() => onSource(citation)}>${citation.marker}</button>`;
+    onClick=${onOpen} ...${previews(sourceOf(citation))}>${citation.marker}</button>`;
 }
 
 function why({ support, missing }) {
@@ -61,25 +97,43 @@ function costWords({ timings_ms: { total }, usage, cost, model }) {
   ].filter(Boolean).join(" · ");
 }
 
-/** The text of an answer, with its markers as links and its unsupported sentences marked. */
+/** The lines of a list, each of which opens its source: cards would say the same again. */
+const Rows = ({ rows, onOpen }) => html`
+  <ol class="rows" onKeyDown=${step}>${rows.map(({ text, quote, citation }) => html`
+    <li>${citation
+      ? html`<button class="citation" onClick=${() => onOpen(citation)} ...${previews(sourceOf(citation))}>
+          <span class="head"><span class="badge">${citation.marker}</span> <span class="key">${text}</span></span>
+          ${quote && html`<q>${quote}</q>`}</button>`
+      : text}</li>`)}</ol>`;
+
+/** Why there is no answer, and the text that is nearest to one. */
+const Refusal = ({ cause, nearest, children }) => html`
+  <div class="refusal"><p class="cause"><${Icon} name="warning" /> <span>${cause}</span></p>${" "}
+    ${nearest && html`<p class="muted">${t("refusal.nearest")}</p>${" "}<blockquote class="text">${children}</blockquote>`}
+  </div>`;
+
+/** The text of an answer, with its markers as links and its unsupported sentences marked, and its sources. */
 export function Answer({ answer, onSource }) {
   const citations = new Map(answer.citations.map((one) => [one.marker, one]));
-  const part = (one) =>
-    typeof one === "number" ? html`<${Marker} citation=${citations.get(one)} onSource=${onSource} />` : one;
-  const unsupported = answer.sentences.filter((one) => !one.supported);
+  const onOpen = (citation) => onSource(citation, answer.citations);
+  const part = (one) => (typeof one === "number"
+    ? html`<${Marker} citation=${citations.get(one)} onOpen=${() => onOpen(citations.get(one))} />` : one);
+  const unsupported = answer.status === "refused" ? [] : answer.sentences.filter((one) => !one.supported);
   // A list says by itself what was searched. Receipts of earlier releases have no cause.
   const isRefusal = answer.refusal && answer.mode !== "list";
   const nearest = answer.sentences.map((one) => one.text).join(" ");
-  const shown = isRefusal ? { ...answer, answer: nearest } : answer;
-  const cause = isRefusal && [t(`refusal.${answer.refusal}`), nearest && t("refusal.nearest")].join(" ");
+  const { rows, text } = rowsOf(answer);
+  const words = pieces({ ...answer, answer: isRefusal ? nearest : text }).map(({ sentence, parts }) =>
+    sentence && unsupported.includes(sentence)
+      ? html`<mark title=${why(sentence)}>${parts.map(part)}</mark>` : parts.map(part));
   return html`
     <div class="answer" data-status=${answer.status}>
-      <p class="text">${isRefusal && `${cause} `}${pieces(shown).map(({ sentence, parts }) =>
-        sentence && !sentence.supported && answer.status !== "refused"
-          ? html`<mark title=${why(sentence)}>${parts.map(part)}</mark>`
-          : parts.map(part),
-      )}</p>
-      ${answer.status !== "refused" && unsupported.length > 0 && html`<details class="doubt">
+      <p class="cost muted">${costWords(answer)}</p>
+      ${rows.length > 0 && html`<${Rows} rows=${rows} onOpen=${onOpen} />`}
+      ${isRefusal
+        ? html`<${Refusal} cause=${t(`refusal.${answer.refusal}`)} nearest=${nearest}>${words}<//>`
+        : html`<p class="text">${words}</p>`}
+      ${unsupported.length > 0 && html`<details class="doubt">
         <summary>${t("answer.unsupported", { count: unsupported.length })}</summary>
         <ul>${unsupported.map((one) => html`<li>“${one.text}” ${why(one)}</li>`)}</ul>
       </details>`}
@@ -90,15 +144,9 @@ export function Answer({ answer, onSource }) {
       ${answer.rewritten_question && html`<p class="note">
         ${t("answer.rewritten", { question: answer.rewritten_question })}
       </p>`}
-      ${answer.citations.length > 0 && html`<ol class="citations">${answer.citations.map((one) => html`
-        <li value=${one.marker}>
-          <button class="citation" onClick=${() => onSource(one)}>
-            <b>${one.document}</b> ${placeOf(one)}
-            <q>${one.display_quote}</q>
-            ${one.suspicious && html`<em class="warn">${t("answer.suspicious")}</em>`}
-          </button>
-        </li>`)}</ol>`}
-      <p class="cost muted">${costWords(answer)}</p>
+      ${!rows.length && citations.size > 0 && html`
+        <h3>${t("answer.sources")}</h3>
+        <${Cards} class="citations" sources=${answer.citations} onSource=${onSource} />`}
     </div>`;
 }
 
@@ -118,8 +166,8 @@ export function Verdict({ id, first = {}, children }) {
   };
   const words = () => comment.current?.value.trim();
   const button = (name) => html`
-    <button class="quiet" aria-pressed=${verdict === name} onClick=${() => judge(name, words())}>
-      ${t(`verdict.${name}`)}</button>`;
+    <button class="bare" aria-pressed=${verdict === name} onClick=${() => judge(name, words())}>
+      <${Icon} name=${name} /> <span>${t(`verdict.${name}`)}</span></button>`;
   const submit = (event) => {
     event.preventDefault();
     judge(verdict, words());
@@ -142,8 +190,10 @@ export function AnswerTools({ question, answer }) {
   };
   return html`
     <${Verdict} id=${answer.request_id}>
-      <button class="quiet" onClick=${copy}>${t("answer.copy")}</button>
+      <button class="bare" title=${t("answer.copy_as")} onClick=${copy}>
+        <${Icon} name="copy" /> <span>${t("answer.copy")}</span></button>
       <span role="status">${said}</span>
-      <a href=${`#/receipt/${answer.request_id}`}>${t("answer.receipt")}</a>
+      <a class="bare" href=${`#/receipt/${answer.request_id}`}>
+        <${Icon} name="receipt" /> <span>${t("answer.receipt")}</span></a>
     <//>`;
 }

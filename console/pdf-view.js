@@ -51,10 +51,10 @@ function element(name, className) {
 export class PdfView {
   /**
    * Show `pdf` in `root` at `page`. `onQuote` gets the number of marked boxes, `onFailed` a page that cannot be
-   * drawn; `label` names a page.
+   * drawn; `label` names a page. The page `alone` has no others beside it.
    */
-  constructor(root, pdf, { page, quote, onQuote, onFailed, label }) {
-    Object.assign(this, { root, pdf, page, quote, onQuote, onFailed, label });
+  constructor(root, pdf, { page, quote, onQuote, onFailed, label, alone = false }) {
+    Object.assign(this, { root, pdf, page, quote, onQuote, onFailed, label, alone });
     Object.assign(this, { sheets: [], drawn: new Map(), closed: false });
     this.seen = new IntersectionObserver((entries) => this.moved(entries), { root, rootMargin: AHEAD });
   }
@@ -63,17 +63,18 @@ export class PdfView {
     const first = await this.pdf.getPage(Math.min(this.page, this.pdf.numPages));
     if (this.closed) return;
     const { width, height } = first.getViewport({ scale: 1 });
-    for (let number = 1; number <= this.pdf.numPages; number += 1) {
+    const [from, to] = this.alone ? [this.page, this.page] : [1, this.pdf.numPages];
+    for (let number = from; number <= to; number += 1) {
       const sheet = element("div", "sheet");
       sheet.style.aspectRatio = `${width} / ${height}`;
       sheet.dataset.page = String(number);
       sheet.setAttribute("role", "region");
       sheet.setAttribute("aria-label", this.label(number));
-      this.sheets.push(sheet);
+      this.sheets[number - 1] = sheet;
+      this.seen.observe(sheet);
     }
-    this.root.replaceChildren(...this.sheets);
+    this.root.replaceChildren(...this.sheets.filter(Boolean));
     this.show(this.page);
-    for (const sheet of this.sheets) this.seen.observe(sheet);
     if (this.quote && this.page > this.sheets.length) this.onQuote(0); // of a longer version
   }
 

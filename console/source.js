@@ -3,6 +3,7 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { call, pageText, pathOf } from "./api.js";
 import { errorWords } from "./parts.js";
 import { PdfView, isOld, opened } from "./pdf-view.js";
+import { IconButton } from "./icons.js";
 import { find } from "./quote.js";
 import { place as ordinal, t } from "./strings.js";
 
@@ -11,7 +12,6 @@ const NOTES = {
   gone: "source.gone",
   failed: "source.failed",
   unpaged: "source.unpaged",
-  unmarked: "source.unmarked",
 };
 
 /** Return the address of a source, which stays valid for whoever may read the document. */
@@ -33,7 +33,13 @@ function PageText({ text, quote }) {
   return html`<p class="text">${parts}${text.slice(at)}</p>`;
 }
 
-export function Source({ source, onClose }) {
+/** Return the part of the page's text that is the quote, empty where it is not there. */
+function quoted(text, quote) {
+  const places = find([text], quote);
+  return places.length ? text.slice(places[0].start, places.at(-1).end) : "";
+}
+
+export function Source({ source, onClose, onStep }) {
   const root = useRef();
   const view = useRef();
   const heading = useRef();
@@ -42,7 +48,7 @@ export function Source({ source, onClose }) {
   // The page at which the PDF is opened again, with a new link.
   const [again, setAgain] = useState(null);
   const [text, setText] = useState(null);
-  const { document: name, version, page, place, quote } = source;
+  const { document: name, version, page, quote, isGiven, one, among = [] } = source;
 
   useEffect(() => {
     let left = false;
@@ -82,29 +88,42 @@ export function Source({ source, onClose }) {
   }, [name, version, page, quote, again]);
 
   const isDrawn = !["unpaged", "failed"].includes(state.status);
+  // Anybody can write a link with a quote: it is shown in the words of the document, and only if these are there.
+  const isRead = !isDrawn || (Boolean(quote) && !isGiven);
   useEffect(() => {
     let left = false;
     setText(null);
-    // Without the text, such as of a very long document, the quote and the file are there.
-    if (!isDrawn) pageText(name, page).then((found) => left || setText(found), () => left || setText(""));
+    // Without the text, such as of a very long document, the file is there.
+    if (isRead) pageText(name, page).then((found) => left || setText(found), () => left || setText(""));
     return () => {
       left = true;
     };
-  }, [name, page, isDrawn]);
+  }, [name, page, isRead]);
 
   const at = { page: ordinal(page), pages: ordinal(pages) };
+  const words = isGiven || !quote ? quote : quoted(text ?? "", quote);
+  const isForeign = quote && !isGiven && text !== null && !words && state.status !== "marked";
+  const isLost = !isForeign && (state.status === "unmarked" || (!isDrawn && text && quote && !quoted(text, quote)));
   const note = NOTES[state.status];
-  const isLost = text !== null && quote && !find([text], quote).length;
+  // The label of a place such as a slide comes from the API too.
+  const place = isGiven && source.place ? source.place : pages > 0 && t("source.place", at);
+  const number = among.indexOf(one) + 1;
+  const onKey = (event) => {
+    if (event.key === "Escape") onClose();
+    if (event.key === "ArrowLeft" || event.key === "ArrowRight") onStep(event.key === "ArrowRight" ? 1 : -1);
+  };
   return html`
-    <section class="source" aria-labelledby="source-title" data-state=${state.status}
-      onKeyDown=${(event) => event.key === "Escape" && onClose()}>
+    <section class="source" aria-labelledby="source-title" data-state=${state.status} onKeyDown=${onKey}>
       <header>
-        <h2 id="source-title" tabindex="-1" ref=${heading}>
-          ${name} <span class="muted">${place || (pages > 0 && t("source.place", at))}</span>
-        </h2>
-        ${pages > 0 && html`
-          <button class="quiet" onClick=${() => view.current?.show(page)}>${t("source.back")}</button>`}
-        <button class="quiet" onClick=${onClose} aria-label=${t("source.close")}>✕</button>
+        <h2 id="source-title" tabindex="-1" ref=${heading}>${name} <span class="muted">${place}</span></h2>
+        <span class="steps">
+          ${among.length > 1 && html`
+            <${IconButton} icon="before" label=${t("source.before")} aria-disabled=${number < 2} onClick=${() => onStep(-1)} />
+            <span class="muted">${ordinal(number)} / ${ordinal(among.length)}</span>
+            <${IconButton} icon="after" label=${t("source.after")} aria-disabled=${number === among.length}
+              onClick=${() => onStep(1)} />`}
+          <${IconButton} icon="close" label=${t("source.close")} onClick=${onClose} />
+        </span>
       </header>
       ${state.replaced && html`<p class="note" role="status">${t("source.replaced")}</p>`}
       ${note && html`<p class="note" role="status">
@@ -112,12 +131,15 @@ export function Source({ source, onClose }) {
         ${state.link && html` <a href=${state.link} target="_blank"
           download=${name.split("/").pop()}>${t("source.save")}</a>`}
       </p>`}
+      ${isForeign && html`<p class="note foreign" role="alert">${t("source.foreign")}</p>`}
       ${isLost && html`<p class="note" role="status">${t("source.unmarked")}</p>`}
-      ${quote && html`<blockquote>${quote}</blockquote>`}
-      ${text && html`<div class="pages" tabindex="0" role="group" aria-label=${t("source.text")}>
+      ${words && html`<div class="cited"><blockquote>${words}</blockquote>
+        ${pages > 0 && html`<button class="quiet" onClick=${() => view.current?.show(page)}>${t("source.back")}</button>`}
+      </div>`}
+      ${text && !isDrawn && html`<div class="pages" tabindex="0" role="group" aria-label=${t("source.text")}>
         <${PageText} text=${text} quote=${quote} />
       </div>`}
-      <div class="pages" ref=${root} hidden=${Boolean(text)} tabindex="0" role="group"
+      <div class="pages" ref=${root} hidden=${Boolean(text) && !isDrawn} tabindex="0" role="group"
         aria-label=${t("source.pages")}></div>
     </section>`;
 }

@@ -399,6 +399,7 @@ class DeletionResponse(BaseModel):
 class UsageResponse(BaseModel):
     """The caller's rights, and its use of the current UTC day. A null quota or list means no limit."""
 
+    id: str = Field(description="Of the caller: the same for all its keys.")
     label: str
     requests: int
     requests_per_day: int | None

@@ -1,0 +1,68 @@
+// A small picture of a cited page, beside the card under the pointer or with the focus.
+import { call, pathOf } from "./api.js";
+import { PdfView, opened } from "./pdf-view.js";
+
+// A pointer that only passes opens none.
+const SOON_MS = 400;
+const SIZE = { width: 260, height: 330 };
+const GAP = 8;
+// A link is asked for once in this time: each counts as a request.
+const KEPT_MS = 300_000;
+
+const links = new Map();
+let shown = null;
+
+function linkOf(document) {
+  const known = links.get(document);
+  if (known && Date.now() - known.at < KEPT_MS) return known.record;
+  const record = call("GET", `${pathOf(document)}?link=true`);
+  record.catch(() => links.delete(document));
+  links.set(document, { at: Date.now(), record });
+  return record;
+}
+
+export function hidePreview() {
+  clearTimeout(shown?.timer);
+  shown?.view?.close();
+  shown?.box?.remove();
+  shown = null;
+}
+
+async function show(mine, { document: name, page, quote }, target) {
+  const { link, live_version: version } = await linkOf(name);
+  const pdf = await opened(`${name}\n${version}`, link);
+  if (shown !== mine || !target.isConnected) return;
+  const box = document.createElement("div");
+  box.className = "preview pages";
+  box.setAttribute("aria-hidden", "true"); // the card opens the same page
+  const at = target.getBoundingClientRect();
+  const isAbove = at.bottom + GAP + SIZE.height > innerHeight && at.top > SIZE.height + GAP;
+  const top = isAbove ? at.top - SIZE.height - GAP : at.bottom + GAP;
+  box.style.insetBlockStart = `${Math.max(GAP, Math.min(top, innerHeight - SIZE.height - GAP))}px`;
+  box.style.left = `${Math.max(GAP, Math.min(at.left, innerWidth - SIZE.width - GAP))}px`;
+  document.body.append(box);
+  const nothing = () => {};
+  const view = new PdfView(box, pdf, {
+    page, quote, alone: true, onQuote: nothing, onFailed: hidePreview, label: nothing });
+  Object.assign(mine, { box, view });
+  await view.start();
+}
+
+/** Return the listeners of an element that opens a source, for a preview of its page. */
+export function previews(source) {
+  if (!source.document.toLowerCase().endsWith(".pdf")) return {};
+  const soon = ({ currentTarget: target }) => {
+    hidePreview();
+    const mine = {};
+    mine.timer = setTimeout(() => show(mine, source, target).catch(hidePreview), SOON_MS);
+    shown = mine;
+  };
+  return {
+    onPointerEnter: (event) => event.pointerType === "mouse" && soon(event),
+    onPointerLeave: hidePreview,
+    onFocus: (event) => event.target.matches(":focus-visible") && soon(event),
+    onBlur: hidePreview,
+    onPointerDown: hidePreview,
+    onKeyDown: (event) => event.key === "Escape" && hidePreview(),
+  };
+}

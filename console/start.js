@@ -1,0 +1,71 @@
+// The start page: what is indexed, questions to begin with, and the way to more documents.
+import { html, useState } from "./vendor/htm-preact.mjs";
+import { dropped } from "./files.js";
+import { Icon } from "./icons.js";
+import { t } from "./strings.js";
+
+const LONGEST_TITLE = 70;
+// A word of a title that is worth a question is no article or preposition.
+const SHORTEST_WORD = 5;
+const AT_WORK = new Set(["PENDING"]);
+const UNREAD = new Set(["EMPTY", "REJECTED", "FAILED"]);
+
+/** Return a document's title, or its file's name. */
+function titleOf({ document, title }) {
+  const name = document.split("/").pop();
+  return title && title.length <= LONGEST_TITLE ? title : name;
+}
+
+/** Return questions about documents of several collections, made from titles without a model. */
+function examples(list) {
+  const titled = list.filter((one) => one.live_version).sort((a, b) => Boolean(b.title) - Boolean(a.title));
+  const firsts = titled.filter((one, at) => titled.findIndex((some) => some.collection === one.collection) === at);
+  const [first, second = first, third = second] = [...new Set([...firsts, ...titled])];
+  if (!first) return [];
+  const words = titleOf(second).replace(/\.\w+$/, "").match(/\p{L}+/gu) ?? [];
+  const word = words.filter((one) => one.length >= SHORTEST_WORD).sort((a, b) => b.length - a.length)[0];
+  return [
+    t("start.about", { title: titleOf(first) }),
+    word && t("start.mention", { word }),
+    t("start.dates", { title: third.document.split("/").pop() }),
+  ].filter(Boolean);
+}
+
+function Drop({ isEmpty, onFiles, onFailed }) {
+  const [over, setOver] = useState(false);
+  const drop = async (event) => {
+    event.preventDefault();
+    setOver(false);
+    await dropped(event.dataTransfer).then(onFiles, onFailed);
+  };
+  return html`
+    <a href="#/documents" class=${over ? "drop over" : "drop"} onDrop=${drop} onDragLeave=${() => setOver(false)}
+      onDragOver=${(event) => (event.preventDefault(), setOver(true))}>
+      <${Icon} name="upload" /> <span>${t(isEmpty ? "start.first" : "start.drop")}</span></a>`;
+}
+
+/** `onAsk` gets a question; `onCollection` the one to search; `onFiles` the files of a drop. */
+export function Start({ list, collections, writes, onAsk, onCollection, onFiles, onFailed }) {
+  const ready = list.filter((one) => one.live_version);
+  const count = (statuses) => list.filter((one) => statuses.has(one.status)).length;
+  const pages = ready.reduce((sum, one) => sum + (one.pages ?? 0), 0);
+  const [working, unread] = [count(AT_WORK), count(UNREAD)];
+  const questions = examples(list);
+  return html`
+    <div class="start">
+      <h2>${t("start.title")}</h2>
+      <p class="muted">${list.length ? t("ask.empty") : t("ask.no_collections")}</p>
+      ${list.length > 0 && html`<p class="indexed">
+        <b>${t("start.documents", { count: ready.length })}</b> <span>${t("start.pages", { count: pages })}</span>
+        ${working > 0 && html` <a href="#/documents">${t("start.working", { count: working })}</a>`}
+        ${unread > 0 && html` <a class="warn" href="#/documents">${t("start.unread", { count: unread })}</a>`}</p>`}
+      ${collections.length > 1 && html`<ul class="chips" aria-label=${t("ask.collections")}>
+        ${collections.map((name) => html`<li><button class="chip" onClick=${() => onCollection(name)}>
+          ${name} <span class="muted">${ready.filter((one) => one.collection === name).length}</span>
+        </button></li>`)}</ul>`}
+      ${questions.length > 0 && html`<h3>${t("start.examples")}</h3>
+        <ul class="examples">${questions.map((question) => html`
+          <li><button onClick=${() => onAsk(question)}>${question}</button></li>`)}</ul>`}
+      ${writes && html`<${Drop} isEmpty=${!list.length} onFiles=${onFiles} onFailed=${onFailed} />`}
+    </div>`;
+}
