@@ -7,7 +7,7 @@ import { Documents } from "./documents.js";
 import { Header, applyTheme } from "./header.js";
 import { Operations } from "./operations.js";
 import { Failure, Languages } from "./parts.js";
-import { hidePreview } from "./preview.js";
+import { watchPreviews } from "./preview.js";
 import { Receipt } from "./receipt.js";
 import { sourceOf } from "./answer.js";
 import { finishSignIn, hasSignIn, isSignedIn, signOut, startSignIn } from "./sign-in.js";
@@ -118,7 +118,6 @@ function App({ failed, given }) {
   useEffect(() => onUnknown(fail), [fail]);
   useEffect(() => {
     const pressed = (event) => {
-      if (event.key === "Escape") hidePreview();
       const isTyping = event.target.matches?.("input, textarea, select");
       if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey || event.altKey || !known) return;
       event.preventDefault();
@@ -186,7 +185,6 @@ function App({ failed, given }) {
   }
   const collections = [...new Set((list ?? []).map((one) => one.collection).filter(Boolean))].sort();
   const show = (one, among = []) => {
-    hidePreview();
     opener.current = document.activeElement;
     // An entry that "Back" leaves: on a telephone it closes what covers the view, and not the page.
     if (!source && matchMedia(NARROW).matches) history.pushState(COVERED, "");
@@ -242,6 +240,7 @@ for (const name of ["dragover", "drop"]) {
   });
 }
 applyTheme();
+watchPreviews();
 const given = takeKey();
 const failed = await finishSignIn().then(() => null, (error) => error);
 render(html`<${App} failed=${failed} given=${given} />`, document.body);

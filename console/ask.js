@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { ask } from "./api.js";
 import { history, isWithdrawn, uncited } from "./answer.js";
-import { DAYS, draft, exported, isRunning, keepDraft } from "./conversations.js";
+import { DAYS, draft, exported, isRunning, keepDraft, nameOf } from "./conversations.js";
 import { Chips, Filter, scopeOf } from "./filters.js";
 import { Icon, IconButton } from "./icons.js";
 import { Answer, AnswerTools, Cards, Failure } from "./parts.js";
@@ -74,11 +74,13 @@ function Turn({ turn, onSource }) {
 /** The conversations of this caller, beside the open one or, where that has no room, over it. */
 function Conversations({ talks, isOpen, onClose, onStart }) {
   const { talk, all, load } = talks;
+  const here = useRef();
+  useEffect(() => isOpen && here.current.querySelector("button").focus(), [isOpen]);
   const leave = ({ currentTarget: list, relatedTarget }) => {
-    if (isOpen && !list.contains(relatedTarget)) onClose(false);
+    if (isOpen && !list.contains(relatedTarget) && !relatedTarget?.matches(".toggle")) onClose(false);
   };
   return html`
-    <nav id="talks" class=${isOpen ? "talks open" : "talks"} aria-label=${t("talks.label")} onFocusOut=${leave}
+    <nav id="talks" ref=${here} class=${isOpen ? "talks open" : "talks"} aria-label=${t("talks.label")} onFocusOut=${leave}
       onKeyDown=${({ key }) => key === "Escape" && isOpen && onClose(true)}>
       <button class="new" onClick=${onStart}><${Icon} name="add" /> ${t("ask.new")}</button>
       <ul>${all.map(({ id, name, at }) => html`
@@ -112,8 +114,10 @@ function Bar({ talks, isOpen, onToggle, onRemoved }) {
     rename(new FormData(event.target).get("name"));
     done();
   };
+  // The question above its answer says it once.
+  const isNamed = talk.turns.length > 1 || talk.name !== nameOf(talk.turns);
   const tools = () => html`
-    <span class="title" title=${talk.name}>${talk.name}</span>
+    <span class="title name-of">${isNamed && talk.name}</span>
     <${IconButton} icon="rename" label=${t("talks.rename")} onClick=${() => setDoing("rename")} />
     <${IconButton} icon="save" label=${t("talks.export")} onClick=${() => save(talk)} />
     <${IconButton} icon="remove" label=${t("talks.delete")} onClick=${() => setDoing("remove")} />`;

@@ -53,6 +53,9 @@ export function forgetConversations(owner) {
   for (const key of [OPEN, DRAFT]) sessionStorage.removeItem(key);
 }
 
+/** Return the name that a conversation has from its first question. */
+export const nameOf = ([first]) => (first?.question ?? "").slice(0, LONGEST_NAME);
+
 const cites = ({ answer, passages }) => [...(answer?.citations ?? []), ...passages].map((one) => one.document);
 
 /** Remove the turns with words of documents that are deleted, or that the caller may not read any more. */
@@ -123,7 +126,7 @@ export function useConversations(owner, list) {
     setTurns: (id, change) => setTalk((now) => {
       if (now.id !== id) return now;
       const turns = change(now.turns);
-      return { ...now, turns, name: now.name || (turns[0]?.question ?? "").slice(0, LONGEST_NAME) };
+      return { ...now, turns, name: now.name || nameOf(turns) };
     }),
     setFilter: (values) => setTalk((now) => ({ ...now, filter: { ...now.filter, ...values } })),
     rename: (name) => setTalk((now) => ({ ...now, name: name.trim().slice(0, LONGEST_NAME) || now.name })),

@@ -34,7 +34,7 @@ export function Filter({ filter, setFilter, collections }) {
   return html`
     <details class="choice" onKeyDown=${closeOnEscape} onFocusOut=${leave}>
       <summary><${Icon} name="filter" /> ${t("filter.button")}${count > 0 && html` <b>${count}</b>`}</summary>
-      <div class="menu" tabindex="-1">
+      <div class="choices" tabindex="-1">
         ${!document && collections.length > 0 && html`<fieldset>
           <legend>${t("ask.collections")}</legend>
           ${collections.map((name) => html`<label>

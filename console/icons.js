@@ -22,7 +22,7 @@ const PATHS = {
 };
 
 export const Icon = ({ name }) => html`
-  <svg class=${`icon ${name}`} viewBox="0 0 24 24" aria-hidden="true"><path d=${PATHS[name]} /></svg>`;
+  <svg class=${`icon icon-${name}`} viewBox="0 0 24 24" aria-hidden="true"><path d=${PATHS[name]} /></svg>`;
 
 /** A button with an icon alone. Its name is its label, and its tooltip under the pointer or with the focus. */
 export const IconButton = ({ icon, label, class: name = "", ...rest }) => html`

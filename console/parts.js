@@ -1,9 +1,9 @@
 // Parts that several views share.
-import { html, useRef, useState } from "./vendor/htm-preact.mjs";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
 import { markdown, pieces, placeOf, rowsOf, sourceOf } from "./answer.js";
 import { Icon } from "./icons.js";
-import { previews } from "./preview.js";
+import { hidePreview, previews } from "./preview.js";
 import { LANGUAGES, decimal, has, language, t } from "./strings.js";
 
 /** A button for work that goes on: meanwhile it does nothing, and keeps the focus that a disabled one loses. */
@@ -58,10 +58,8 @@ function Card({ one, number, onOpen }) {
   return html`
     <li value=${number}>
       <button class="citation" title=${one.document} onClick=${onOpen} ...${previews(sourceOf(one))}>
-        <span class="head"><span class="badge">${number}</span>
-          <span class="key"><span class="muted">${folders.reverse().map((folder) => `${folder}/`)}</span>${name}</span>
-        </span>
-        <span class="place muted">${placeOf(one)}
+        <span class="head"><span class="badge">${number}</span> <b class="key">${name}</b></span>
+        <span class="place muted">${[placeOf(one), folders.reverse().join("/")].filter(Boolean).join(" · ")}
           ${one.likely && html` <em class="likely">${t("ask.likely")}</em>`}</span>
         <q>${one.display_quote ?? one.likely ?? one.text}</q>
         ${one.suspicious && html`<em class="warn">${t("answer.suspicious")}</em>`}
@@ -70,9 +68,12 @@ function Card({ one, number, onOpen }) {
 }
 
 /** Sources as cards. The arrow keys move among them. */
-export const Cards = ({ sources, class: name, onSource }) => html`
-  <ol class=${`cards-of ${name}`} onKeyDown=${step}>${sources.map((one) => html`
-    <${Card} one=${one} number=${one.marker ?? one.number} onOpen=${() => onSource(one, sources)} />`)}</ol>`;
+export function Cards({ sources, class: name = "", onSource }) {
+  useEffect(() => hidePreview, []);
+  return html`
+    <ol class=${`cards-of ${name}`} onKeyDown=${step}>${sources.map((one) => html`
+      <${Card} one=${one} number=${one.marker ?? one.number} onOpen=${() => onSource(one, sources)} />`)}</ol>`;
+}
 
 function Marker({ citation, onOpen }) {
   const { marker, document } = citation;

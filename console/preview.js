@@ -28,7 +28,8 @@ export function hidePreview() {
   shown = null;
 }
 
-async function show(mine, { document: name, page, quote }, target) {
+async function show(mine, { document: name, page, quote }) {
+  const { target } = mine;
   const { link, live_version: version } = await linkOf(name);
   const pdf = await opened(`${name}\n${version}`, link);
   if (shown !== mine || !target.isConnected) return;
@@ -52,17 +53,24 @@ async function show(mine, { document: name, page, quote }, target) {
 export function previews(source) {
   if (!source.document.toLowerCase().endsWith(".pdf")) return {};
   const soon = ({ currentTarget: target }) => {
+    if (shown?.target === target) return;
     hidePreview();
-    const mine = {};
-    mine.timer = setTimeout(() => show(mine, source, target).catch(hidePreview), SOON_MS);
+    const mine = { target };
+    mine.timer = setTimeout(() => show(mine, source).catch(hidePreview), SOON_MS);
     shown = mine;
   };
   return {
-    onPointerEnter: (event) => event.pointerType === "mouse" && soon(event),
-    onPointerLeave: hidePreview,
+    // A move: the page may also bring an element under a pointer at rest.
+    onPointerMove: (event) => event.pointerType === "mouse" && !event.buttons && soon(event),
     onFocus: (event) => event.target.matches(":focus-visible") && soon(event),
     onBlur: hidePreview,
-    onPointerDown: hidePreview,
-    onKeyDown: (event) => event.key === "Escape" && hidePreview(),
   };
+}
+
+/** Hide previews when the pointer leaves their elements, and with the next key, click or turn of the wheel. */
+export function watchPreviews() {
+  addEventListener("pointermove", ({ target }) => shown && !shown.target.contains(target) && hidePreview());
+  for (const name of ["pointerdown", "keydown", "wheel", "hashchange"]) {
+    addEventListener(name, hidePreview, { passive: true });
+  }
 }

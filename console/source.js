@@ -110,7 +110,8 @@ export function Source({ source, onClose, onStep }) {
   const number = among.indexOf(one) + 1;
   const onKey = (event) => {
     if (event.key === "Escape") onClose();
-    if (event.key === "ArrowLeft" || event.key === "ArrowRight") onStep(event.key === "ArrowRight" ? 1 : -1);
+    const ahead = document.documentElement.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
+    if (["ArrowLeft", "ArrowRight"].includes(event.key)) onStep(event.key === ahead ? 1 : -1);
   };
   return html`
     <section class="source" aria-labelledby="source-title" data-state=${state.status} onKeyDown=${onKey}>

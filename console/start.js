@@ -18,7 +18,8 @@ function titleOf({ document, title }) {
 
 /** Return questions about documents of several collections, made from titles without a model. */
 function examples(list) {
-  const titled = list.filter((one) => one.live_version).sort((a, b) => Boolean(b.title) - Boolean(a.title));
+  const ready = list.filter((one) => one.live_version);
+  const titled = ready.sort((a, b) => Boolean(b.title) - Boolean(a.title) || b.pages - a.pages);
   const firsts = titled.filter((one, at) => titled.findIndex((some) => some.collection === one.collection) === at);
   const [first, second = first, third = second] = [...new Set([...firsts, ...titled])];
   if (!first) return [];

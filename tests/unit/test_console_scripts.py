@@ -188,10 +188,10 @@ def test_a_language_that_cannot_be_read_gives_way_to_english(answer: str) -> Non
 
 def test_only_conditions_with_a_value_are_sent() -> None:
     result = run_script("""
-      const { filterOf } = await script("filters.js");
-      return [filterOf({ prefix: "  ", title: "" }) ?? null, filterOf({ prefix: " a/ ", author: "" })];
+      const { scopeOf } = await script("filters.js");
+      return [{ prefix: "  " }, { prefix: " a/ ", author: "" }].map((fields) => scopeOf({ fields, collections: [] }));
     """)
-    assert result == [None, {"prefix": "a/"}]
+    assert result == [{}, {"filter": {"prefix": "a/"}}]
 
 
 @pytest.mark.parametrize(

@@ -357,6 +357,7 @@ def test_the_use_of_a_caller_has_its_quotas_and_its_rights_to_write(world: HttpW
     assert call("GET", "/v1/usage", key="porter")[:2] == (
         200,
         {
+            "id": "key:porter",
             "label": "Porter",
             "requests": 4,
             "requests_per_day": 9,
