@@ -134,13 +134,14 @@ export function Source({ source, onClose, onStep }) {
       </p>`}
       ${isForeign && html`<p class="note foreign" role="alert">${t("source.foreign")}</p>`}
       ${isLost && html`<p class="note" role="status">${t("source.unmarked")}</p>`}
-      ${words && html`<div class="cited"><blockquote>${words}</blockquote>
+      ${words && html`<div key="cited" class="cited"><blockquote>${words}</blockquote>
         ${pages > 0 && html`<button class="quiet" onClick=${() => view.current?.show(page)}>${t("source.back")}</button>`}
       </div>`}
-      ${text && !isDrawn && html`<div class="pages" tabindex="0" role="group" aria-label=${t("source.text")}>
+      ${text && !isDrawn && html`<div key="text" class="pages" tabindex="0" role="group"
+        aria-label=${t("source.text")}>
         <${PageText} text=${text} quote=${quote} />
       </div>`}
-      <div class="pages" ref=${root} hidden=${Boolean(text) && !isDrawn} tabindex="0" role="group"
+      <div key="pages" class="pages" ref=${root} hidden=${Boolean(text) && !isDrawn} tabindex="0" role="group"
         aria-label=${t("source.pages")}></div>
     </section>`;
 }
