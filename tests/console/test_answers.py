@@ -11,7 +11,7 @@ from playwright.sync_api import Page, Request, Response, Route, expect
 
 from benchmarks.model_host import Misdeed
 from benchmarks.pdfs import pdf
-from tests.console.conftest import BOILER, QUESTION, Console, ask, long_pdf
+from tests.console.conftest import QUESTION, Console, ask, long_pdf
 
 pytestmark = pytest.mark.e2e
 

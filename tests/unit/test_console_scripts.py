@@ -189,7 +189,8 @@ def test_a_language_that_cannot_be_read_gives_way_to_english(answer: str) -> Non
 def test_only_conditions_with_a_value_are_sent() -> None:
     result = run_script("""
       const { scopeOf } = await script("filters.js");
-      return [{ prefix: "  " }, { prefix: " a/ ", author: "" }].map((fields) => scopeOf({ fields, collections: [] }));
+      const scope = (fields) => scopeOf({ fields, collections: [] });
+      return [scope({ prefix: "  " }), scope({ prefix: " a/ ", author: "" })];
     """)
     assert result == [{}, {"filter": {"prefix": "a/"}}]
 
