@@ -53,8 +53,8 @@ _FEWEST_MORE = 1
 _ASKED_WEIGHT = 0.3
 # A piece with this share of the question's words, and this much more than the answer's source, is the better one.
 _LEAST_ASKED_ELSEWHERE, _MORE_ASKED_ELSEWHERE = 0.7, 0.2
-# A text in a language has at least this many of its function words; a row of a table has fewer.
-_LEAST_OF_LANGUAGE = 2
+# A text in a language has at least this many of its function words, and this share; a table has fewer.
+_LEAST_OF_LANGUAGE, _LEAST_SHARE_OF_LANGUAGE = 2, 0.1
 _FUNCTION_WORDS = {
     **{
         name: frozenset(entries)
@@ -549,7 +549,8 @@ def _language(text: str) -> str:
     tokens = re.findall(r"[^\W\d_]+", text.casefold())
     counts = sorted((sum(map(known.__contains__, tokens)), name) for name, known in _FUNCTION_WORDS.items())
     (second, _), (most, name) = counts[-2:]
-    return name if most >= _LEAST_OF_LANGUAGE and most > second else ""
+    least = max(_LEAST_OF_LANGUAGE, _LEAST_SHARE_OF_LANGUAGE * len(tokens))
+    return name if most >= least and most > second else ""
 
 
 def answer_sentences(text: str) -> list[str]:
