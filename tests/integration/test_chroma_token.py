@@ -174,7 +174,7 @@ def test_a_secret_without_a_token_or_that_is_absent_is_a_typed_error_without_its
 
 
 def test_each_role_may_read_its_servers_tokens_and_nothing_else_of_secrets_manager() -> None:
-    resources = content(ROOT / "infra" / "roles.yaml")["Resources"]
+    resources = content(ROOT / "infra" / "app.yaml")["Resources"]
     for server, roles in (("Chroma", ROLES), ("Ollama", ("QueryRole",))):
         policy, condition = resources[f"{server}SecretPolicy"], f"Has{server}Secret"
         assert policy["Condition"] == condition
