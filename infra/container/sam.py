@@ -19,10 +19,7 @@ SAM = ROOT / ".venv-sam" / "bin" / "sam"
 LOCK = ROOT / "requirements" / "sam.txt"
 
 # The main template, and those with functions or layers.
-SAM_TEMPLATES = (
-    ROOT / "template.yaml",
-    *(ROOT / "infra" / f"{name}.yaml" for name in ("app",)),
-)
+SAM_TEMPLATES = (ROOT / "template.yaml", ROOT / "infra" / "app.yaml")
 _MODEL = ROOT / "layers" / "embedder" / "model" / "manifest.json"
 
 

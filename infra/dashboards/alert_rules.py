@@ -39,7 +39,7 @@ def _written(resources: Mapping[str, Any], parameters: Mapping[str, object]) -> 
         if resource["Type"] == "AWS::CloudWatch::Alarm":
             expression = _expression(_Alarm(alarm, parameters))
         else:
-            expression = _any_of(alarm["AlarmRule"]["Fn::Sub"])
+            expression = _any_of(alarm["AlarmRule"]["Fn::If"][1]["Fn::Sub"])
         # An alarm without an action notifies through a composite alarm.
         severity = "page" if "AlarmActions" in alarm else "info"
         yield (

@@ -22,18 +22,16 @@ RELEASES = BUILD.parent / "release"
 # Parameters that the query function does not get: another value needs no version of it.
 APART = frozenset(
     {
+        *("Adopt", "Alarms", "BaseImage", "ChromaInstanceType", "ChromaPlace", "ChromaVolumeGiB", "Console"),
         *(
-            "Adopt",
-            "Alarms",
-            "BaseImage",
-            "ChromaInstanceType",
-            "ChromaPlace",
-            "ChromaVolumeGiB",
-            "Console",
             "CostPerDay",
+            "IngestConcurrency",
+            "MachineImages",
+            "OllamaInstance",
+            "OllamaModelsUri",
+            "RequestsPerKey",
         ),
-        *("IngestConcurrency", "MachineImages", "OllamaInstance", "OllamaModelsUri", "RetentionDays"),
-        *("RequestsPerAddress", "ServerInternet", "ServerZone"),
+        *("RequestsPerAddress", "RetentionDays", "ServerInternet", "ServerZone"),
     }
 )
 

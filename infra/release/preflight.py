@@ -74,7 +74,7 @@ def impossible(values: Mapping[str, str]) -> Iterator[str]:
             yield f"OllamaNight: {error}"
     subnets = set(filter(None, values["SubnetIds"].split(",")))
     if values["Network"].startswith("vpc-") and len(subnets) == 1:
-        if not values["OllamaUrl"]:
+        if _balanced(values):
             yield "SubnetIds: the load balancer of the model hosts needs subnets in two zones"
         if not values["ChromaUrl"] and values["ChromaPlace"].startswith("second"):
             yield "ChromaPlace: second means the second subnet of SubnetIds, which has one"
@@ -86,6 +86,12 @@ def impossible(values: Mapping[str, str]) -> Iterator[str]:
                     f"ServerInternet: servers without internet access cannot pull {image}: copy it to ECR, and "
                     f"write the copy's name into infra/{template}.yaml (Image)"
                 )
+
+
+def _balanced(values: Mapping[str, str]) -> bool:
+    """Return whether model hosts of the stack have a load balancer (infra/ollama.yaml)."""
+    closed = values["ServerInternet"].startswith("pl-")
+    return not values["OllamaUrl"] and (closed or not values["OllamaHosts"].endswith(",1"))
 
 
 def of_account(values: Mapping[str, str]) -> Iterator[str]:
@@ -138,7 +144,7 @@ def _subnets(values: Mapping[str, str]) -> Iterator[str]:
     if foreign := [subnet for subnet, zone in zones.items() if not zone]:
         yield f"SubnetIds: {', '.join(foreign)} is in no {values['Network']} of this region"
         return
-    if not values["OllamaUrl"] and len(zones) > 1 and len(set(zones.values())) == 1:
+    if _balanced(values) and len(zones) > 1 and len(set(zones.values())) == 1:
         yield f"SubnetIds: all are in {min(zones.values())}; the model hosts' load balancer needs two zones"
     place = _place(values, zones)
     if not values["ChromaUrl"] and zones[place] != values["ServerZone"]:

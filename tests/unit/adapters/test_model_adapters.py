@@ -204,6 +204,7 @@ class HostSuite:
             for call in (model.check, model.facts):
                 with pytest.raises(ModelWaking):
                     run(call())
+        assert isinstance(failure(model), ModelWaking)  # nothing listens, as behind the name of a single host
 
     def test_an_answer_that_breaks_off_is_unavailable(self) -> None:
         piece = self.dialect.piece("answer-text")

@@ -10,10 +10,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
-
 from infra.container.sam import ROOT
 from tests.unit.infra.intrinsics import Values
+from tests.unit.infra.templates import content
 
 # Paths that the scripts write or read, moved below the machine's root.
 MOVED = re.compile(r"(?<![\w./])/(?=(?:var/lib|var/log|run|etc/systemd|usr/local/sbin|dev/disk|opt)/)")
@@ -43,6 +42,7 @@ case "$line" in
   "aws secretsmanager"*) cat "$STATE/pending" 2>/dev/null ;;
   *api/token) echo token ;;
   *instance-id) echo i-1 ;;
+  *local-ipv4) echo 10.0.0.7 ;;
   *api/v2/heartbeat|*chroma.docwell.internal/health|*"https://127.0.0.1/health") [ -e "$STATE/up" ] ;;
   "systemctl enable --now --no-block"*) start ;;
   "sleep 30") [ ! -e "$STATE/waits" ] || [ "$(grep -c "^sleep 30" "$STATE/calls")" -le "$(cat "$STATE/waits")" ] ;;
@@ -62,19 +62,15 @@ esac
 
 def shared(output: str) -> str:
     """The commands that an output of infra/proxy.yaml has for both servers."""
-    content: Any
-    content, problems = decode(str(ROOT / "infra" / "proxy.yaml"))
-    assert not problems
-    return str(Values({"SystemName": "docwell"}).of(content["Outputs"][output]["Value"]))
+    value = content(ROOT / "infra" / "proxy.yaml")["Outputs"][output]["Value"]
+    return str(Values({"SystemName": "docwell"}).of(value))
 
 
 class Machine:
     """One instance with a volume. `boot` runs its user data; `fail` and `late` set what goes wrong."""
 
     def __init__(self, folder: Path, template: str, names: dict[str, str], zone: str = "IsFirst") -> None:
-        self.content: Any
-        self.content, problems = decode(str(ROOT / "infra" / template))
-        assert not problems
+        self.content: Any = content(ROOT / "infra" / template)
         data = self.content["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["UserData"]
         defaults = {
             name: str(parameter.get("Default", name)) for name, parameter in self.content["Parameters"].items()
@@ -139,10 +135,10 @@ class Machine:
         (self.state / "waits").unlink()
         return [line for line in self.calls if line.startswith("aws")]
 
-    def apply_secrets(self, *arguments: str) -> int:
-        """Run the proxy's command, as its timer does; return its exit status."""
+    def apply_secrets(self, *arguments: str, command: str = "docwell-proxy") -> int:
+        """Run the proxy's command, as its timer does, or another one; return its exit status."""
         (self.state / "calls").write_text("")
-        return self._bash(str(self.root / "usr/local/sbin/docwell-proxy"), *arguments)
+        return self._bash(str(self.root / "usr/local/sbin" / command), *arguments)
 
     def reboot(self) -> None:
         """Unmount the volume and stop Chroma; the root disk stays."""

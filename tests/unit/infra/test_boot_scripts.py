@@ -22,7 +22,7 @@ def chroma(tmp_path: Path) -> Machine:
 @pytest.fixture
 def host(tmp_path: Path) -> Machine:
     """A new instance of a model host."""
-    return Machine(tmp_path, "ollama.yaml", {"Image": "ollama:1", "Model": "small"})
+    return Machine(tmp_path, "ollama.yaml", {"Image": "ollama:1", "Model": "small"}, "HasBalancer")
 
 
 def index(machine: Machine) -> str:
@@ -186,6 +186,16 @@ def test_a_warm_host_enters_service_and_signals_once(host: Machine) -> None:
     check = host.content["Resources"]["TargetGroup"]["Properties"]
     waited = sum(int(line.split()[1]) for line in host.calls[served:signalled] if line.startswith("sleep"))
     assert waited >= check["HealthCheckIntervalSeconds"] * check["HealthyThresholdCount"]
+
+
+def test_a_host_without_a_load_balancer_writes_its_address_and_takes_back_only_that(tmp_path: Path) -> None:
+    single = Machine(tmp_path, "ollama.yaml", {"Image": "ollama:1", "Model": "small", "Zone": "Z1"}, "")
+    assert single.boot() == 0
+    assert single.called("systemctl enable --now docwell-name.service")
+    set_, taken = [("UPSERT", "10.0.0.7")], [("DELETE", "10.0.0.7"), ("CREATE", "127.0.0.1")]
+    for step, expected in (("start", set_), ("stop", taken)):
+        assert single.apply_secrets(step, command="docwell-name") == 0
+        assert re.findall(r'"Action": "(\w+)".*?"Value": "([0-9.]+)"', " ".join(single.calls)) == expected
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,9 @@ def role_calls() -> Iterator[tuple[str, str, str]]:
     values = main_values(main)
     roles = [(values, "", main, name) for name in ("IngestRole", "QueryRole", "ReconcileRole")]
     ollama = template("infra/ollama.yaml")
-    names = {name: name for name in ollama["Resources"]} | {f"{name}.Arn": name for name in ollama["Resources"]}
-    roles.append((Values(names | {"ModelsUri": MODELS}, CONDITIONS), "s3:", ollama, "HostRole"))
+    names = {name: name for name in [*ollama["Resources"], "PrivateName"]}
+    names |= {f"{name}.Arn": name for name in names} | {"ModelsUri": MODELS}
+    roles.append((Values(names, CONDITIONS), "s3:", ollama, "HostRole"))
     for defaults, prefix, stack, role in roles:
         for policy in stack["Resources"][role]["Properties"]["Policies"]:
             for statement in defaults.of(policy["PolicyDocument"]["Statement"]):

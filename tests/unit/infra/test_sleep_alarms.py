@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 
 from docwell.query.metrics import record_sleep
+from infra.container.sam import ROOT
+from tests.unit.infra.templates import content
 
-TEMPLATE = Path(__file__).parents[3] / "infra" / "ollama.yaml"
 IDLE_MINUTES = 20
 # A minute of the metric ModelAsleep: its values, one for each question. None: no question.
 Minute = Sequence[int] | None
@@ -20,11 +19,7 @@ Minute = Sequence[int] | None
 
 @pytest.fixture(scope="module")
 def resources() -> dict[str, Any]:
-    content, problems = decode(str(TEMPLATE))
-    assert not problems
-    assert isinstance(content, dict)
-    result: dict[str, Any] = content["Resources"]
-    return result
+    return dict(content(ROOT / "infra" / "ollama.yaml")["Resources"])
 
 
 def rings(alarm: dict[str, Any], minutes: Sequence[Minute]) -> bool:

@@ -40,6 +40,7 @@ if find_spec("sniffio") is None:
 # Only the deadline limits reading: the host sends nothing while it processes a long prompt.
 _TIMEOUT = httpx.Timeout(None, connect=3.0)
 CHECK_TIMEOUT_S = 5.0
+_NO_HOST = "no model host is running: a question starts one"
 # The longest wait that a host may ask for.
 _MOST_RETRY_AFTER_S = 300.0
 # The host's reason for a refusal: so many characters, without any three words that the prompt has too.
@@ -61,8 +62,8 @@ class ModelServer(ABC):
     """`docwell.ports.LanguageModel` on one host. Each call is one attempt.
 
     Every request sends `options` under the host's names, and what switches thinking off (`Profile`). Answers are
-    greedy with a fixed seed, so that they are comparable. With `sleeps`, a load balancer without hosts raises
-    `ModelWaking`. `thinking_tokens` are room for thinking beside the tokens of an answer.
+    greedy with a fixed seed, so that they are comparable. With `sleeps`, no host behind the address, or behind its
+    load balancer, raises `ModelWaking`. `thinking_tokens` are room for thinking beside the tokens of an answer.
     """
 
     # The protocol, which is the dependency's name in errors.
@@ -93,7 +94,7 @@ class ModelServer(ABC):
         self._card: Mapping[str, Any] = {}
         self._length: object = None
         self._entry: Mapping[str, Any] | None = None
-        self._url = url
+        self._url, self._sleeps = url, sleeps
         self._connection: dict[str, Any] = {
             "verify": auth.tls if auth else httpx.create_ssl_context(),  # takes 10 ms to create: share one
             "auth": auth,
@@ -217,6 +218,8 @@ class ModelServer(ABC):
         except DocwellError:
             raise
         except (httpx.TransportError, OSError) as error:
+            if self._sleeps and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+                raise ModelWaking("ollama", _NO_HOST) from None
             detail = f"no answer from the model host ({type(error).__name__})"
             raise Unavailable(self.dependency, detail) from None
         except Exception as error:  # noqa: BLE001 - a broken answer breaks anywhere
@@ -270,7 +273,7 @@ async def _raise_without_host(response: httpx.Response) -> None:
     """Raise `ModelWaking` for a 503 page in HTML, which the load balancer sends; a model host's 503 is JSON."""
     is_json = "json" in response.headers.get("content-type", "")
     if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and not is_json:
-        raise ModelWaking("ollama", "no model host is running: a question starts one")
+        raise ModelWaking("ollama", _NO_HOST)
 
 
 class OllamaModel(ModelServer):
