@@ -8,6 +8,8 @@ const PAGE = 1000;
 const SILENT_MS = 60_000;
 // The firewall asks for a minute, the gateway for a second.
 const LONGEST_WAIT_S = 120;
+// A part that does not answer for longer is down.
+const BUSY_TRIES = 5;
 
 /**
  * Take the key from an address such as /#key=...&view=/documents, and leave only the view in the address and the
@@ -162,32 +164,54 @@ function parsed(event) {
   return [of("event"), JSON.parse(of("data") || "{}")];
 }
 
-/** Repeat a call that comes too often after the time that the server names. A quota of a day is not waited for. */
-async function patiently(request) {
-  for (;;) {
+let pausedUntil = 0;
+
+/** Return the seconds for which the server has asked to send nothing. */
+export const pauseLeft = () => Math.max(0, Math.ceil((pausedUntil - Date.now()) / 1000));
+
+/** Return the seconds after which to repeat a call, 0 for an error that a wait does not mend. */
+function waitFor({ status, retryAfter }, tries) {
+  // A quota of a day is not waited for.
+  if (status === 429) return retryAfter <= LONGEST_WAIT_S ? retryAfter : 0;
+  if (status !== 503 || tries >= BUSY_TRIES) return 0;
+  return Math.min(retryAfter || 2 ** tries, LONGEST_WAIT_S); // S3 names no time
+}
+
+/** Repeat a call that comes too often after the time that the server names. All such calls wait for that time. */
+export async function patiently(request) {
+  for (let tries = 0; ; tries += 1) {
+    while (Date.now() < pausedUntil) await new Promise((resolve) => setTimeout(resolve, pausedUntil - Date.now()));
     try {
       return await request();
     } catch (error) {
-      if (error.status !== 429 || !error.retryAfter || error.retryAfter > LONGEST_WAIT_S) throw error;
-      await new Promise((resolve) => setTimeout(resolve, error.retryAfter * 1000));
+      const seconds = waitFor(error, tries);
+      if (!seconds) throw error;
+      pausedUntil = Math.max(pausedUntil, Date.now() + seconds * 1000);
     }
   }
 }
 
-/** Upload a file to a key. `progress` gets the share that is sent, 0 to 1. Raises `Problem`. */
-export async function upload(file, document, progress) {
-  const type = file.type.split(";")[0].trim().toLowerCase();
-  const wanted = { document, size: file.size, ...(type && { content_type: type }) };
-  const form = await patiently(() => call("POST", "/v1/uploads", wanted));
+/** Return the forms that upload files to keys, given as [{key, file}], at most 25. Raises `Problem`. */
+export async function uploadForms(uploads) {
+  const files = uploads.map(({ key, file }) => {
+    const type = file.type.split(";")[0].trim().toLowerCase();
+    return { document: key, size: file.size, ...(type && { content_type: type }) };
+  });
+  return (await patiently(() => call("POST", "/v1/uploads", { files }))).forms;
+}
+
+/** Upload a file by a form. `progress` gets the share that is sent, 0 to 1. Raises `Problem`. */
+export function sendForm({ url, fields }, file, progress) {
   const data = new FormData();
-  for (const [name, value] of Object.entries(form.fields)) data.append(name, value);
+  for (const [name, value] of Object.entries(fields)) data.append(name, value);
   data.append("file", file);
-  await new Promise((resolve, reject) => {
+  const send = () => new Promise((resolve, reject) => {
     const request = new XMLHttpRequest(); // fetch reports no progress of an upload
     request.upload.onprogress = (event) => progress(event.loaded / event.total);
     request.onload = () => (request.status < 300 ? resolve() : reject(new Problem(request.status)));
     request.onerror = () => reject(new Problem(0, { detail: "unreachable" }));
-    request.open("POST", form.url);
+    request.open("POST", url);
     request.send(data);
   });
+  return patiently(send);
 }

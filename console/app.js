@@ -219,8 +219,8 @@ function App({ failed, given }) {
           <${Ask} ...${shared} talks=${talks} list=${list} writes=${usage.writable?.length !== 0} onFiles=${give}
             onFailed=${setFailure} />`}
         ${view === "documents" && html`
-          <${Documents} ...${shared} list=${list ?? []} isEmpty=${list?.length === 0} setList=${setList}
-            usage=${usage} onAsk=${askAbout} reload=${reload} files=${files} setFiles=${setFiles} />`}
+          <${Documents} ...${shared} list=${list} setList=${setList} usage=${usage} folder=${id} onAsk=${askAbout}
+            reload=${reload} files=${files} setFiles=${setFiles} />`}
         ${view === "operations" && html`<${Operations} onUsed=${used} />`}
         ${view === "receipt" && html`<${Receipt} key=${id} id=${id} onSource=${show} />`}
       </main>

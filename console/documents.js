@@ -1,268 +1,375 @@
-// The view of the documents: upload, follow, filter, delete.
+// The view of the documents: folders, uploads, statuses and what to do about them, deletions.
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
-import { Problem, call, pathOf, upload } from "./api.js";
-import { dropped, keyOf } from "./files.js";
+import { call, patiently, pathOf, pauseLeft } from "./api.js";
+import { chosen, dropped, keyOf } from "./files.js";
+import { useFollow } from "./follow.js";
+import {
+  folderAddress, folderWords, inOrder, pathTo, prefixOf, rowsOf, stateOf, statusWords, unreadable,
+} from "./folders.js";
 import { Failure, errorWords } from "./parts.js";
-import { bytes, day, has, named, percent, t, whole } from "./strings.js";
+import { bytes, date, day, has, moment, t, whole } from "./strings.js";
+import {
+  addUploads, forgetUploads, retryUploads, sizeProblem, stopUploads, takeSent, uploadOf, uploadsNow, watchUploads,
+} from "./uploads.js";
 
-// The wait between two looks at documents that are being read. It grows while nothing changes: ingest of a long
-// document takes minutes, and each look calls a function. Long polling would cost more.
-const POLL_MS = 1000;
-const MOST_POLL_MS = 10_000;
-const GROWTH = 1.5;
-// Documents of one look, at once. The usage plan takes 10 requests at once, and the firewall 600 in 300 s.
-const POLLED = 5;
+// Rows at first; a button shows more.
 const SHOWN = 100;
-const AT_ONCE = 2;
-const FINAL = new Set(["INDEXED", "EMPTY", "REJECTED", "FAILED", "DELETED"]);
-
-/** Return the words for a document's status, and what to do about it. */
-function statusWords(one) {
-  if (one.unsent) return `${t("status.UNSENT")}: ${errorWords(one.unsent)}`;
-  if (one.uploading !== undefined) return t("status.uploading", { share: percent(one.uploading) });
-  if (one.deleting) return t("status.deleting");
-  if (one.status === "PENDING") {
-    return one.pages ? t("status.pages", { done: one.pages_done, count: one.pages }) : t("status.PENDING");
-  }
-  const reason = one.reason && has(`reason.${one.reason}`) ? t(`reason.${one.reason}`) : one.detail;
-  return [t(`status.${one.status}`), reason].filter(Boolean).join(": ");
-}
-
-const isWorking = (one) =>
-  one.uploading === undefined && one.status !== "UNSENT" && (one.awaits || !FINAL.has(one.status));
-
-/** Return the reason for which ingest would reject a file by its size, null without one. */
-function sizeReason({ size }, { max_upload_bytes: most }) {
-  if (!size) return "empty_file";
-  return size > most ? "too_large" : null;
-}
-
-/** Return the documents to look at in one turn; the next turn begins at the following ones. */
-export function nextOf(working, turn) {
-  const first = turn % working.length || 0;
-  return [...working.slice(first), ...working.slice(0, first)].slice(0, POLLED);
-}
-
-/** Read one document's status, and change its row. Return what shows that work goes on. */
-async function look({ document, awaits }, change, fail) {
-  try {
-    const found = await call("GET", pathOf(document));
-    const seen = awaits === "deletion" ? found.status === "DELETED" : found.version !== awaits;
-    if (found.status === "DELETED") change(document, null);
-    else if (!awaits || seen) change(document, { ...found, awaits: null, deleting: false });
-    return [found.status, found.version, found.pages_done].join();
-  } catch (error) {
-    if (error.status === 404 && awaits === "deletion") change(document, null);
-    else if (error.status !== 404) fail(error);
-    return "";
-  }
-}
-
-const unreadable = (pages) =>
-  Object.entries(pages).map(([reason, listed]) => `${listed}: ${named(`reason.${reason}`)}`).join("; ");
+// Failed files that the uploads name.
+const NAMED = 5;
+// Deletions at once.
+const AT_ONCE = 4;
+const ORDERS = { name: "field.document", status: "field.status", size: "field.size", date: "field.changed" };
 
 function Details({ one }) {
   const rows = [
-    ["title", one.title], ["author", one.author], ["created", one.created && day(one.created)],
-    ["chunks", one.chunks && whole(one.chunks)],
-    ["size", one.size == null ? "" : bytes(one.size)],
+    ["document", one.document], ["title", one.title], ["author", one.author],
+    ["created", one.created && day(one.created)], ["changed", one.updated_at && moment(one.updated_at)],
+    ["pages", one.pages && whole(one.pages)], ["chunks", one.chunks && whole(one.chunks)],
     ["version", one.version], ["live_version", one.live_version],
-    ["unreadable", unreadable(one.unreadable_pages ?? {})],
+    ["recognised", one.recognised_pages], ["unreadable", unreadable(one.unreadable_pages)], ["detail", one.detail],
     ...Object.entries({ ...one.metadata, ...one.tags }),
   ].filter(([, value]) => value);
   return html`<dl class="facts">${rows.map(([name, value]) => html`
     <div><dt>${has(`field.${name}`) ? t(`field.${name}`) : name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-function Row({ one, canDelete, onDelete, onAsk, onSource }) {
-  const [open, setOpen] = useState(false);
-  const busy = one.uploading !== undefined || one.deleting;
-  const status = one.unsent ? "UNSENT" : one.status;
+/** What mends a document that is not ready: a button, or what an operator does. */
+function Remedy({ one, usage, onRetry, onReplace }) {
+  const button = (words, onClick) => html`
+    <button aria-label=${`${words}: ${one.document}`} onClick=${onClick}>${words}</button>`;
+  const state = stateOf(one);
+  if (state === "UNSENT" && !one.upload.refused) return button(t("documents.retry"), () => retryUploads(one.document));
+  if (state === "FAILED" && usage.operates) return button(t("documents.retry"), () => onRetry(one));
+  if (!["EMPTY", "REJECTED", "FAILED", "UNSENT"].includes(state)) return null;
+  const isScan = state === "EMPTY" || one.reason === "unreadable";
   return html`
-    <tr data-document=${one.document} data-status=${busy ? "BUSY" : status}>
+    ${isScan && html`<details class="remedy"><summary>${t("documents.recognise")}</summary>
+      <p>${t(one.recognised_pages == null ? "documents.recognise_how" : "documents.recognise_tried")}</p></details>`}
+    ${button(t("documents.replace"), () => onReplace(one.document))}`;
+}
+
+function Row({ one, isChosen, onChoose, canWrite, usage, onDelete, onAsk, onSource, onRetry, onReplace }) {
+  const [open, setOpen] = useState(false);
+  const state = stateOf(one);
+  return html`
+    <tr data-document=${one.document} data-status=${state}>
+      <td class="check">${canWrite && html`<label><input type="checkbox" checked=${isChosen} onChange=${onChoose}
+        aria-label=${t("documents.select", one)} /></label>`}</td>
       <th scope="row">
-        <button class="name" aria-expanded=${open} onClick=${() => setOpen(!open)}>${one.document}</button>
+        <button class="name" aria-expanded=${open} title=${one.title} onClick=${() => setOpen(!open)}>${one.name}</button>
         ${open && html`<${Details} one=${one} />`}
       </th>
-      <td><span key=${status} class=${`status ${busy ? "PENDING" : status}`}
-          role=${one.unsent ? "alert" : undefined}>${statusWords(one)}</span>
-        ${one.uploading !== undefined && html`
-          <progress value=${one.uploading} aria-label=${one.document}></progress>`}</td>
-      <td class="number">${one.pages == null ? "" : whole(one.pages)}</td>
+      <td><span key=${state} class=${`status ${state}`} role=${state === "UNSENT" ? "alert" : undefined}>
+          ${statusWords(one)}</span>
+        ${one.upload?.state === "sending" && html`
+          <progress value=${one.upload.sent} max=${one.upload.file.size} aria-label=${one.document}></progress>`}
+        ${canWrite && html`<div class="remedies"><${Remedy} one=${one} usage=${usage} onRetry=${onRetry}
+          onReplace=${onReplace} /></div>`}</td>
+      <td class="number pages-count">${one.pages == null ? "" : whole(one.pages)}</td>
+      <td class="number">${one.size == null ? "" : bytes(one.size)}</td>
+      <td class="number" title=${one.updated_at && moment(one.updated_at)}>
+        ${one.updated_at ? date(one.updated_at) : ""}</td>
       <td class="actions">
         ${one.live_version && html`
           <button class="quiet" onClick=${() => onAsk(one.document)}>${t("documents.ask")}</button>
           <button class="quiet" onClick=${() => onSource({ document: one.document, page: 1 })}>
             ${t("documents.open")}</button>`}
-        ${canDelete && !busy && one.status !== "UNSENT" && html`
-          <button class="quiet danger" aria-label=${t("documents.delete_one", one)} onClick=${() => onDelete(one)}>
+        ${canWrite && state !== "BUSY" && state !== "UNSENT" && html`
+          <button class="quiet danger" aria-label=${t("documents.delete_one", one)} onClick=${() => onDelete([one])}>
             ${t("documents.delete")}</button>`}
       </td>
     </tr>`;
 }
 
-function Confirm({ one, onYes, onNo }) {
+function FolderRow({ one, isChosen, onChoose, canWrite }) {
+  return html`
+    <tr data-folder=${one.folder}>
+      <td class="check">${canWrite && html`<label><input type="checkbox" checked=${isChosen} onChange=${onChoose}
+        aria-label=${t("documents.select", { document: one.folder })} /></label>`}</td>
+      <th scope="row"><a class="name folder" href=${folderAddress(one.folder)}>${one.name}</a></th>
+      <td class="muted">${folderWords(one)}</td>
+      <td class="number pages-count"></td>
+      <td class="number">${one.size ? bytes(one.size) : ""}</td>
+      <td class="number">${one.updated_at ? date(one.updated_at) : ""}</td>
+      <td class="actions"></td>
+    </tr>`;
+}
+
+function Confirm({ documents, onYes, onNo }) {
   const dialog = useRef();
   useEffect(() => dialog.current?.showModal(), []);
   // Closed before it is removed, it gives the focus back.
   const close = () => dialog.current.close();
+  const count = documents.length;
   return html`
     <dialog ref=${dialog} onClose=${onNo} aria-labelledby="confirm-title">
-      <h2 id="confirm-title">${t("documents.delete_title")}</h2>
-      <p>${t("documents.delete_text", one)}</p>
+      <h2 id="confirm-title">${count === 1 ? t("documents.delete_title") : t("documents.delete_titles", { count })}</h2>
+      <p>${count === 1 ? t("documents.delete_text", documents[0]) : t("documents.delete_texts")}</p>
       <p class="row"><span class="spring"></span>
         <button class="quiet" onClick=${close} autofocus>${t("documents.keep")}</button>
         <button class="danger-main" onClick=${() => (close(), onYes())}>${t("documents.delete")}</button></p>
     </dialog>`;
 }
 
-function Drop({ usage, collections, onFiles, onFailed }) {
-  const writable = usage.writable ?? collections;
-  const [collection, setCollection] = useState("");
+/** The area for files. `target` is the folder that gets them. */
+function Drop({ target, folders, onTarget, onFiles, onFailed }) {
   const [over, setOver] = useState(false);
   const picked = useRef();
-  const target = collection || writable[0] || "default";
-  if (usage.writable && !usage.writable.length) return html`<p class="note">${t("documents.read_only")}</p>`;
-  const take = (files) => onFiles(files, target);
+  const pickedFolder = useRef();
   const drop = async (event) => {
     event.preventDefault();
     setOver(false);
-    await dropped(event.dataTransfer).then(take, onFailed);
+    await dropped(event.dataTransfer).then(onFiles, onFailed);
+  };
+  const pick = (event) => {
+    onFiles(chosen(event.target.files));
+    event.target.value = "";
   };
   return html`
     <div class=${over ? "drop over" : "drop"} onDrop=${drop} onDragLeave=${() => setOver(false)}
       onDragOver=${(event) => (event.preventDefault(), setOver(true))}>
       <p><b>${t("documents.drop")}</b></p>
       <p class="row">
-        <label>${t("documents.into")} <input list="collections" value=${collection} placeholder=${target}
-          onInput=${(event) => setCollection(event.target.value.trim().replaceAll("/", ""))} /></label>
-        <datalist id="collections">${writable.map((name) => html`<option value=${name} />`)}</datalist>
         <button class="main" onClick=${() => picked.current.click()}>${t("documents.choose")}</button>
-        <input type="file" multiple hidden ref=${picked} onChange=${(event) => {
-          take([...event.target.files].map((file) => ({ file, path: file.webkitRelativePath || file.name })));
-          event.target.value = "";
-        }} />
+        <button onClick=${() => pickedFolder.current.click()}>${t("documents.choose_folder")}</button>
+        <label>${t("documents.into")} <input list="folders" value=${target}
+          onInput=${(event) => onTarget(event.target.value)} /></label>
+        <datalist id="folders">${folders.map((name) => html`<option value=${name} />`)}</datalist>
+        <input type="file" id="files" multiple hidden ref=${picked} onChange=${pick} />
+        <input type="file" webkitdirectory hidden ref=${pickedFolder} onChange=${pick} />
       </p>
     </div>`;
 }
 
-export function Documents({ list, isEmpty, setList, usage, collections, onAsk, onSource, onUsed, reload }) {
+/** The progress of the files of this tab, and those that failed. */
+function Uploads({ uploads }) {
+  const of = (state) => uploads.filter((one) => one.state === state);
+  const [failed, sent] = [of("failed"), of("sent")];
+  const left = uploads.length - failed.length - sent.length;
+  const again = failed.filter((one) => !one.refused).length;
+  const total = (list, value) => list.reduce((sum, one) => sum + value(one), 0);
+  const size = total(uploads, (one) => one.file.size);
+  const done = total(uploads, (one) => (one.state === "failed" ? one.file.size : one.sent));
+  if (!uploads.length) return null;
+  return html`
+    <section class="card uploads" aria-label=${t("uploads.title")}>
+      ${left > 0 && html`
+        <p>${t("uploads.running", { done: sent.length, count: uploads.length, sent: bytes(done), size: bytes(size) })}</p>
+        <progress value=${done} max=${size || 1} aria-label=${t("uploads.title")}></progress>
+        ${pauseLeft() > 0 && html`<p class="muted">${t("uploads.paused", { seconds: pauseLeft() })}</p>`}`}
+      <p role="status">${!left && sent.length > 0 && t("uploads.done", { count: sent.length })}
+        ${" "}${failed.length > 0 && html`<span class="warn">${t("uploads.failed", { count: failed.length })}</span>`}</p>
+      ${failed.length > 0 && html`<ul class="counts">${failed.slice(0, NAMED).map((one) => html`
+        <li><b>${one.key}</b> ${errorWords(one.error)}</li>`)}</ul>`}
+      <p class="row">
+        ${again > 0 && html`
+          <button onClick=${() => retryUploads()}>${t("uploads.retry", { count: again })}</button>`}
+        ${left > 0 && html`<button class="quiet" onClick=${stopUploads}>${t("uploads.stop")}</button>`}
+        ${!left && html`<button class="quiet" onClick=${forgetUploads}>${t("uploads.close")}</button>`}</p>
+    </section>`;
+}
+
+function Crumbs({ prefix }) {
+  const path = [{ prefix: "", name: t("documents.all") }, ...pathTo(prefix)];
+  return html`<nav class="crumbs" aria-label=${t("documents.folders")}>${path.map((one, at) => html`
+    ${at > 0 && html`<span aria-hidden="true"> › </span>`}
+    <a href=${folderAddress(one.prefix)} aria-current=${one.prefix === prefix ? "page" : undefined}>${one.name}</a>`)}
+  </nav>`;
+}
+
+/** The head of a column that sorts; a second click reverses it. */
+function Sort({ by, order, onOrder }) {
+  const isBy = order.by === by;
+  const isUp = (by === "name" || by === "status") !== order.reversed;
+  return html`<th class=${by === "size" || by === "date" ? "number" : ""}
+      aria-sort=${isBy ? (isUp ? "ascending" : "descending") : undefined}>
+    <button class="quiet" onClick=${() => onOrder({ by, reversed: isBy && !order.reversed })}>
+      ${t(ORDERS[by])}<span aria-hidden="true">${isBy ? (isUp ? " ↑" : " ↓") : ""}</span></button></th>`;
+}
+
+/** Return the documents of the list, and those that this tab uploads, which may be new. */
+function withUploads(list) {
+  const known = new Set(list.map((one) => one.document));
+  const added = uploadsNow().filter((one) => one.state !== "sent" && !known.has(one.key));
+  return [
+    ...list.map((one) => ({ ...one, upload: uploadOf(one.document)?.state === "sent" ? null : uploadOf(one.document) })),
+    ...added.map((upload) => ({ document: upload.key, status: "PENDING", size: upload.file.size, upload })),
+  ];
+}
+
+/** Repeat the view after changes of the uploads, and put what is sent into the list. */
+function useUploads(setList, onWork) {
+  const [, again] = useState(0);
+  useEffect(() => {
+    const view = () => {
+      const sent = new Map(takeSent().map((one) => [one.key, { status: "PENDING", pages: null, awaits: one.before }]));
+      if (sent.size) {
+        onWork();
+        setList((all) => {
+          const known = (all ?? []).map((one) => ({ ...one, ...sent.get(one.document) }));
+          for (const { document } of known) sent.delete(document);
+          return [...known, ...[...sent].map(([document, values]) => ({ document, ...values }))];
+        });
+      }
+      again((count) => count + 1);
+    };
+    view();
+    return watchUploads(view);
+  }, []);
+}
+
+export function Documents({ list: known, setList, usage, folder, files, setFiles, onAsk, onSource, onUsed, reload }) {
+  const list = withUploads(known ?? []);
+  const prefix = prefixOf(folder);
   const [words, setWords] = useState("");
-  const [collection, setCollection] = useState("");
+  const [order, setOrder] = useState({ by: "name", reversed: false });
   const [most, setMost] = useState(SHOWN);
   const [failure, setFailure] = useState(null);
+  const [said, setSaid] = useState("");
+  const [target, setTarget] = useState(null);
+  const [marked, setMarked] = useState(new Set());
   const [deleting, setDeleting] = useState(null);
-  const pace = useRef({ at: 0, wait: POLL_MS });
-  // Rows stay in their places; a new one is the first.
-  const change = (document, values) => {
-    if (values?.awaits) pace.current = { at: 0, wait: POLL_MS }; // work that the caller has just given
-    setList((all) => {
-      const now = all ?? [];
-      if (!values) return now.filter((one) => one.document !== document);
-      const known = now.some((one) => one.document === document);
-      if (!known) return [{ document, status: "PENDING", ...values }, ...now];
-      return now.map((one) => (one.document === document ? { ...one, ...values } : one));
-    });
-  };
-
-  const latest = useRef(list);
-  latest.current = list;
+  const replaced = useRef();
+  const replacement = useRef();
+  // Rows that one change of state makes: a hundred changes would copy the list a hundred times.
+  const change = (document, values) => setList((all) => (all ?? []).flatMap((one) => {
+    if (one.document !== document) return [one];
+    return values ? [{ ...one, ...values }] : [];
+  }));
+  const onWork = useFollow(list, change, setFailure);
+  useUploads(setList, onWork);
   useEffect(() => {
-    let left = false;
-    let turn = 0;
-    const before = new Map();
-    const poll = async () => {
-      const working = nextOf(latest.current.filter(isWorking), turn);
-      const { current } = pace;
-      if (working.length && Date.now() >= current.at && !document.hidden) {
-        const failed = [];
-        const looks = await Promise.all(working.map((one) => look(one, change, (error) => failed.push(error))));
-        const moved = working.some(({ document: key }, place) => before.get(key) !== looks[place]);
-        working.forEach(({ document: key }, place) => before.set(key, looks[place]));
-        turn += POLLED;
-        const pause = moved ? POLL_MS : Math.min(MOST_POLL_MS, GROWTH * current.wait);
-        const wait = Math.max(pause, working.length * POLL_MS);
-        if (pace.current === current) pace.current = { at: Date.now() + wait, wait }; // else there is new work
-        // An answer clears the message that the server does not answer.
-        setFailure((now) => failed[0] ?? (now?.status === 0 ? null : now));
-      }
-      if (!left) setTimeout(poll, POLL_MS);
-    };
-    poll();
-    return () => {
-      left = true;
-    };
-  }, []);
+    setMost(SHOWN);
+    setTarget(null);
+    setMarked(new Set());
+  }, [prefix]);
 
-  const take = async (files, into) => {
+  const mayWrite = (key) => {
+    const [first, ...rest] = key.split("/");
+    return !usage.writable || usage.writable.includes(rest.length && first ? first : "default");
+  };
+  const canUpload = !usage.writable || usage.writable.length > 0;
+  const here = prefix.slice(0, -1);
+  const into = target?.trim() || (here && mayWrite(prefix) ? here : (usage.writable ?? ["default"])[0]) || "default";
+  const add = (files) => {
+    const versions = new Map(list.map((one) => [one.document, one.version ?? "new"]));
+    addUploads(files.map(({ file, key }) => ({
+      file, key, before: versions.get(key) ?? "new", refused: sizeProblem(file, usage.max_upload_bytes),
+    })));
     setFailure(null);
-    const waiting = files.map(({ file, path }) => ({ file, key: keyOf(into, path) }));
-    const before = new Map(list.map((one) => [one.document, one.version ?? "new"]));
-    for (const { key } of waiting) change(key, { uploading: 0, unsent: null });
-    const next = async () => {
-      for (let one = waiting.shift(); one; one = waiting.shift()) {
-        const { file, key } = one;
-        try {
-          const reason = sizeReason(file, usage);
-          if (reason) throw new Problem(400, { detail: reason });
-          await upload(file, key, (share) => change(key, { uploading: share }));
-          change(key, { uploading: undefined, status: "PENDING", pages: null, awaits: before.get(key) ?? "new" });
-        } catch (error) {
-          // In the row: the person may be in another view, and see the list later.
-          change(key, { uploading: undefined, unsent: error, ...(!before.has(key) && { status: "UNSENT" }) });
-        }
-      }
-    };
-    const warn = (event) => event.preventDefault(); // closing the tab would lose the files that wait
-    addEventListener("beforeunload", warn);
-    await Promise.all(Array.from({ length: AT_ONCE }, next));
-    removeEventListener("beforeunload", warn);
     onUsed();
   };
-  const remove = async (one) => {
+  const take = (files) => {
+    add(files.map(({ file, path }) => ({ file, key: keyOf(into, path) })));
+    const place = into === "default" && files.every(({ path }) => !path.includes("/")) ? "" : `${into}/`;
+    if (!prefix.startsWith(place) || (!prefix && place)) location.hash = folderAddress(place);
+  };
+  useEffect(() => {
+    if (!known || !files.length) return; // the files that were dropped in another view
+    take(files);
+    setFiles([]);
+  }, [known, files]);
+  const replace = (event) => {
+    const [file] = event.target.files;
+    if (file) add([{ file, key: replaced.current }]);
+    event.target.value = "";
+  };
+  const remove = async (documents) => {
     setDeleting(null);
+    setMarked(new Set());
     document.getElementById("documents-title").focus(); // the row's button goes
+    const left = [...documents];
+    const next = async () => {
+      for (let one = left.shift(); one; one = left.shift()) {
+        try {
+          await patiently(() => call("DELETE", pathOf(one.document)));
+          change(one.document, { deleting: true, awaits: "deletion" });
+        } catch (error) {
+          setFailure(error);
+        }
+        setSaid(left.length ? t("documents.deleting", { done: documents.length - left.length, count: documents.length }) : "");
+      }
+    };
+    onWork();
+    await Promise.all(Array.from({ length: AT_ONCE }, next));
+    onUsed();
+  };
+  const retry = async (one) => {
     try {
-      await call("DELETE", pathOf(one.document));
-      change(one.document, { deleting: true, awaits: "deletion" });
+      const { redriven } = await call("POST", "/v1/operations/redrive");
+      setSaid(t(redriven ? "documents.retried" : "documents.nothing_waits", { count: redriven }));
+      if (redriven) change(one.document, { status: "PENDING", reason: null, detail: null, pages: null });
+      onWork();
     } catch (error) {
       setFailure(error);
     }
     onUsed();
   };
-  // Some systems write é as two characters.
-  const fold = (text) => text.normalize().toLowerCase();
-  const found = list.filter((one) =>
-    (!collection || one.document.startsWith(`${collection}/`) || one.collection === collection)
-    && fold([one.document, one.title, one.status, statusWords(one)].join(" ")).includes(fold(words)));
-  const mayDelete = (one) => !usage.writable || usage.writable.includes(one.collection);
+  const rows = inOrder(rowsOf(list, prefix, words.trim()), order);
+  const documentsOf = (row) => (row.folder ? row.documents : [row]).filter((one) =>
+    mayWrite(one.document) && !["BUSY", "UNSENT"].includes(stateOf(one)));
+  const choices = new Map(rows.map((row) => [row.folder ?? row.document, documentsOf(row)]));
+  const selected = [...marked].flatMap((key) => choices.get(key) ?? []);
+  const isAll = rows.length > 0 && rows.every((row) => marked.has(row.folder ?? row.document));
+  const mark = (key) => setMarked((now) => {
+    const next = new Set(now);
+    if (!next.delete(key)) next.add(key);
+    return next;
+  });
+  const shared = { usage, onDelete: setDeleting, onAsk, onSource, onRetry: retry, onReplace: (key) => {
+    replaced.current = key;
+    replacement.current.click();
+  } };
+  const folders = [...new Set([...usage.writable ?? [], ...list.flatMap((one) =>
+    pathTo(one.document).map((path) => path.prefix.slice(0, -1)))])].filter((name) => mayWrite(`${name}/`)).sort();
+  const nothing = words ? "documents.no_match" : prefix ? "documents.folder_empty" : "documents.none";
   return html`
-    <section class="page" aria-labelledby="documents-title">
+    <section class="page documents-view" aria-labelledby="documents-title">
       <h1 id="documents-title" tabindex="-1">${t("nav.documents")}</h1>
-      <${Drop} usage=${usage} collections=${collections} onFiles=${take} onFailed=${setFailure} />
+      ${canUpload ? html`<${Drop} target=${target ?? into} folders=${folders} onTarget=${setTarget} onFiles=${take}
+        onFailed=${setFailure} />` : html`<p class="note">${t("documents.read_only")}</p>`}
+      <input type="file" hidden ref=${replacement} onChange=${replace} />
+      <${Uploads} uploads=${uploadsNow()} />
       <${Failure} error=${failure} />
-      <p class="row filters">
-        <label>${t("documents.find")} <input type="search" value=${words}
-          onInput=${(event) => setWords(event.target.value)} /></label>
-        <label>${t("documents.collection")} <select value=${collection}
-          onChange=${(event) => setCollection(event.target.value)}>
-          <option value="">${t("all")}</option>
-          ${collections.map((name) => html`<option value=${name}>${name}</option>`)}
-        </select></label>
-        <span class="muted" role="status">
-          ${t("documents.count", { shown: found.length, count: list.length })}</span>
-        <button class="quiet" onClick=${reload}>${t("documents.reload")}</button>
-      </p>
-      ${found.length > 0 && html`<div class="wide"><table class="documents">
-        <thead><tr><th>${t("field.document")}</th><th>${t("field.status")}</th>
-          <th class="number">${t("field.pages")}</th><th>${t("field.actions")}</th></tr></thead>
-        <tbody>${found.slice(0, most).map((one) => html`<${Row} key=${one.document} one=${one}
-          canDelete=${mayDelete(one)} onDelete=${setDeleting} onAsk=${onAsk} onSource=${onSource} />`)}</tbody>
+      ${known && list.length > 0 && html`
+        <${Crumbs} prefix=${prefix} />
+        <div class="row filters">
+          <label>${t("documents.find")} <input type="search" value=${words}
+            onInput=${(event) => setWords(event.target.value)} /></label>
+          <label class="sort">${t("documents.sort")} <select value=${order.by}
+            onChange=${(event) => setOrder({ by: event.target.value, reversed: false })}>
+            ${Object.entries(ORDERS).map(([by, name]) => html`<option value=${by}>${t(name)}</option>`)}</select></label>
+          <span class="muted" role="status">${said || t("documents.count", {
+            shown: rows.reduce((sum, row) => sum + (row.documents?.length ?? 1), 0), count: list.length })}</span>
+          <span class="spring"></span>
+          ${selected.length > 0 && html`
+            <button class="danger" onClick=${() => setDeleting(selected)}>
+              ${t("documents.delete_selected", { count: selected.length })}</button>
+            <button class="quiet" onClick=${() => setMarked(new Set())}>${t("documents.clear")}</button>`}
+          <button class="quiet" onClick=${reload}>${t("documents.reload")}</button>
+        </div>`}
+      ${rows.length > 0 && html`<div class="wide"><table class="documents">
+        <thead><tr><th class="check">${canUpload && html`<label><input type="checkbox" checked=${isAll}
+            aria-label=${t("documents.select_all")} onChange=${() =>
+              setMarked(isAll ? new Set() : new Set(choices.keys()))} /></label>`}</th>
+          <${Sort} by="name" order=${order} onOrder=${setOrder} />
+          <${Sort} by="status" order=${order} onOrder=${setOrder} />
+          <th class="number pages-count">${t("field.pages")}</th>
+          <${Sort} by="size" order=${order} onOrder=${setOrder} />
+          <${Sort} by="date" order=${order} onOrder=${setOrder} />
+          <th class="actions">${t("field.actions")}</th></tr></thead>
+        <tbody>${rows.slice(0, most).map((row) => {
+          const key = row.folder ?? row.document;
+          const choice = { one: row, isChosen: marked.has(key), onChoose: () => mark(key) };
+          return row.folder
+            ? html`<${FolderRow} key=${key} ...${choice} canWrite=${choices.get(key).length > 0} />`
+            : html`<${Row} key=${key} ...${choice} ...${shared} canWrite=${mayWrite(key)} />`;
+        })}</tbody>
       </table></div>`}
-      ${isEmpty && html`<p class="empty">${t("documents.none")}</p>`}
-      ${found.length > most && html`
+      ${known && !rows.length && html`<p class="empty">${t(nothing)}</p>`}
+      ${rows.length > most && html`
         <button onClick=${() => setMost(most + SHOWN)}>${t("documents.more")}</button>`}
-      ${deleting && html`<${Confirm} one=${deleting} onYes=${() => remove(deleting)}
+      ${deleting && html`<${Confirm} documents=${deleting} onYes=${() => remove(deleting)}
         onNo=${() => setDeleting(null)} />`}
     </section>`;
 }

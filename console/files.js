@@ -1,10 +1,18 @@
 // The files of a drop, those of folders too.
 
-/** Return the key of a file at `path` in a collection. A file by itself in `default` is in no folder. */
-export function keyOf(collection, path) {
-  const clean = path.split("/").filter(Boolean);
-  return collection === "default" && clean.length === 1 ? clean[0] : [collection, ...clean].join("/");
+const parts = (path) => path.split("/").filter(Boolean);
+
+/** Return the key of a file at `path` in a folder. A file by itself in `default` is in no folder. */
+export function keyOf(folder, path) {
+  const clean = parts(path);
+  return folder === "default" && clean.length === 1 ? clean[0] : [...parts(folder), ...clean].join("/");
 }
+
+const isHidden = (path) => parts(path).some((name) => name.startsWith("."));
+
+/** Return the files of a choice as [{file, path}]. Hidden ones of a folder are left out, as in a drop. */
+export const chosen = (files) =>
+  [...files].map((file) => ({ file, path: file.webkitRelativePath || file.name })).filter((one) => !isHidden(one.path));
 
 const listed = (reader) => new Promise((resolve, reject) => reader.readEntries(resolve, reject));
 

@@ -1,22 +1,23 @@
-// The view of operators: drift, dead letters, the model, the canary, prompts, use and cost.
+// The view of operators: the model, index and bucket, dead letters, the canary, use and cost. It shows what exists here:
+// on one machine there are no canary and no prices.
 import { html, useEffect, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
 import { Chart } from "./chart.js";
-import { Failure, Work } from "./parts.js";
-import { day, moment, money, named as words, percent, t, whole } from "./strings.js";
+import { Failure, Work, errorWords } from "./parts.js";
+import { day, moment, money, named as words, t, whole } from "./strings.js";
 
 const PATH = "/v1/operations";
 const some = (counts) => Object.entries(counts).filter(([, count]) => count);
 const of = (used, quota) => (quota == null ? whole(used) : `${whole(used)} / ${whole(quota)}`);
 
-/** A part of the view. One that could not be read says why; one that has not happened says so. */
+/** A part of the view, if there is one. One that could not be read says why. */
 function Part({ name, known, unknown, children }) {
   const id = `operations-${name}`;
+  if (!known && !unknown) return null;
   return html`
     <section class="card" aria-labelledby=${id} data-part=${name}>
       <h2 id=${id}>${t(`part.${name}`)}</h2>
       ${unknown && html`<p class="failure">${t("operations.unknown", { reason: unknown })}</p>`}
-      ${!unknown && !known && html`<p>${t(`never.${name}`)}</p>`}
       ${known && children()}
     </section>`;
 }
@@ -53,19 +54,20 @@ function DeadLetters({ found, onRedrive, busy }) {
 
 function Use({ found }) {
   const { days, currency } = found;
-  const chart = (name, format) => html`
-    <${Chart} title=${t(`chart.${name}`, { currency })} format=${format}
-      points=${days.map((one) => ({ label: day(one.day), value: one[name] }))} />`;
+  const hasCost = days.some((one) => one.cost > 0);
+  const columns = [["requests", whole], ["tokens", whole], ...(hasCost ? [["cost", money]] : [])];
+  const head = (name) => (name === "cost" ? currency : t(`use.${name}`));
   return html`
-    <div class="charts">${chart("requests", whole)} ${chart("tokens", whole)} ${chart("cost", money)}</div>
+    <div class="charts">${columns.map(([name, format]) => html`
+      <${Chart} title=${t(`chart.${name}`, { currency })} format=${format}
+        points=${days.map((one) => ({ label: day(one.day), value: one[name] }))} />`)}</div>
     ${!found.complete && html`<p class="note">${t("use.incomplete")}</p>`}
-    <div class="wide"><details><summary>${t("use.table")}</summary><table>
-      <thead><tr><th>${t("use.day")}</th><th class="number">${t("use.requests")}</th>
-        <th class="number">${t("use.tokens")}</th><th class="number">${currency}</th></tr></thead>
-      <tbody>${days.map((one) => html`<tr><th scope="row">${day(one.day)}</th>
-        <td class="number">${whole(one.requests)}</td><td class="number">${whole(one.tokens)}</td>
-        <td class="number">${money(one.cost)}</td></tr>`)}</tbody>
-    </table></details></div>`;
+    <details><summary>${t("use.table")}</summary><div class="wide"><table>
+      <thead><tr><th>${t("use.day")}</th>${columns.map(([name]) => html`
+        <th class="number">${head(name)}</th>`)}</tr></thead>
+      <tbody>${days.map((one) => html`<tr><th scope="row">${day(one.day)}</th>${columns.map(([name, format]) => html`
+        <td class="number">${format(one[name])}</td>`)}</tr>`)}</tbody>
+    </table></div></details>`;
 }
 
 function Callers({ found }) {
@@ -87,7 +89,9 @@ export function Operations({ onUsed }) {
   const load = async () => {
     setBusy(true);
     try {
-      setFound(await call("GET", PATH));
+      const [parts, model] = await Promise.all([call("GET", PATH), call("GET", "/v1/status").catch(errorWords)]);
+      if (typeof model === "string") parts.unknown.model = model;
+      setFound({ ...parts, model: parts.unknown.model ? null : model });
       setFailure(null);
     } catch (error) {
       setFailure(error);
@@ -117,9 +121,9 @@ export function Operations({ onUsed }) {
     await load();
     if (failed) setFailure(failed);
   };
-  const part = (name, value, children, from = name) => html`
-    <${Part} name=${name} known=${value} unknown=${found.unknown[from]}>${children}<//>`;
-  const { reconcile, dead_letters: letters, canary, model, prompts, usage } = found ?? {};
+  const part = (name, value, children) => html`
+    <${Part} name=${name} known=${value} unknown=${found.unknown[name]}>${children}<//>`;
+  const { reconcile, dead_letters: letters, canary, model, usage } = found ?? {};
   return html`
     <section class="page" aria-labelledby="operations-title">
       <h1 id="operations-title" tabindex="-1">${t("nav.operations")}</h1>
@@ -127,18 +131,16 @@ export function Operations({ onUsed }) {
       <p class="row"><${Work} class="quiet" onClick=${load} busy=${busy}>${t("operations.reload")}<//>
         <span role="status">${busy ? t("loading") : said}</span></p>
       ${found && html`<div class="cards">
-        ${part("model", model, () => html`<p><b>${words(`host.${model.host}`)}</b> ${model.name}</p>`)}
+        ${part("model", model, () => html`<p><b>${words(`host.${model.model_host}`)}</b> ${model.model}</p>
+          ${model.demo_model && html`<p class="muted">${t("nav.demo_why")}</p>`}`)}
         ${part("canary", canary, () => html`<p class=${canary.outcome === "found" ? "good" : "warn"}>
           ${words(`canary.${canary.outcome}`)}</p><p class="muted">${moment(canary.at)}</p>`)}
         ${part("reconcile", reconcile, () => html`<${Reconcile} found=${reconcile} />`)}
         ${part("dead_letters", letters, () => html`
           <${DeadLetters} found=${letters} onRedrive=${redrive} busy=${busy} />`)}
-        ${part("prompts", prompts, () => html`<ul class="counts">${prompts.map((one) => html`
-          <li><b>${one.name}</b> ${one.version}
-            ${prompts.length > 1 && t("prompts.share", { share: percent(one.share) })}</li>`)}</ul>`)}
         ${part("usage", usage, () => html`<${Use} found=${usage} />`)}
-        ${part("principals", usage?.principals.length && usage, () => html`
-          <${Callers} found=${usage.principals} />`, "usage")}
+        ${part("principals", usage?.principals.length > 1, () => html`
+          <${Callers} found=${usage.principals} />`)}
       </div>`}
     </section>`;
 }

@@ -16,6 +16,9 @@ let words;
 let locale;
 let plurals;
 
+/** Return what compares two texts as the language sorts them; 10 comes after 9. */
+export const comparison = () => new Intl.Collator(locale, { numeric: true }).compare;
+
 /** Return the code of the interface's language. */
 export const language = () => document.documentElement.lang;
 
@@ -62,6 +65,8 @@ export const decimal = (value, digits) =>
 export const money = (value) => number(value, { maximumSignificantDigits: 3 });
 export const percent = (share) => number(share, { style: "percent", maximumFractionDigits: 0 });
 export const moment = (seconds) => new Date(seconds * 1000).toLocaleString(locale);
+/** The day of a moment, in the time of this browser. */
+export const date = (seconds) => new Date(seconds * 1000).toLocaleDateString(locale, { dateStyle: "medium" });
 /** A day such as 2026-11-27. */
 export const day = (date) => new Date(date).toLocaleDateString(locale, { dateStyle: "medium", timeZone: "UTC" });
 

@@ -14,16 +14,15 @@ from tests.console.conftest import BOILER, Console, ask, write_pdf
 pytestmark = pytest.mark.e2e
 
 
-def documents(console: Console) -> Page:
-    page = console.open()
-    page.get_by_role("link", name="Documents").click()
+def documents(console: Console, folder: str = "") -> Page:
+    page = console.open(f"key={console.stack.api_key}&view=/documents/{folder}")
     page.locator(".drop input[list]").wait_for()
     return page
 
 
 def upload(page: Page, collection: str, *paths: Path) -> None:
     page.fill(".drop input[list]", collection)
-    page.set_input_files("input[type=file]", paths)
+    page.set_input_files("#files", paths)
 
 
 def test_an_upload_is_followed_to_its_end_and_answers(console: Console, tmp_path: Path) -> None:
@@ -79,7 +78,7 @@ def test_a_replaced_document_is_followed_to_its_new_version(console: Console, tm
     row = page.locator('tr[data-document="shed/tools.pdf"]')
     for pages in (["A saw."], ["A saw.", "A spade."]):
         upload(page, "shed", write_pdf(tmp_path, "tools.pdf", *pages))
-        expect(row.locator(".number")).to_have_text(str(len(pages)))
+        expect(row.locator(".pages-count")).to_have_text(str(len(pages)))
         expect(row).to_have_attribute("data-status", "INDEXED")
 
 
@@ -100,17 +99,21 @@ def test_files_of_folders_keep_their_paths_and_are_in_the_collection(
     assert {collection_of(key) for key in keys} == {collection}
 
 
-def test_a_deletion_is_confirmed_and_the_row_goes(console: Console, tmp_path: Path) -> None:
+def test_selected_documents_and_folders_are_deleted_after_a_confirmation(console: Console, tmp_path: Path) -> None:
     page = documents(console)
-    upload(page, "cellar", write_pdf(tmp_path, "wine.pdf", "Wine is stored at twelve degrees."))
-    row = page.locator('tr[data-document="cellar/wine.pdf"]')
-    expect(row).to_have_attribute("data-status", "INDEXED")
-    row.get_by_role("button", name="Delete").click()
-    page.get_by_role("button", name="Keep").click()
-    row.get_by_role("button", name="Delete").click()
-    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(row).to_have_count(0)
-    record = console.doors.document("cellar/wine.pdf")
+    page.locator(".drop input[list]").fill("cellar/wine")
+    paths = [write_pdf(tmp_path, f"{year}.pdf", f"Wine of {year}.") for year in (1999, 2001)]
+    page.set_input_files("#files", paths)
+    expect(page.locator('tr[data-document][data-status="INDEXED"]')).to_have_count(2)
+    page.locator("nav.crumbs").get_by_role("link", name="cellar").click()
+    expect(page.locator('tr[data-folder="cellar/wine/"]')).to_contain_text("2 documents")
+    page.get_by_label("Select cellar/wine/").check()
+    for choice in ("Keep", "Delete"):
+        page.get_by_role("button", name="Delete 2 documents").click()
+        expect(page.get_by_role("dialog")).to_contain_text("Delete 2 documents?")
+        page.get_by_role("dialog").get_by_role("button", name=choice).click()
+    expect(page.locator("main")).to_contain_text("This folder has no documents.")
+    record = console.doors.document("cellar/wine/1999.pdf")
     assert record is not None
     assert record["status"] == "DELETED"
 
@@ -130,13 +133,12 @@ def test_documents_are_found_by_each_text_of_their_row_in_the_language_of_the_pa
         page.fill("input[type=search]", words)
         expect(page.locator("tbody tr")).to_have_count(1)
     page.locator(".name").first.click()
-    expect(page.locator(".facts")).to_contain_text("01.03.2026")
+    expect(page.locator("main .facts")).to_contain_text("01.03.2026")
 
 
 def test_a_key_without_a_right_to_write_can_neither_upload_nor_delete(console: Console) -> None:
     key = console.key_of("reader", lambda id_: Grant(id_, frozenset({"house"})))
-    page = console.open(f"key={key}")
-    page.get_by_role("link", name="Documents").click()
+    page = console.open(f"key={key}&view=/documents/house")
     expect(page.locator("main")).to_contain_text("may read documents and not change them")
     expect(page.locator(f'tr[data-document="{BOILER}"]')).to_be_visible()
     assert page.get_by_role("button", name="Delete").count() == 0
@@ -162,7 +164,7 @@ def test_a_wrong_key_leads_to_the_form_for_one(console: Console) -> None:
 def test_a_file_that_is_not_uploaded_stays_in_the_list_with_its_reason_and_can_be_retried(
     console: Console, tmp_path: Path
 ) -> None:
-    page = documents(console)
+    page = documents(console, "house/")
     page.locator(f'tr[data-document="{BOILER}"]').wait_for()
     held: list[Route] = []
 
@@ -176,17 +178,16 @@ def test_a_file_that_is_not_uploaded_stays_in_the_list_with_its_reason_and_can_b
     closes = "() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))"
     page.wait_for_function(closes)  # the browser asks before it closes the tab
     page.get_by_role("link", name="Ask", exact=True).click()
-    while len(held) < 2:
+    while not held:
         page.wait_for_timeout(50)
-    for route in held:
-        route.abort()
-    page.get_by_role("link", name="Documents").click()
+    held[0].abort()
+    page.go_back()
     for name in ("house/roof.pdf", BOILER):
         expect(page.locator(f'tr[data-document="{name}"]')).to_contain_text("Not uploaded: The server does not")
     expect(page.locator('tr[data-document="house/empty.pdf"]')).to_contain_text("Not uploaded: the file is empty.")
     assert not page.evaluate(closes)
     page.unroute("**/v1/uploads")
-    upload(page, "house", roof)
+    page.get_by_role("button", name="Try 2 files again").click()
     expect(page.locator('tr[data-document="house/roof.pdf"]')).to_have_attribute("data-status", "INDEXED")
 
 
@@ -202,5 +203,6 @@ def test_an_upload_that_comes_too_often_waits_and_goes_on(console: Console, tmp_
 
     page.route("**/v1/uploads", refuse_twice)
     upload(page, "house", write_pdf(tmp_path, "cellar.pdf", "The cellar has two rooms."))
+    expect(page.locator(".uploads")).to_contain_text("Uploads go on in 1 s.")
     expect(page.locator('tr[data-document="house/cellar.pdf"]')).to_have_attribute("data-status", "INDEXED")
     assert len(refused) == 2

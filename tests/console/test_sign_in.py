@@ -119,7 +119,7 @@ def test_with_a_key_a_file_is_uploaded_to_the_bucket_and_read_from_it_by_ranges(
 
     page.on("request", note)
     page.fill(".drop input[list]", "garden")
-    page.set_input_files("input[type=file]", [write_pdf(tmp_path, "tulips.pdf", "Tulips are planted in October.")])
+    page.set_input_files("#files", [write_pdf(tmp_path, "tulips.pdf", "Tulips are planted in October.")])
     row = page.locator('tr[data-document="garden/tulips.pdf"]')
     expect(row).to_have_attribute("data-status", "INDEXED")
     row.get_by_role("button", name="Ask").click()

@@ -281,6 +281,8 @@ def test_each_language_has_the_keys_placeholders_and_plurals_of_english(language
         isinstance(text, dict) for text in english.values()
     ]
     assert [key for key, text in words.items() if not text] == []
+    forms = run_script(f"return new Intl.PluralRules('{language}').resolvedOptions().pluralCategories;")
+    assert all(text.keys() == set(forms) for text in words.values() if isinstance(text, dict))
 
 
 def test_each_text_has_its_words_and_no_words_are_unused() -> None:

@@ -347,6 +347,7 @@ class DocumentBody(BaseModel):
     detail: str | None
     version: str | None = Field(description="The S3 version that the status is about.")
     live_version: str | None = Field(description="The S3 version that answers come from.")
+    recognised_pages: str | None = Field(description="Pages of which OCR read a picture; null before OCR.")
     size: int | None
     pages: int | None
     pages_done: int
@@ -381,6 +382,12 @@ class UploadRequest(BaseModel, extra="forbid"):
     content_type: Annotated[str, StringConstraints(pattern=_MEDIA_TYPE)] = "application/pdf"
 
 
+class UploadsRequest(BaseModel, extra="forbid"):
+    """Files to upload. The list counts as one request."""
+
+    files: list[UploadRequest] = Field(min_length=1, max_length=25)
+
+
 class UploadResponse(BaseModel):
     """A form for the upload: POST `fields` and then `file` as multipart/form-data to `url`."""
 
@@ -388,6 +395,12 @@ class UploadResponse(BaseModel):
     url: str
     fields: dict[str, str]
     expires_in: int = Field(description="Seconds until the upload must have begun.")
+
+
+class UploadsResponse(BaseModel):
+    """A form for each file, in the order of the request."""
+
+    forms: list[UploadResponse]
 
 
 class DeletionResponse(BaseModel):
@@ -492,6 +505,7 @@ def document_body(record: DocumentRecord) -> DocumentBody:
         "document": record.key,
         "collection": collection_of(record.key),
         "live_version": record.live_version if record.answers else None,
+        "recognised_pages": None if record.recognised_from is None else listed(record.recognised_pages),
         "media_type": attributes.media_type,
         "metadata": attributes.metadata,
         "tags": attributes.tags,

@@ -55,21 +55,6 @@ class DeadLettersBody(BaseModel):
     more: bool = Field(description="Whether more documents may have failed than are listed.")
 
 
-class ModelBody(BaseModel):
-    """The language model and the state of its hosts."""
-
-    name: str
-    host: str
-
-
-class PromptBody(BaseModel):
-    """An answer prompt, and the share of questions that use it."""
-
-    name: str
-    version: str
-    share: float
-
-
 class DayBody(BaseModel):
     """The use of all principals on a UTC day. The cost is that of their answers."""
 
@@ -105,8 +90,6 @@ class OperationsResponse(BaseModel):
     reconcile: ReconcileBody | None
     dead_letters: DeadLettersBody | None
     canary: CanaryResult | None
-    model: ModelBody | None
-    prompts: list[PromptBody]
     usage: UseBody | None
     unknown: dict[str, str] = Field(description="The parts that could not be read, and why.")
 
@@ -118,12 +101,10 @@ class RedriveResponse(BaseModel):
     waiting: int = Field(description="About how many are still parked.")
 
 
-@router.get(
-    ROUTE, description="How the system does: drift, dead letters, canary, model, use and cost; for operators."
-)
+@router.get(ROUTE, description="How the system does: drift, dead letters, canary, use and cost; for operators.")
 def operations() -> OperationsResponse:
     """Return the state of each part that can be read."""
-    principal, prompt = _operator(), wiring.prompt()
+    principal = _operator()
     unknown: dict[str, str] = {}
 
     def read_part(name: str, read: Callable[[], _Part]) -> _Part | None:
@@ -137,8 +118,6 @@ def operations() -> OperationsResponse:
         reconcile=read_part("reconcile", _reconcile),
         dead_letters=read_part("dead_letters", lambda: _dead_letters(principal)),
         canary=read_part("canary", lambda: last_canary(wiring.state())),
-        model=read_part("model", lambda: ModelBody(name=wiring.query_settings().model, host=host_state())),
-        prompts=[PromptBody(name=prompt.name, version=prompt.version, share=1.0)],
         usage=read_part("usage", _use),
         unknown=unknown,
     )

@@ -234,17 +234,26 @@ def _first_visible(principal: Principal, keys: Iterable[str]) -> DocumentRecord:
     raise NotFound(NO_DOCUMENT)
 
 
-@app.post("/v1/uploads", description="Get a form that uploads one file to the bucket; needs a grant to write.")
-def upload(body: Annotated[bodies.UploadRequest, Body()]) -> bodies.UploadResponse:
-    """Return a form for an upload."""
-    principal, settings = charge(), wiring.query_settings()
-    if body.size > settings.max_upload_bytes:
+@app.post("/v1/uploads", description="Get forms that upload files to the bucket; needs a grant to write.")
+def upload(
+    body: Annotated[bodies.UploadRequest | bodies.UploadsRequest, Body()],
+) -> bodies.UploadResponse | bodies.UploadsResponse:
+    """Return a form for each file; a file that is refused refuses its list."""
+    principal = charge()
+    if isinstance(body, bodies.UploadRequest):
+        return _form(principal, body)
+    return bodies.UploadsResponse(forms=[_form(principal, file) for file in body.files])
+
+
+def _form(principal: Principal, file: bodies.UploadRequest) -> bodies.UploadResponse:
+    settings = wiring.query_settings()
+    if file.size > settings.max_upload_bytes:
         raise BadInput(f"size is over {settings.max_upload_bytes:,} bytes")
     form = upload_form(
-        wiring.document_links(), wiring.audit_trail(), principal, body.document, body.size, body.content_type
+        wiring.document_links(), wiring.audit_trail(), principal, file.document, file.size, file.content_type
     )
     return bodies.UploadResponse(
-        document=body.document, url=form.url, fields=dict(form.fields), expires_in=settings.link_s
+        document=file.document, url=form.url, fields=dict(form.fields), expires_in=settings.link_s
     )
 
 
