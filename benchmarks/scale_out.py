@@ -7,20 +7,19 @@ Chroma server. The curve is flat once no processor is free: workers and servers 
 import argparse
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Self
 
 import psutil
 
 from benchmarks.doors import Server, local_servers, run_command
 from benchmarks.pdfs import pages_of_words
-from benchmarks.speed import Indexed, index
+from benchmarks.speed import index
 from infra.local.names import HOST
 from infra.local.ports import free_port
-from infra.local.stack import Stack, StackOptions
+from infra.local.stack import Part, Stack, StackOptions
 from infra.progress import bar
 from infra.report import Report
 
@@ -29,46 +28,41 @@ WORDS, RANGE_PAGES = 350, 10
 _TIMEOUT_S = 900.0
 
 
-class Site:
-    """A local AWS server, a Chroma server, and the workers on them; a context manager."""
+@contextmanager
+def new_site(count: int, range_pages: int) -> Iterator[tuple[Stack, Part, list[Server]]]:
+    """Run a local AWS server, a Chroma server and `count` workers during the block, once all are ready.
 
-    def __init__(self, range_pages: int) -> None:
-        self._exits = ExitStack()
-        folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="docwell-scale-")))
+    The part is that of a worker.
+    """
+    with ExitStack() as exits:
+        folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="docwell-scale-")))
         limits = {"DOCWELL_RANGE_PAGES": str(range_pages)}
         nowhere = f"http://{HOST}:9"  # there are no questions
         servers = local_servers(StackOptions(folder / "data", environment=limits), nowhere)
-        self.stack, parts = self._exits.enter_context(servers)
-        # The part that runs a worker.
-        self.part = next(part for part in parts if part.name == "ingest")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._exits.close()
-
-    def start(self, count: int) -> list[Server]:
-        """Start workers and wait until all are ready."""
+        stack, parts = exits.enter_context(servers)
+        part = next(part for part in parts if part.name == "ingest")
         workers = []
         for _ in range(count):
             port = free_port()
             single = {"DOCWELL_HEALTH_PORT": f"{port}", "DOCWELL_PROCESSES": "1", "DOCWELL_EMBED_THREADS": "1"}
-            environment = {**self.part.environment, **single}
-            workers.append(Server(self.part.command, environment, f"http://{HOST}:{port}/readyz"))
-            self._exits.callback(workers[-1].kill)
-        with ThreadPoolExecutor(count) as pool:
+            workers.append(Server(part.command, {**part.environment, **single}, f"http://{HOST}:{port}/readyz"))
+            exits.callback(workers[-1].kill)
+        with ThreadPoolExecutor() as pool:
             list(pool.map(Server.start, workers))
-        return workers
+        yield stack, part, workers
 
 
 def measure(report: Report, count: int, bodies: Mapping[str, bytes]) -> float:
-    """Index all documents with so many workers, add the rows, and return the pages a second."""
+    """Index all documents with so many workers, add the rows, and return the pages a second.
+
+    Raises `RuntimeError` for a document that is not indexed.
+    """
     title = f"{count} worker{'' if count == 1 else 's'}"
-    with Site(RANGE_PAGES) as site:
-        workers = site.start(count)
+    with new_site(count, RANGE_PAGES) as (stack, _, workers):
         psutil.cpu_percent()
-        done = _indexed(site.stack, bodies)
+        done = index(stack, bodies, _TIMEOUT_S)
+        if done.not_indexed:
+            raise RuntimeError(f"not indexed: {done.rows}")
         processors = psutil.cpu_percent() / 100 * (os.cpu_count() or 1)
         slowest = max(worker.stop() for worker in workers)
         rate = done.total("pages") / done.seconds
@@ -76,14 +70,6 @@ def measure(report: Report, count: int, bodies: Mapping[str, bytes]) -> float:
         report.add(f"{title}: processors in use, of {os.cpu_count()}", processors, "processors")
         report.add(f"{title}: slowest stop without work", slowest, "s", "<= 10")
     return rate
-
-
-def _indexed(stack: Stack, bodies: Mapping[str, bytes]) -> Indexed:
-    """Upload and wait. Raises `RuntimeError` for a document that is not indexed."""
-    done = index(stack, bodies, _TIMEOUT_S)
-    if done.not_indexed:
-        raise RuntimeError(f"not indexed: {done.rows}")
-    return done
 
 
 def main() -> int:

@@ -301,12 +301,18 @@ def query(report: Report, options: Options) -> None:
 def _add_sizes(
     report: Report, options: Options, bench: AskedStack, collections: dict[int, str], turns: Iterator[str]
 ) -> list[Reply]:
-    """Add the times of one client by the size of the collection; return all answers."""
+    """Add the times of one client, and the processor time of a question, by the size of the collection.
+
+    Return all answers.
+    """
     rounds, questions_of_a_round = options.form((7, 60), (2, 15))
     replies, samples = list[Reply](), dict[int, list[float]]((size, []) for size in collections)
+    used: dict[int, list[NDArray[np.float64]]] = {size: [] for size in collections}
 
     def median_ms(size: int) -> float:
+        before = _processor_ms()
         answers = bench.ask(list(islice(turns, questions_of_a_round)), collections[size])
+        used[size].append((_processor_ms() - before) / questions_of_a_round)
         replies.extend(answers)
         milliseconds = [1000 * answer.seconds for answer in answers]
         samples[size] += milliseconds
@@ -315,16 +321,28 @@ def _add_sizes(
     with bar("one client", rounds * len(collections)) as step:
         medians = in_turns({f"{size}": partial(median_ms, size) for size in collections}, rounds, step)
     for size, milliseconds in samples.items():
-        name = f"warm, {size:,} chunks, 1 client"
-        p50, p95 = ("<= 20", "<= 40") if size == JUDGED else (None, None)
+        name, busy = f"warm, {size:,} chunks, 1 client", f"processor time of a question, {size:,} chunks"
+        p50, p95, processor = ("<= 20", "<= 40", "<= 25") if size == JUDGED else (None, None, None)
         report.add_spread(f"{name}: p50", Spread.of(medians[f"{size}"]), "ms", p50)
         report.add(f"{name}: p95", float(np.quantile(milliseconds, 0.95)), "ms", p95)
-        report.add(f"{name}: p99", float(np.quantile(milliseconds, 0.99)), "ms")
+        for part, times in zip(("query function", "Chroma"), np.transpose(used[size]), strict=True):
+            report.add_spread(f"{busy}: {part}", Spread.of(times.tolist()), "ms")
+        report.add_spread(f"{busy}: both", Spread.of(np.sum(used[size], axis=1).tolist()), "ms", processor)
     low, high = min(samples), max(samples)
     if low != high:
         growth = ratios(medians[f"{high}"], medians[f"{low}"])
         report.add_spread(f"p50, {high:,} chunks over {low:,}", growth, "x", "<= 2")
+        added = np.log(np.sum(used[high], axis=1) / np.sum(used[low], axis=1)) / np.log(high / low)
+        report.add_spread("processor time grows with chunks to the power of", Spread.of(added.tolist()), "")
     return replies
+
+
+def _processor_ms() -> NDArray[np.float64]:
+    """Return the milliseconds that the query function and Chroma have run so far, user and system."""
+    parent = psutil.Process()
+    chroma = [process for process in parent.children(recursive=True) if process.name() == "chroma"]
+    parts = workers_of(parent, StackOptions.query_handler), chroma
+    return np.array([1000 * sum(sum(process.cpu_times()[:2]) for process in part) for part in parts])
 
 
 def find(report: Report, options: Options) -> None:
@@ -349,7 +367,6 @@ def find(report: Report, options: Options) -> None:
             sampler()
         with bar("rounds", rounds * len(samplers)) as step:
             medians = in_turns(samplers, rounds, step)
-    report.add("questions of a round", size, "questions")
     for name, samples in medians.items():
         report.add_spread(f"{name}, {chunks:,} chunks: p50", Spread.of(samples), "ms")
     added = Spread.of([docwell - alone for docwell, alone in zip(*medians.values(), strict=True)])
@@ -519,9 +536,6 @@ def encode(report: Report, options: Options) -> None:
     rounds = options.form(*ROUNDS)
     with bar("rounds of all ways", len(samplers) * rounds) as step:
         seconds = in_turns(samplers, rounds, step)
-    report.add("chunks", len(texts), "chunks")
-    report.add("tokens of a chunk, mean", tokens / len(texts), "tokens")
-    report.add("threads", threads, "threads")
     for runtime in RUNTIMES:
         raw = [100 * sample for sample in seconds[f"limit: raw {runtime}"]]
         share = ratios(raw, seconds[f"docwell, {runtime}"])

@@ -10,15 +10,17 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from benchmarks.scale_out import RANGE_PAGES, Site
+from benchmarks.scale_out import RANGE_PAGES, new_site
 from benchmarks.speed import index
 from infra.container import sam
 from infra.local.ports import answers, free_port
+from infra.local.stack import Part, Stack
 from tests.container.test_containers import PAGES
 from tests.e2e.test_documents import pdf
 
 pytestmark = pytest.mark.container
 
+Site = tuple[Stack, Part]
 IMAGE = "docwell-runtime-test"
 # The limits that the chart sets.
 LIMITS = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
@@ -41,8 +43,8 @@ def image() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    with Site(RANGE_PAGES) as site:
-        yield site
+    with new_site(0, RANGE_PAGES) as (stack, part, _):
+        yield stack, part
 
 
 def options(variables: dict[str, str]) -> list[str]:
@@ -53,14 +55,9 @@ def options(variables: dict[str, str]) -> list[str]:
 
 def settings(site: Site, **more: str) -> dict[str, str]:
     """Return the variables of the local stack's worker, without this machine's paths."""
-    local = {name: value for name, value in site.part.environment.items() if name.startswith(("DOCWELL_", "AWS_"))}
+    local = {name: value for name, value in site[1].environment.items() if name.startswith(("DOCWELL_", "AWS_"))}
     del local["DOCWELL_MODEL_DIR"]
     return local | more
-
-
-def run(image: str, variables: dict[str, str], command: str) -> subprocess.CompletedProcess[str]:
-    arguments = ["docker", "run", "--rm", *options(variables), image, command]
-    return subprocess.run(arguments, check=False, capture_output=True, text=True)
 
 
 @contextmanager
@@ -89,9 +86,10 @@ def logs(id_: str) -> str:
 
 def test_the_worker_indexes_an_upload_and_reconcile_finds_nothing_to_do(image: str, site: Site) -> None:
     with running(image, settings(site, DOCWELL_HEALTH_PORT=str(free_port())), "ingest") as id_:
-        indexed = index(site.stack, {"house/boiler.pdf": pdf(*PAGES)}, 120)
+        indexed = index(site[0], {"house/boiler.pdf": pdf(*PAGES)}, 120)
         assert indexed.not_indexed == [], logs(id_)
-    done = run(image, settings(site), "reconcile")
+    command = ["docker", "run", "--rm", *options(settings(site)), image, "reconcile"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"complete": true' in done.stdout
 
