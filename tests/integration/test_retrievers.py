@@ -1,16 +1,16 @@
-"""The retrievers of `integrations/` with their released frameworks, against the handler over HTTP."""
+"""The retrievers of `integrations/` with their released frameworks, against the handler."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import httpx2
 import pytest
 
@@ -25,34 +25,23 @@ FOLDER = Path(__file__).parents[2] / "integrations"
 world = conftest.world
 
 
-class _Door(BaseHTTPRequestHandler):
-    """Passes requests to the handler, with the API key as a Bearer key."""
+def handled(request: httpx.Request) -> httpx.Response:
+    """Return the handler's answer to a request, whose API key is sent as a Bearer key."""
+    headers = {"authorization": f"Bearer {request.headers['x-api-key']}"}
+    sent = httpx2.Request(request.method, str(request.url), content=request.content, headers=headers)
+    answer = HandlerTransport().handle_request(sent)
+    return httpx.Response(answer.status_code, headers=dict(answer.headers), content=answer.read())
 
-    def do_POST(self) -> None:
-        sent = self.rfile.read(int(self.headers["content-length"]))
-        headers = {"authorization": f"Bearer {self.headers['x-api-key']}"}
-        request = httpx2.Request("POST", f"http://docwell{self.path}", content=sent, headers=headers)
-        answer = HandlerTransport().handle_request(request)
-        content = answer.read()
-        self.send_response(answer.status_code)
-        for name in ("content-type", "content-length"):
-            self.send_header(name, answer.headers[name])
-        self.end_headers()
-        self.wfile.write(content)
 
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
+async def handled_async(_transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+    return await asyncio.to_thread(handled, request)
 
 
 @pytest.fixture
-def endpoint(world: HttpWorld) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Door)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def endpoint(world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda _self, request: handled(request))
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", handled_async)
+    return "http://docwell/"
 
 
 @pytest.fixture
@@ -63,14 +52,14 @@ def loaded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> M
 
 
 def langchain_passages(retriever: Any, *, waits: bool) -> list[tuple[str, dict[str, Any]]]:
-    documents = asyncio.run(retriever.ainvoke(QUESTION)) if waits else retriever.invoke(QUESTION)
-    return [(document.page_content, document.metadata) for document in documents]
+    documents = asyncio.run(retriever.ainvoke(QUESTION, k=1)) if waits else retriever.invoke(QUESTION, top_k=1)
+    return [(document.page_content, document.metadata | {"id": document.id}) for document in documents]
 
 
 def llama_index_passages(retriever: Any, *, waits: bool) -> list[tuple[str, dict[str, Any]]]:
     nodes = asyncio.run(retriever.aretrieve(QUESTION)) if waits else retriever.retrieve(QUESTION)
     assert all(node.score == node.node.metadata["score"] > 0 for node in nodes)
-    return [(node.node.text, node.node.metadata) for node in nodes]
+    return [(node.node.text, node.node.metadata | {"id": node.node.node_id}) for node in nodes]
 
 
 EACH = pytest.mark.parametrize(
@@ -89,13 +78,23 @@ def test_a_retriever_gives_the_passages_of_a_search_with_their_pages(
     world: HttpWorld, endpoint: str, loaded: ModuleType, found: Found
 ) -> None:
     world.add("house/notes.pdf", "Another boiler is inspected in the cellar.", page=3)
-    where = {"collections": ["house"], "top_k": 2, "filter": {"prefix": "house/r"}}
-    retriever = loaded.DocwellRetriever(endpoint=endpoint, api_key="house", **where)
-    for waits in (False, True):
-        ((text, metadata),) = found(retriever, waits=waits)
+    where = {"collections": ["house"], "top_k": 2, "filter": {"prefix": "house/"}}
+    given = {"client": httpx.Client(), "async_client": httpx.AsyncClient()}
+    retrievers = [
+        loaded.DocwellRetriever(endpoint=endpoint, api_key="house", **where, **own) for own in ({}, given)
+    ]
+    ids = set()
+    for retriever, waits in product(retrievers, (False, True)):
+        (text, metadata), *more = found(retriever, waits=waits)
+        assert (len(more), metadata["id"] != metadata["document"]) == (
+            loaded.__name__ != "langchain_docwell",
+            True,
+        )
+        ids.add(metadata["id"])
         assert text == BOILER
         assert (metadata["document"], metadata["page"], metadata["quote"]) == ("house/rules.pdf", 7, BOILER)
         assert metadata["link"].endswith("#page=7")
+    assert len(ids) == 1
 
 
 @EACH

@@ -358,8 +358,12 @@ def source(url: str) -> dict[str, str]:
     return dict(parse_qsl(query, strict_parsing=True))
 
 
-def test_a_source_of_a_chat_opens_the_console_at_its_quote(world: HttpWorld) -> None:
+def test_a_source_of_a_chat_and_of_a_tool_opens_the_console_at_its_quote(world: HttpWorld) -> None:
     assert source(link(CHAT_BODY)) == SOURCE
+    result = call("POST", "/v1/mcp", ASK, **{ORIGIN_HEADER: CONSOLE})[1]["result"]
+    (citation,) = result["structuredContent"]["citations"]
+    assert source(citation["link"]) == SOURCE
+    assert f"]({citation['link']}): “" in result["content"][0]["text"]
 
 
 def test_a_source_that_has_no_pages_names_its_place(world: HttpWorld) -> None:
@@ -370,13 +374,6 @@ def test_a_source_that_has_no_pages_names_its_place(world: HttpWorld) -> None:
     body = {**CHAT_BODY, "messages": [{"role": "user", "content": "how often is the pump inspected"}]}
     opened = source(link(body))
     assert (opened["document"], opened["place"]) == ("house/50% & more.xlsx", "Budget!A5:D5")
-
-
-def test_an_answer_to_a_tool_links_to_the_console_too(world: HttpWorld) -> None:
-    result = call("POST", "/v1/mcp", ASK, **{ORIGIN_HEADER: CONSOLE})[1]["result"]
-    (citation,) = result["structuredContent"]["citations"]
-    assert source(citation["link"]) == SOURCE
-    assert f"]({citation['link']}): “" in result["content"][0]["text"]
 
 
 @pytest.mark.parametrize("origin", rows(__file__, "no_console_origins"))

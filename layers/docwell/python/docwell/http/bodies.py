@@ -263,6 +263,55 @@ class SearchResponse(BaseModel):
     request_id: str
 
 
+class RetrievalSetting(BaseModel):
+    """How many passages, and the least score of each."""
+
+    top_k: int = Field(ge=1)
+    score_threshold: float | None = None
+
+
+class MetadataCondition(BaseModel):
+    """A condition on the documents."""
+
+    name: _Words | Annotated[list[_Words], Field(min_length=1, max_length=1)]
+    comparison_operator: str = Field(
+        description="`start with` for `document`, `contains` for `title` and `author`, `≥` and `≤` for `created`, "
+        "`is` or `=` for S3 user metadata."
+    )
+    value: str | float | None = None
+
+
+class MetadataConditions(BaseModel):
+    """Conditions that all hold."""
+
+    logical_operator: Literal["and"] | None = None
+    conditions: list[MetadataCondition] | None = None
+
+
+class RetrievalRequest(BaseModel):
+    """A question for passages of one collection, as Dify asks it."""
+
+    knowledge_id: Key = Field(description="The collection.")
+    query: _Text
+    retrieval_setting: RetrievalSetting
+    metadata_condition: MetadataConditions | None = None
+
+
+class RetrievalRecord(BaseModel):
+    """A passage."""
+
+    content: str
+    score: float
+    title: str
+    metadata: dict[str, Any]
+
+
+class RetrievalResponse(BaseModel):
+    """The passages, best first."""
+
+    records: list[RetrievalRecord]
+
+
 class FeedbackRequest(BaseModel, extra="forbid"):
     """A verdict on an answer. It replaces an earlier verdict and its comment."""
 

@@ -13,11 +13,11 @@ from importlib.resources import files
 from itertools import islice
 from threading import Lock
 from traceback import walk_tb
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from docwell.answers import Cost
 from docwell.config import SettingsError
@@ -34,6 +34,7 @@ app = APIGatewayRestResolver(enable_validation=True)
 PROBLEM_JSON = "application/problem+json"
 # The most errors of a body that a response names: a body can have thousands of unknown fields.
 MOST_ERRORS = 20
+_Body = TypeVar("_Body", bound=BaseModel)
 _NAME = re.compile(r"\w{1,40}")
 # The share of a request's time for finding its principal. The charge gets the same share again.
 _SHARE = 0.2
@@ -234,6 +235,15 @@ def named_errors(errors: Iterable[Mapping[str, Any]]) -> tuple[str, list[dict[st
         where = ".".join(str(part) if _NAME.fullmatch(str(part)) else "?" for part in item["loc"])
         listed.append({"where": where, "what": str(item["msg"])})
     return "; ".join(f"{item['where']}: {item['what']}" for item in listed), listed
+
+
+def validated(model: type[_Body], fields: Mapping[str, Any]) -> _Body:
+    """Return a body of these fields. Raises `BadInput` that names the wrong ones."""
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        detail, (first, *_) = named_errors(error.errors())
+        raise BadInput(detail, first["where"]) from None
 
 
 def record_error(error: Exception) -> DocwellError:

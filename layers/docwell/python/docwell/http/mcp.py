@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 from aws_lambda_powertools.event_handler import Response, content_types
 from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from docwell import version
 from docwell.answers import Mode
@@ -28,7 +28,7 @@ from docwell.audit import Action
 from docwell.deadline import run
 from docwell.errors import DocwellError, NotFound, Unauthenticated
 from docwell.http import answering, bodies, openai
-from docwell.http.edges import admission, caller, charge, data_file, named_errors, record_error, request_id
+from docwell.http.edges import admission, caller, charge, data_file, record_error, request_id, validated
 from docwell.http.shapes import MCP
 from docwell.models import Status
 from docwell.query.documents import Listing, list_documents, read_page
@@ -195,7 +195,9 @@ def _result(method: str, params: Mapping[str, Any], console: str | None) -> dict
         "tools/call": lambda: _call_tool(params, console),
         "resources/list": lambda: _resources(params),
         "resources/templates/list": lambda: {"resourceTemplates": [data_file("mcp")["template"]]},
-        "resources/read": lambda: _read_resource(params),
+        "resources/read": lambda: {
+            "contents": [{"uri": params.get("uri"), "mimeType": "text/plain", "text": _page(params.get("uri"))[2]}]
+        },
     }
     if method not in methods:
         raise RpcError(_NO_METHOD, "docwell does not have this method")
@@ -275,20 +277,13 @@ def _call_tool(params: Mapping[str, Any], console: str | None) -> dict[str, Any]
     if not isinstance(name, str) or name not in TOOLS:
         raise RpcError(_PARAMS, "docwell does not have this tool")
     try:
-        arguments = TOOLS[name].model_validate(params.get("arguments") or {})
-    except ValidationError as error:
-        return _tool_error(named_errors(error.errors())[0])
-    try:
-        text, structured = _run_tool(arguments, console)
+        text, structured = _run_tool(validated(TOOLS[name], params.get("arguments") or {}), console)
     except Unauthenticated:
         raise
     except DocwellError as error:
-        return _tool_error(f"{record_error(error).title}: {error.detail}")
+        text = f"{record_error(error).title}: {error.detail}"
+        return {"content": [{"type": "text", "text": text}], "isError": True}
     return {"content": [{"type": "text", "text": text}], "structuredContent": structured, "isError": False}
-
-
-def _tool_error(text: str) -> dict[str, Any]:
-    return {"content": [{"type": "text", "text": text}], "isError": True}
 
 
 def _documents(arguments: DocumentsArguments) -> tuple[list[bodies.DocumentBody], str | None]:
@@ -301,12 +296,8 @@ def _documents(arguments: DocumentsArguments) -> tuple[list[bodies.DocumentBody]
 
 def _resources(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return one page of the documents, each as its first page."""
-    try:
-        documents, cursor = _documents(
-            DocumentsArguments.model_validate({"cursor": params.get("cursor"), "limit": bodies.PAGE_SIZE})
-        )
-    except ValidationError:
-        raise RpcError(_PARAMS, "the cursor is not one of docwell") from None
+    fields = {"cursor": params.get("cursor"), "limit": bodies.PAGE_SIZE}
+    documents, cursor = _documents(validated(DocumentsArguments, fields))
     resources = [
         {
             "uri": _uri(document.document, 1),
@@ -321,13 +312,6 @@ def _resources(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _uri(document: str, page: int) -> str:
     return f"docwell://documents/{quote(document, safe='')}/pages/{page}"
-
-
-def _read_resource(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the text of a page; charges the request."""
-    uri = params.get("uri")
-    _, _, text = _page(uri)
-    return {"contents": [{"uri": uri, "mimeType": "text/plain", "text": text}]}
 
 
 def _page(uri: object) -> tuple[str, int, str]:

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
-from pydantic import BaseModel, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, Field, StringConstraints
 
 from docwell.answers import CORRECTION, NOT_SUPPORTED, PARTIAL, REFUSALS, SOURCES, Sentence, answer_in
 from docwell.errors import BadInput, DocwellError, NotFound
@@ -30,8 +30,8 @@ from docwell.http.edges import (
     answer_responses,
     charge,
     data_file,
-    named_errors,
     request_id,
+    validated,
 )
 from docwell.http.shapes import CHAT, MODELS, NO_MODEL, RESPONSES, openai_error
 from docwell.http.streaming import StreamedResponse
@@ -265,11 +265,7 @@ def question_of(request: ChatRequest | ResponseRequest) -> bodies.QueryRequest:
     extra = {name: value for name, value in extra.items() if name in bodies.QueryRequest.model_fields}
     if repeated := sorted(extra.keys() & fields.keys()):
         raise BadInput(f"the model or the messages say {repeated[0]}: leave it out", repeated[0])
-    try:
-        return bodies.QueryRequest.model_validate(fields | extra)
-    except ValidationError as error:
-        detail, (first, *_) = named_errors(error.errors())
-        raise BadInput(detail, first["where"]) from None
+    return validated(bodies.QueryRequest, fields | extra)
 
 
 def content(response: bodies.QueryResponse) -> str:

@@ -149,6 +149,32 @@ def search(body: Annotated[bodies.SearchRequest, Body()]) -> bodies.SearchRespon
     return answering.search(body)
 
 
+@app.post(shapes.RETRIEVAL, description="`/v1/search` as Dify's External Knowledge API.")
+def retrieval(body: Annotated[bodies.RetrievalRequest, Body()]) -> bodies.RetrievalResponse:
+    """Search in one collection."""
+    setting, filter_ = body.retrieval_setting, dict[str, Any]()
+    for condition in (body.metadata_condition and body.metadata_condition.conditions) or ():
+        name, operator = "".join(condition.name), condition.comparison_operator
+        field = edges.data_file("dify").get(f"{name} {operator}")
+        part = filter_ if field else filter_.setdefault("metadata", {})
+        if not (field or operator in {"is", "="}) or (field or name) in part:
+            raise BadInput("docwell cannot filter by these conditions", "metadata_condition.conditions")
+        part[field or name] = condition.value
+    fields = {"question": body.query, "collection": body.knowledge_id, "top_k": setting.top_k}
+    answer = answering.search(edges.validated(bodies.SearchRequest, fields | {"filter": filter_}))
+    records = [
+        bodies.RetrievalRecord(
+            content=hit.text,
+            score=hit.score,
+            title=openai.title(hit),
+            metadata=hit.model_dump(mode="json", exclude={"text", "score", "start", "end", "quote"}),
+        )
+        for hit in answer.passages or ()
+        if hit.score >= (setting.score_threshold or 0)
+    ]
+    return bodies.RetrievalResponse(records=records)
+
+
 @app.post("/v1/feedback", description="Say whether an answer was good; stored in its receipt.")
 def feedback(body: Annotated[bodies.FeedbackRequest, Body()]) -> bodies.FeedbackResponse:
     """Record one verdict."""
@@ -336,7 +362,7 @@ def _openapi_text() -> str:
         paths[route.replace(".+", f"{{{name}}}")] = item
     added = edges.data_file("openapi")
     for path, operation in ((path, operation) for path, item in paths.items() for operation in item.values()):
-        name = "Error" if path.startswith(shapes.PATHS) else "Rpc" if path == shapes.MCP else "Problem"
+        name = "Error" if path.startswith(shapes.PATHS) else added["error_names"].get(path, "Problem")
         id_ = operation["operationId"].partition("_v1_")[0]
         operation["operationId"] = added["operation_ids"].get(id_, id_)
         operation["tags"] = [added["tags"][path.split("/")[2]]]

@@ -8,6 +8,7 @@ from typing import Any
 from docwell.errors import BadInput, NotFound, QuotaExceeded, TooManyInFlight, Unauthenticated
 
 MCP = "/v1/mcp"
+RETRIEVAL = "/v1/retrieval"
 CHAT, RESPONSES, MODELS = "/v1/chat/completions", "/v1/responses", "/v1/models"
 # Errors below these paths have OpenAI's shape, because some clients show no other. docwell serves the first three.
 PATHS = (CHAT, RESPONSES, MODELS, "/v1/completions", "/v1/embeddings")
@@ -20,6 +21,8 @@ _OPENAI_CODES = {
     "too-many-requests": "rate_limit_exceeded",
     NotFound.problem: "unknown_url",  # except for `NO_MODEL`
 }
+# https://docs.dify.ai/en/guides/knowledge-base/api-documentation/external-knowledge-api-documentation
+_DIFY_CODES = {Unauthenticated.problem: 1002, NotFound.problem: 2001}
 _TOO_MANY, _SERVER_ERRORS, _PARSE, _INVALID, _SERVER = 429, 500, -32700, -32600, -32000
 
 
@@ -27,6 +30,9 @@ def error_at(path: str, problem: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return a problem document as the error that clients of the path read; None where they read problems."""
     if path.startswith(PATHS):
         return openai_error(problem)
+    if path == RETRIEVAL:
+        kind = problem["type"].rpartition(":")[2]
+        return {"error_code": _DIFY_CODES.get(kind, problem["status"]), "error_msg": problem["detail"]}
     return rpc_error(problem) if path == MCP else None
 
 
