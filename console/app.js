@@ -2,7 +2,7 @@
 import { html, render, useCallback, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { Problem, call, documents, forgetKey, hasKey, onUnknown, setKey, takeKey } from "./api.js";
 import { Ask } from "./ask.js";
-import { forgetConversations, useConversations } from "./conversations.js";
+import { closeConversation, forgetConversations, useConversations } from "./conversations.js";
 import { Documents } from "./documents.js";
 import { Header, applyTheme } from "./header.js";
 import { Operations } from "./operations.js";
@@ -100,6 +100,7 @@ function App({ failed, given }) {
     // The first of them tells why; later requests have no key.
     setFailure((now) => (now?.status === 401 && error.status === 401 ? now : error));
     if (error.status === 401) {
+      closeConversation();
       forgetKey();
       setKnown(false);
     }
@@ -157,6 +158,7 @@ function App({ failed, given }) {
   const onLanguage = (code) =>
     choose(code).then(() => setLanguage(code), () => fail(new Problem(0, { detail: "unreachable" })));
   const open = (key) => {
+    closeConversation();
     forgetKey();
     setKey(key);
     location.reload(); // what the page shows may be another caller's

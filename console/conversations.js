@@ -33,6 +33,7 @@ function stored(prefix) {
 
 /** Store a conversation. The oldest ones make room. */
 function keep(owner, { key: _, ...talk }) {
+  if (isOver) return undefined;
   const key = prefixOf(owner) + talk.id;
   const text = JSON.stringify({ ...talk, at: Date.now() });
   const others = stored(PREFIX).filter((one) => one.key !== key);
@@ -47,10 +48,18 @@ function keep(owner, { key: _, ...talk }) {
   }
 }
 
-/** Remove the conversations of a caller, and what this tab has open. */
-export function forgetConversations(owner) {
-  for (const key of owner ? keysOf(prefixOf(owner)) : []) localStorage.removeItem(key);
+/** Forget what this tab has open: the next caller is another one. */
+export function closeConversation() {
   for (const key of [OPEN, DRAFT]) sessionStorage.removeItem(key);
+}
+
+let isOver = false;
+
+/** Remove the conversations of a caller who signs out. An answer that still comes is not kept. */
+export function forgetConversations(owner) {
+  isOver = true;
+  for (const key of owner ? keysOf(prefixOf(owner)) : []) localStorage.removeItem(key);
+  closeConversation();
 }
 
 /** Return the name that a conversation has from its first question. */
@@ -79,7 +88,7 @@ function restored(owner, id) {
 }
 
 export const draft = () => sessionStorage.getItem(DRAFT) ?? "";
-export const keepDraft = (text) => sessionStorage.setItem(DRAFT, text);
+export const keepDraft = (text) => (text ? sessionStorage.setItem(DRAFT, text) : sessionStorage.removeItem(DRAFT));
 
 /** Return a conversation as a file of Markdown, with the place and the quote of each citation. */
 export function exported({ name, turns }) {

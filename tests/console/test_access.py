@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from docwell.adapters.dynamodb.principals import Grant
 from tests.console.conftest import BOILER, QUESTION, Console, ask
 
 pytestmark = pytest.mark.e2e
@@ -113,15 +114,14 @@ def test_a_key_that_ends_leads_to_the_form_for_another_in_each_view(console: Con
     expect(page.get_by_role("alert")).to_have_text("The key has ended.")
 
 
-def test_the_next_caller_does_not_see_the_previous_conversation(console: Console) -> None:
+def test_a_conversation_outlives_a_reload_and_no_other_caller_sees_it(console: Console) -> None:
     page = console.open()
     ask(page)
-    page.route("**/v1/usage", lambda route: route.fulfill(status=401, json={}))  # the key is deleted
-    page.fill("#question", QUESTION)
-    page.keyboard.press("Enter")
-    page.locator("#key").wait_for()
-    page.unroute("**/v1/usage")
-    page.fill("#key", console.stack.api_key)
-    page.get_by_role("button", name="Open").click()
-    page.locator("#question").wait_for()
-    expect(page.locator(".turn")).to_have_count(0)
+    page.reload()
+    expect(page.locator(".turn .answer")).to_contain_text("every March")
+    reader = console.key_of("reader", lambda id_: Grant(id_, frozenset({"house"})))
+    for key, count in ((reader, 0), (console.stack.api_key, 1)):
+        tab = page.context.new_page()
+        tab.goto(f"{console.stack.gateway}/#key={key}")
+        tab.locator(".start").wait_for()
+        expect(tab.locator(".talks li")).to_have_count(count)

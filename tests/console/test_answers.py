@@ -66,7 +66,7 @@ def test_a_click_on_a_marker_marks_the_quote_on_its_page(console: Console) -> No
     assert frame["y"] <= box["y"] <= frame["y"] + frame["height"]
 
 
-def test_a_source_in_an_answer_to_another_program_opens_its_quote(console: Console) -> None:
+def test_a_link_of_another_program_opens_its_quote_and_a_forged_one_is_told(console: Console) -> None:
     body = {"model": "docwell/house", "messages": [{"role": "user", "content": QUESTION}]}
     headers = {"authorization": f"Bearer {console.stack.api_key}"}
     answer = httpx.post(
@@ -78,6 +78,12 @@ def test_a_source_in_an_answer_to_another_program_opens_its_quote(console: Conso
     page = console.open(f"key={console.stack.api_key}&view={quote(view, safe='')}")
     page.locator(".source[data-state=marked]").wait_for()
     assert marked_words(page)[1] == {2}
+    forged = urlencode(
+        {"document": BOILER, "page": 2, "quote": "The boiler is never inspected.", "place": "forged"}
+    )
+    page.evaluate("view => { location.hash = view; }", f"/source?{forged}")
+    expect(page.locator(".source .foreign")).to_contain_text("This text is not in the document")
+    assert not {"never", "forged"}.intersection(page.inner_text(".source").split())
 
 
 def test_a_source_says_that_its_document_was_replaced_after_the_answer(console: Console) -> None:
