@@ -134,7 +134,7 @@ export function Source({ source, onClose, onStep }) {
       </p>`}
       ${isForeign && html`<p class="note foreign" role="alert">${t("source.foreign")}</p>`}
       ${isLost && html`<p class="note" role="status">${t("source.unmarked")}</p>`}
-      ${words && html`<div key="cited" class="cited"><blockquote>${words}</blockquote>
+      ${words && html`<div key="cited" class="cited"><blockquote tabindex="0">${words}</blockquote>
         ${pages > 0 && html`<button class="quiet" onClick=${() => view.current?.show(page)}>${t("source.back")}</button>`}
       </div>`}
       ${text && !isDrawn && html`<div key="text" class="pages" tabindex="0" role="group"

@@ -78,10 +78,8 @@ def test_a_link_of_another_program_opens_its_quote_and_a_forged_one_is_told(cons
     page = console.open(f"key={console.stack.api_key}&view={quote(view, safe='')}")
     page.locator(".source[data-state=marked]").wait_for()
     assert marked_words(page)[1] == {2}
-    forged = urlencode(
-        {"document": BOILER, "page": 2, "quote": "The boiler is never inspected.", "place": "forged"}
-    )
-    page.evaluate("view => { location.hash = view; }", f"/source?{forged}")
+    forged = f"/source?document=house%2Fboiler.pdf&page=2&place=forged&quote={quote('It is never inspected.')}"
+    page.evaluate("view => { location.hash = view; }", forged)
     expect(page.locator(".source .foreign")).to_contain_text("This text is not in the document")
     assert not {"never", "forged"}.intersection(page.inner_text(".source").split())
 
