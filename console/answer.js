@@ -38,18 +38,16 @@ export function rowsOf({ answer, sentences, citations }) {
   return { rows: rows.map(read), text: rows.length ? lines.filter((line) => !rows.includes(line)).join("\n").trim() : answer };
 }
 
+const letters = (text) => text.replace(/\[\d+\]|[^\p{L}\p{N}]/gu, "");
+
+/** Return whether a text has the letters and digits of another. */
+export const says = (text, words) => letters(text).includes(letters(words));
+
 /** Return the passages that no citation quotes: a source is shown once. */
 export function uncited(passages, { citations }) {
-  const letters = (text) => text.replace(/[^\p{L}\p{N}]/gu, "");
-  const isCited = ({ document, text }) => citations.some((one) =>
-    one.document === document && letters(text).includes(letters(one.display_quote)));
+  const isCited = ({ document, text }) =>
+    citations.some((one) => one.document === document && says(text, one.display_quote));
   return passages.filter((one) => !isCited(one));
-}
-
-/** Return whether words that the stream showed are not in the answer. */
-export function isWithdrawn(streamed, answer) {
-  const letters = (text) => text.replace(/\[\d+\]|[^\p{L}\p{N}]/gu, "");
-  return Boolean(streamed.trim()) && !letters(answer.answer).includes(letters(streamed));
 }
 
 // On one line: a key may hold line ends, and would write sources of its own.

@@ -1,7 +1,7 @@
 // The view in which a person asks, and reads the answer as it comes.
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { ask } from "./api.js";
-import { history, isWithdrawn, uncited } from "./answer.js";
+import { history, says, uncited } from "./answer.js";
 import { DAYS, draft, exported, isRunning, keepDraft, nameOf } from "./conversations.js";
 import { Chips, Filter, scopeOf } from "./filters.js";
 import { Icon, IconButton } from "./icons.js";
@@ -47,6 +47,7 @@ function Turn({ turn, onSource }) {
   const likely = passages.find((one) => one.likely);
   const others = answer ? uncited(passages, answer) : passages;
   const count = others.length;
+  const isTold = withdrawn && answer?.refusal !== "not_verified"; // whose sentence tells it
   const here = useRef();
   useEffect(() => here.current.scrollIntoView({ block: "start" }), []);
   return html`
@@ -57,8 +58,8 @@ function Turn({ turn, onSource }) {
         ${!answer && text && html`<p class=${isRunning(turn) ? "text streaming" : "text"}>${text}</p>`}
         ${!answer && !text && likely && html`<figure class="guess">
           <figcaption>${t("ask.likely_why")}</figcaption><blockquote>${likely.likely}</blockquote></figure>`}
-        ${withdrawn && answer?.refusal !== "not_verified" && html`<p class="note withdrawn">${t("ask.withdrawn")}</p>`}
         ${answer && html`<${Answer} answer=${answer} onSource=${onSource} />`}
+        ${isTold && html`<p class="note withdrawn">${t("ask.withdrawn")}</p>`}
         ${hasLooked && html`<p class="note looked">${lookedThrough(turn)}</p>`}
         ${answer && html`<${AnswerTools} question=${question} answer=${answer} />`}
         <${Failure} error=${failure} />
@@ -178,7 +179,7 @@ export function Ask({ talks, list, collections, writes, onFiles, onFailed, onSou
       waking: () => ({ waking: true }),
       token: ({ text }) => (now) => ({ text: now.text + text }),
       answer: (answer) => (now) => ({
-        answer, text: "", withdrawn: Boolean(now.withdrawn) || isWithdrawn(now.text, answer) }),
+        answer, text: "", withdrawn: Boolean(now.withdrawn) || !says(answer.answer, now.text) }),
     };
     try {
       for await (const [name, data] of ask(body, stop.signal)) if (handlers[name]) change(handlers[name](data));

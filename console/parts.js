@@ -1,7 +1,7 @@
 // Parts that several views share.
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
-import { markdown, pieces, placeOf, rowsOf, sourceOf } from "./answer.js";
+import { markdown, pieces, placeOf, rowsOf, says, sourceOf } from "./answer.js";
 import { Icon } from "./icons.js";
 import { hidePreview, previews } from "./preview.js";
 import { LANGUAGES, decimal, has, language, t } from "./strings.js";
@@ -124,6 +124,8 @@ export function Answer({ answer, onSource }) {
   const isRefusal = answer.refusal && answer.mode !== "list";
   const nearest = answer.sentences.map((one) => one.text).join(" ");
   const { rows, text } = rowsOf(answer);
+  // Quotes that are the answer itself are not printed again.
+  const isSaid = answer.citations.every((one) => says(isRefusal ? nearest : text, one.display_quote));
   const words = pieces({ ...answer, answer: isRefusal ? nearest : text }).map(({ sentence, parts }) =>
     sentence && unsupported.includes(sentence)
       ? html`<mark title=${why(sentence)}>${parts.map(part)}</mark>` : parts.map(part));
@@ -147,7 +149,7 @@ export function Answer({ answer, onSource }) {
       </p>`}
       ${!rows.length && citations.size > 0 && html`
         <h3>${t("answer.sources")}</h3>
-        <${Cards} class="citations" sources=${answer.citations} onSource=${onSource} />`}
+        <${Cards} class=${isSaid ? "citations compact" : "citations"} sources=${answer.citations} onSource=${onSource} />`}
     </div>`;
 }
 
