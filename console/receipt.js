@@ -76,7 +76,7 @@ export function Receipt({ id, onSource }) {
   return html`
     <section class="page" aria-labelledby="receipt-title">
       <h1 id="receipt-title" tabindex="-1">${t("receipt.title")}</h1>
-      <p class="question">${request.question}</p>
+      <h2 class="question">${request.question}</h2>
       <${Answer} answer=${answer} onSource=${onSource} />
       <${Verdict} id=${receipt.request_id} first=${receipt} />
       <h2>${t("receipt.facts")}</h2>
