@@ -124,7 +124,7 @@ export function useConversations(owner, list) {
     sessionStorage.setItem(OPEN, talk.id);
     keep(owner, talk);
     refresh();
-  }, [owner, talk.id, talk.name, talk.turns.length, isRunning(last)]);
+  }, [owner, talk.id, talk.name, talk.turns.length, last?.passages.length, isRunning(last)]);
 
   return {
     talk,
