@@ -1,8 +1,7 @@
-"""``python -m infra.dashboards``: write dashboards, saved queries and alerts; with `--check`, only compare."""
+"""``python -m infra.dashboards``: write dashboards, saved queries and alerts."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -49,17 +48,12 @@ _ON_ONE_MACHINE = {"CostLimit": 50, "HostHourPrice": 0, "NoHostWeight": 3}
 
 
 def main() -> int:
-    """Write the files. Return 1 if `--check` found an outdated one, else 0."""
-    parser = argparse.ArgumentParser(prog="python -m infra.dashboards", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing")
-    check = parser.parse_args().check
-    old = {path: text for path, text in generated().items() if not path.exists() or path.read_text() != text}
-    for path, text in old.items():
-        print(f"{'not current' if check else 'written'}: {path.relative_to(ROOT)}")
-        if not check:
-            path.parent.mkdir(exist_ok=True)
+    """Write the files that are not current."""
+    for path, text in generated().items():
+        if not path.exists() or path.read_text() != text:
+            print(f"written: {path.relative_to(ROOT)}")
             path.write_text(text)
-    return 1 if check and old else 0
+    return 0
 
 
 def _decoded(path: Path) -> dict[str, Any]:

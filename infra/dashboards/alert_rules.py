@@ -13,6 +13,8 @@ from infra.dashboards.parts import Metric
 RUNBOOK = "docs/operate/runbook.md"
 # Metrics that one machine does not have. The canary checks a deployed version, so its silence must not alert.
 _WITHOUT_SOURCE = {"CanaryFound"}
+# Alarms on what only AWS has.
+AWS_ALONE = {"AccountConcurrencyAlarm", "BlockedRequestsAlarm", "ServerFailuresAlarm", "SnapshotsAlarm"}
 
 _COMPARISONS = {
     "GreaterThanThreshold": ">",
@@ -32,7 +34,7 @@ def rules(resources: Mapping[str, Any], parameters: Mapping[str, object]) -> str
 
 def _written(resources: Mapping[str, Any], parameters: Mapping[str, object]) -> Iterator[str]:
     for name, resource in resources.items():
-        if resource["Type"] not in {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"}:
+        if not resource["Type"].startswith("AWS::CloudWatch::") or name in AWS_ALONE:
             continue
         alarm = resource["Properties"]
         summary, _, section = alarm["AlarmDescription"].partition(f" {RUNBOOK}#")

@@ -21,7 +21,8 @@ def _panel(row: dict[str, Any]) -> Graph | Table:
     if "query" in row:
         return Table(row["title"], NAMED[row["query"]])
     lines, period = tuple(map(_line, row["lines"])), row.get("period", MINUTES_5)
-    return Graph(row["title"], lines, row.get("unit", "count"), row.get("stacked", False), period)
+    of_aws = row.get("of_aws", False)
+    return Graph(row["title"], lines, row.get("unit", "count"), row.get("stacked", False), period, of_aws)
 
 
 _ROWS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))["sections"]

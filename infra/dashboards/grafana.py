@@ -38,7 +38,7 @@ def _panels(sections: Iterable[Section]) -> Iterator[dict[str, Any]]:
     for section in sections:
         place = {"x": 0, "y": top, "w": COLUMNS, "h": 1}
         yield {"id": next(ids), "type": "row", "title": section.question, "collapsed": False, "gridPos": place}
-        graphs = [panel for panel in section.panels if isinstance(panel, Graph)]
+        graphs = [panel for panel in section.panels if isinstance(panel, Graph) and not panel.of_aws]
         for graph, x, y, width in places(graphs, top + 1):
             place = {"x": x, "y": y, "w": width, "h": PANEL_HEIGHT}
             yield {"id": next(ids), "title": graph.title, "gridPos": place, "datasource": _SOURCE, **_body(graph)}

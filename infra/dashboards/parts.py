@@ -33,6 +33,7 @@ _KINDS: dict[str, tuple[str, Dimensions]] = {
     "service": (DOCWELL, (("service", "{}"),)),
     "function": ("AWS/Lambda", (("FunctionName", "${{{}FunctionName}}"),)),
     "api": ("AWS/ApiGateway", (("ApiName", "${SystemName}"), ("Stage", "live"))),
+    "firewall": ("AWS/WAFV2", (("WebACL", "${SystemName}"), ("Region", "${AWS::Region}"), ("Rule", "ALL"))),
     "model_hosts": ("AWS/AutoScaling", (("AutoScalingGroupName", "${ModelHostGroupName}"),)),
     "queue": ("AWS/SQS", (("QueueName", "${{{}QueueName}}"),)),
     "table": ("AWS/DynamoDB", (("TableName", "${{{}TableName}}"),)),
@@ -68,13 +69,14 @@ class Formula:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Lines over time. `unit` is count, milliseconds, seconds, percent or money; `period` is in seconds."""
+    """Lines over time, in count, milliseconds, seconds, percent or money. Only AWS has the metrics `of_aws`."""
 
     title: str
     lines: tuple[Line | Formula, ...]
     unit: str = "count"
     stacked: bool = False
     period: int = MINUTES_5
+    of_aws: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ _MAX_DISK = "512MB"
 def stack_exporter(model: str) -> Exporter:
     """Return an exporter with the series of the dashboard. `model` is the stack's language model."""
     panels = (panel for section in SECTIONS for panel in section.panels if isinstance(panel, Graph))
-    metrics = [line.metric for panel in panels for line in panel.lines if isinstance(line, Line)]
+    shown = (line for panel in panels if not panel.of_aws for line in panel.lines)
+    metrics = [line.metric for line in shown if isinstance(line, Line)]
     return Exporter(
         ((metric.namespace, metric.name), {"gen_ai_request_model": model, **labels_of(metric)})
         for metric in metrics

@@ -21,7 +21,7 @@ BUILT_BY = ("Architecture", "BaseImage", "Index", "NextIndex")
 
 MACHINE_IMAGES = "MachineImages"
 
-_IMAGE = re.compile(r"^  (?P<name>\w*Image):\n    Type: String\n    Default: (?P<value>\S+)$", re.MULTILINE)
+_IMAGE = re.compile(r"^  (?P<name>\w*Image): \{Type: String, Default: (?P<value>[^\s,]+),", re.MULTILINE)
 _AMI = re.compile(r"ami-[0-9a-f]+")
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 # The default of a nested template's image parameter: the newest image.
@@ -109,7 +109,7 @@ def pin_images(tree: Tree, digest_of: Callable[[str], str]) -> list[str]:
     for path in tree.templates:
         text = path.read_text(encoding="utf-8")
         for old, new in pinned.items():
-            text = text.replace(f"    Default: {old}\n", f"    Default: {new}\n")
+            text = text.replace(f"Default: {old},", f"Default: {new},")
         path.write_text(text, encoding="utf-8")
     return list(pinned.values())
 

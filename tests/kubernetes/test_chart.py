@@ -27,7 +27,7 @@ def test_the_snapshots_equal_the_rendered_chart() -> None:
 @pytest.mark.parametrize("server", ["chroma", "ollama"])
 def test_the_images_are_the_ones_that_run_on_aws(server: str) -> None:
     text = (ROOT / "infra" / f"{server}.yaml").read_text()
-    on_aws = re.search(r"(?m)^  Image:\n    Type: String\n    Default: (\S+)$", text)
+    on_aws = re.search(r"(?m)^  Image:[\s{]+Type: String,?\s+Default: ([^\s,]+)", text)
     image = VALUES["chroma"]["image"] if server == "chroma" else VALUES["model"]["images"]["ollama"]
     assert on_aws is not None
     assert on_aws[1].partition("@")[0] == f"{image['repository']}:{image['tag']}"

@@ -97,7 +97,7 @@ def test_a_server_that_does_not_answer_for_five_minutes_is_reported(chroma: Mach
     assert unhealthy == (
         "aws autoscaling set-instance-health --region eu-central-1 --instance-id i-1 --health-status Unhealthy"
     )
-    assert [line.split()[2] for line in reports] == ["create-log-stream", "put-log-events"]
+    assert [line.split()[2] for line in reports] == ["create-log-stream", "put-log-events", "put-metric-data"]
     assert chroma.reported == TRACE
 
 

@@ -181,13 +181,6 @@ def test_only_the_live_version_and_the_one_before_it_are_left(
     assert [version["Version"] for version in versions] == ["$LATEST", *map(str, left)]
 
 
-@pytest.mark.parametrize("line", ['ModelNam = "x"', 'Release = "x"'])
-def test_a_parameter_that_the_template_does_not_take_is_refused(build: Path, profile: Path, line: str) -> None:
-    profile.write_text(line)
-    with pytest.raises(StepError, match=line.split(maxsplit=1)[0]):
-        deployment.parameters("mine", build)
-
-
 def test_a_deployment_prints_its_changes(aws: None, build: Path, profile: Path) -> None:
     values = deployment.parameters("mine", build)
     values["Release"] = deployment.digest(build, values)

@@ -26,8 +26,9 @@ ROOT = Path(__file__).parents[3]
 RUNBOOK = ROOT / "docs" / "operate" / "runbook.md"
 SERVICES = ("ingest", "query", "reconcile", "canary", "authorizer")
 NAMESPACE = "Docwell/${SystemName}"
-# Metrics that the Chroma server's user data and the authorizer function send.
-FROM_OTHERS = {(name, (("service", "chroma"),)) for name in ("MemoryUsed", "DiskUsed")}
+# Metrics that the servers' user data and the authorizer function send.
+FROM_OTHERS = {(name, (("service", "chroma"),)) for name in ("MemoryUsed", "DiskUsed", "SnapshotAge")}
+FROM_OTHERS.add(("ServerFailures", (("service", "server"),)))
 MODEL = "fake-model"
 
 Emitted = tuple[str, tuple[tuple[str, str], ...]]  # a metric's name and its dimensions, sorted

@@ -15,12 +15,13 @@ import yaml  # type: ignore[import-untyped] # ships no types
 from prometheus_client import generate_latest
 
 from infra.dashboards import __main__ as dashboards
+from infra.dashboards.alert_rules import AWS_ALONE
 from infra.dashboards.contents import SECTIONS
 from infra.dashboards.parts import Graph, Line
 from infra.local.prometheus import stack_exporter
 from tests.unit.infra.templates import content
 
-GRAPHS = [panel for section in SECTIONS for panel in section.panels if isinstance(panel, Graph)]
+GRAPHS = [item for part in SECTIONS for item in part.panels if isinstance(item, Graph) and not item.of_aws]
 NEEDS_PROMTOOL = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not installed: scripts/install-programs prometheus"
 )
@@ -30,7 +31,9 @@ def alarms() -> dict[str, Any]:
     result = {
         name: resource for path in dashboards.ALARMS for name, resource in content(path)["Resources"].items()
     }
-    return {name: item for name, item in result.items() if item["Type"].endswith("Alarm")}
+    return {
+        name: item for name, item in result.items() if item["Type"].endswith("Alarm") and name not in AWS_ALONE
+    }
 
 
 def alerts() -> dict[str, dict[str, Any]]:
