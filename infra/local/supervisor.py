@@ -318,7 +318,7 @@ def running_stack(data: Path, model: str = StackOptions.model, port: int = 0, **
 _STATE = "#state"
 REBUILT = (
     "the settings differ from those of the index: every document is indexed again, and answers nothing until it is"
-    " INDEXED; `docwell status --watch` follows them"
+    " INDEXED; `docwell ls` shows them"
 )
 
 

@@ -30,6 +30,8 @@ def files_of(folder: Path, omitted: list[Path]) -> Iterator[tuple[Path, str]]:
     patterns = ignore.read_text(encoding="utf-8", errors="replace").splitlines() if ignore.is_file() else []
     for file in sorted(file for file in folder.rglob("*") if file.is_file()):
         name = file.relative_to(folder).as_posix()
+        if name in {IGNORE_FILE, _ID_FILE}:
+            continue
         if name.startswith(".") or "/." in name or is_ignored(name, patterns) or not is_readable(name):
             omitted.append(file)
         else:
@@ -62,8 +64,9 @@ def is_ignored(name: str, patterns: Sequence[str]) -> bool:
 def id_of(folder: Path, *, store: bool) -> str:
     """Return the id of a folder; a new one is in its file only with `store`. Raises `OSError`."""
     path, id_ = folder / _ID_FILE, token_hex(8)
-    if path.exists():
-        return path.read_text(encoding="ascii", errors="replace").strip()
+    # A kill can leave an empty file, which would be the id of several folders.
+    if path.exists() and (stored := path.read_text(encoding="ascii", errors="replace").strip()):
+        return stored
     if store:
         path.write_text(id_, encoding="ascii")
     return id_

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -32,8 +33,10 @@ from docwell.folders import checksum_of, files_of, id_of, is_readable
 from docwell.media_types import MEDIA_TYPES
 from docwell.models import FINAL, Status, collection_of
 
-# Slow polling: listing documents counts against the daily quota, unlike reading one document.
-_WATCH_S = 5.0
+# The pauses between scans of a watched folder, after a failure, and between lists of the bucket without changes.
+_WATCH_S, _RETRY_S, _LIST_S = 5.0, 60.0, 900.0
+# Requests to the bucket at once.
+_THREADS = 8
 # A bucket that cannot be reached fails each upload after 30 s.
 _FAILURES_IN_A_ROW = 5
 # Shown as the status of a document that was not uploaded.
@@ -42,8 +45,8 @@ _NOT_UPLOADED = "NOT UPLOADED"
 _AT_ONCE = 10
 # Seconds without progress after which `put` gives up.
 _STALL_S = 300.0
-# The pause for each request, which grows by the factor while nothing changes. A key may send 10 requests a second.
-_PAUSE_S, _PAUSE_GROWTH, _LONGEST_PAUSE_S = 0.6, 1.5, 5.0
+# The pause for each request, and the longest where nothing changes. A key may send 10 requests a second.
+_PAUSE_S, _LONGEST_PAUSE_S = 0.6, 5.0
 # The failed rounds to allow in a row: a restart of the gateway must not end a long wait.
 _FAILURES_ALLOWED = 5
 # The pause for a busy server that states no time to retry.
@@ -118,9 +121,7 @@ def ls(
     as_json: JsonFlag = False,
 ) -> None:
     """List documents with status, pages, size and date."""
-    collection = collection_of(prefix) if prefix.find("/") > 0 else None
-    listed = Api(ctx.obj, timeout).documents(collection=collection, status=status_)
-    records = [record for record in listed if record["document"].startswith(prefix)]
+    records = Api(ctx.obj, timeout).documents(prefix=prefix, status=status_)
     field = {"key": "document", "date": "updated_at"}.get(sort, sort)
     records.sort(key=lambda record: record.get(field) or 0, reverse=sort in {"date", "size"})
     if as_json:
@@ -136,32 +137,18 @@ def status(
     ctx: typer.Context,
     key: Annotated[str | None, argument("KEY", "Show this document in full.")] = None,
     *,
-    watch: Annotated[bool, typer.Option("--watch", help="Repeat until no document is PENDING.")] = False,
     timeout: TimeoutOption = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Count documents by status, and show the model host; or one document in full."""
     api = Api(ctx.obj, timeout)
-
-    def read() -> list[Json]:
-        if key is None:
-            return api.documents()
-        if (record := api.document(key)) is None:
-            raise Failure(f"there is no document {key!r}; `docwell ls` lists the documents")
-        return [record]
-
-    records = read()
-    if watch:
-        with display.live_documents() as show:
-            while any(map(display.is_pending, records)):
-                show(records)
-                time.sleep(_WATCH_S)
-                records = read()
+    shown: Json | None
     if key is None:
+        records = api.documents()
         counts = Counter(record["status"] for record in records)
-        shown: Json = {"documents": len(records), **counts, "model_host": api.model_host()}
-    else:
-        shown = records[0]
+        shown = {"documents": len(records), **counts, "model_host": api.model_host()}
+    elif (shown := api.document(key)) is None:
+        raise Failure(f"there is no document {key!r}; `docwell ls` lists the documents")
     if as_json:
         display.show_json(shown)
     else:
@@ -187,13 +174,10 @@ def rm(
         if not below:
             raise Failure(f"not in the bucket: {name}; nothing was removed. `docwell ls` lists the documents")
         keys |= dict.fromkeys(below)
-    more = f" and {len(keys) - 1:,} more" if keys.keys() - {next(iter(keys))} else ""
-    confirm(f"Remove {next(iter(keys))}{more}?", yes=yes)
-    for key in keys:
-        bucket.delete(key)
-        display.say(f"removed {key}")
+    removals = [Upload(Path(key), key, 0, version=_REMOVED) for key in keys]
+    _remove(removals, bucket, yes=yes)
     if api:
-        _finish([Upload(Path(key), key, 0, version=_REMOVED) for key in keys], bucket, api, as_json=False)
+        _finish(removals, bucket, api, as_json=False)
 
 
 @app.command(cls=ConnectedCommand, rich_help_panel=DOCUMENTS)
@@ -203,7 +187,7 @@ def sync(
     *,
     collection: Annotated[str | None, option("NAME", "Folder of the bucket.")] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Remove documents whose file is gone.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="List and compare every 5 seconds.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, and scan the folder every 5 seconds.")] = False,
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
     waiting: WaitFlag = True,
@@ -214,32 +198,52 @@ def sync(
     Takes the files that `docwell put` takes. --delete removes only what sync put. After a kill, run it again.
     """
     bucket, api = _connect(ctx.obj, timeout, waiting=waiting and not dry_run and not watch)
-    prefix = f"{collection.strip('/')}/" if collection else ""
+    prefix, synced, listed = f"{collection.strip('/')}/" if collection else "", None, 0.0
     while True:
+        omitted: list[Path] = []
         try:
-            uploads, removals = _changes(folder, prefix, bucket, delete=delete, store=not dry_run)
-            changes = [f"{'upload' if change.mark else 'remove'} {change.key}" for change in (*uploads, *removals)]
-            if not watch or changes:
-                display.say("\n".join([*changes, f"{len(uploads):,} to upload, {len(removals):,} to remove"]))
-            if not dry_run:
-                _upload(uploads, bucket)
-                if removals:
-                    confirm(f"Remove {len(removals):,} documents whose file is gone?", yes=yes)
-                for removal in removals:
-                    bucket.delete(removal.key)
-                _finish([*uploads, *removals], bucket, api, as_json=False)
+            files = _scan(folder, prefix, omitted)
+            if files != synced or time.monotonic() > listed + _LIST_S:
+                uploads, removals = _changes(folder, prefix, files, bucket, delete=delete, store=not dry_run)
+                if synced is None or uploads or removals:
+                    _say_omitted(omitted)
+                    display.say(f"{len(uploads):,} to upload, {len(removals):,} to remove")
+                if dry_run:
+                    display.show_documents(change.as_json() for change in (*uploads, *removals))
+                else:
+                    _upload(uploads, bucket)
+                    _remove(removals, bucket, yes=yes)
+                    _finish([*uploads, *removals], bucket, api, as_json=False)
+                synced, listed = files, time.monotonic()
         except Failure as failure:
             if not watch:
                 raise
             display.show_failure(failure)
+            time.sleep(_RETRY_S)
         if not watch:
             return
         time.sleep(_WATCH_S)
 
 
+def _remove(removals: Sequence[Upload], bucket: Bucket, *, yes: bool) -> None:
+    """Remove documents after a question."""
+    if removals:
+        more = f" and {len(removals) - 1:,} more" if removals[1:] else ""
+        confirm(f"Remove {removals[0].key}{more}?", yes=yes)
+    for removal in removals:
+        bucket.delete(removal.key)
+        display.say(f"removed {removal.key}")
+
+
+@plain_failures("cannot read the folder")
+def _scan(folder: Path, prefix: str, omitted: list[Path]) -> dict[str, tuple[Path, str]]:
+    """Return the documents of a folder with their checksums, by key. Reads only new and changed files."""
+    return {prefix + name: (file, checksum_of(file)) for file, name in files_of(folder, omitted)}
+
+
 @plain_failures("cannot sync the folder")
 def _changes(
-    folder: Path, prefix: str, bucket: Bucket, *, delete: bool, store: bool
+    folder: Path, prefix: str, files: Mapping[str, tuple[Path, str]], bucket: Bucket, *, delete: bool, store: bool
 ) -> tuple[list[Upload], list[Upload]]:
     """Return the files to upload, and with `delete` the documents to remove.
 
@@ -247,16 +251,18 @@ def _changes(
     no other state: after a kill, the next run compares folder and bucket again.
     """
     id_ = sha256((id_of(folder, store=store) + prefix).encode()).hexdigest()[:16]
-    here = {prefix + name: file for file, name in files_of(folder, [])}
-    there = {stored.key: stored for stored in bucket.below(prefix)}
-    uploads: list[Upload] = []
-    for key, file in here.items():
-        checksum, stored = checksum_of(file), there.get(key)
-        # S3's ETag of a large or encrypted object is no checksum.
-        if stored is None or (stored.etag.strip('"') != checksum and bucket.mark(key) != f"{id_}:{checksum}"):
-            uploads.append(Upload(file, key, file.stat().st_size, mark=f"{id_}:{checksum}"))
-    gone = sorted(there.keys() - here.keys()) if delete else []
-    mine = [key for key in gone if bucket.mark(key).startswith(f"{id_}:")]
+    stored = {item.key: item.etag.strip('"') for item in bucket.below(prefix)}
+    gone = sorted(stored.keys() - files.keys()) if delete else []
+    # S3's ETag of a large or encrypted object is no checksum.
+    unclear = [key for key, (_, checksum) in files.items() if stored.get(key, checksum) != checksum]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        marks = dict(zip([*unclear, *gone], pool.map(bucket.mark, [*unclear, *gone]), strict=True))
+    uploads = [
+        Upload(file, key, file.stat().st_size, mark=f"{id_}:{checksum}")
+        for key, (file, checksum) in files.items()
+        if key not in stored or marks.get(key, f"{id_}:{checksum}") != f"{id_}:{checksum}"
+    ]
+    mine = [key for key in gone if marks[key].startswith(f"{id_}:")]
     return uploads, [Upload(folder / key, key, 0, version=_REMOVED) for key in mine]
 
 
@@ -316,25 +322,36 @@ def _plan(paths: Sequence[Path], prefix: str | None, key: str | None) -> list[Up
     if not uploads:
         hint = f"docwell reads {' '.join(MEDIA_TYPES)}; --key NAME.txt uploads a file as text"
         raise Failure(f"no documents in {', '.join(map(str, paths))}: {hint}", ExitCode.USAGE)
-    if omitted:
-        hint = "hidden, ignored, or of a suffix that docwell does not read"
-        display.say(f"docwell: left out {len(omitted)} files, such as {omitted[0]}: {hint}", err=True)
+    _say_omitted(omitted)
     return list(uploads.values())
 
 
-def _upload(uploads: list[Upload], bucket: Bucket) -> None:
-    with display.progress("uploading", sum(upload.size for upload in uploads), size=True) as advance:
-        in_a_row = 0
-        for upload in uploads:
-            if in_a_row == _FAILURES_IN_A_ROW:
-                upload.failure = f"not tried after {in_a_row} failures in a row"
-                continue
-            try:
-                upload.version = bucket.upload(upload.path, upload.key, advance, upload.mark)
-                in_a_row = 0
-            except Failure as failure:
-                upload.failure = failure.detail
-                in_a_row += 1
+def _say_omitted(omitted: Sequence[Path]) -> None:
+    if omitted:
+        hint = "hidden, ignored, or of a suffix that docwell does not read"
+        names = ", ".join([*map(str, omitted[:10]), *(["…"] if omitted[10:] else [])])
+        display.say(f"docwell: left out {len(omitted):,} files ({hint}): {names}", err=True)
+
+
+def _upload(uploads: Sequence[Upload], bucket: Bucket) -> None:
+    """Upload files, some at once. After failures in a row, the remaining files are not tried."""
+    in_a_row = 0
+
+    def send(upload: Upload) -> None:
+        nonlocal in_a_row
+        if in_a_row >= _FAILURES_IN_A_ROW:
+            upload.failure = f"not tried after {_FAILURES_IN_A_ROW} failures in a row"
+            return
+        try:
+            upload.version = bucket.upload(upload.path, upload.key, advance, upload.mark)
+            in_a_row = 0
+        except Failure as failure:
+            upload.failure = failure.detail
+            in_a_row += 1
+
+    size = sum(upload.size for upload in uploads)
+    with display.progress("uploading", size, size=True) as advance, ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(send, uploads))
 
 
 def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callable[[], None]) -> None:
@@ -342,10 +359,11 @@ def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callab
 
     Raises `Failure` after a time without progress.
     """
-    moved, failures, idle = time.monotonic(), 0, _PAUSE_S
+    moved, failures = time.monotonic(), 0
     pending = deque(upload for upload in uploads if not upload.done)
     while pending:
-        before, pause = [upload.record for upload in uploads], max(idle, _PAUSE_S * min(len(pending), _AT_ONCE))
+        before, idle = [upload.record for upload in uploads], time.monotonic() - moved
+        pause = max(min(idle, _LONGEST_PAUSE_S), _PAUSE_S * min(len(pending), _AT_ONCE))
         try:
             for upload in list(pending)[:_AT_ONCE]:
                 _settle(upload, api, bucket)
@@ -361,14 +379,14 @@ def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callab
                 raise
         on_change()
         pending = deque(upload for upload in pending if not upload.done)
-        now, idle = time.monotonic(), min(idle * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
+        now = time.monotonic()
         if before != [upload.record for upload in uploads]:
-            moved, idle = now, _PAUSE_S
+            moved = now
         # With many documents, it can take long until the one that changes is requested.
         elif now - moved > max(_STALL_S, len(pending) * _PAUSE_S):
             raise Failure(
                 f"no progress for {now - moved:.0f} s; {len(pending)} of {len(uploads)} documents are"
-                f" not finished (the first: {pending[0].key}); `docwell status --watch` follows them"
+                f" not finished (the first: {pending[0].key}); `docwell ls --status pending` lists them"
             )
         if pending:
             time.sleep(pause)

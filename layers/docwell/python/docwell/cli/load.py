@@ -78,7 +78,7 @@ def load(
         display.say(f"{work.loaded:,} documents loaded, {survey.unchanged:,} were loaded already", "bold")
         if survey.left_out:
             display.say(f"left out: {_reasons(survey.left_out)}; listed in {omissions}", "yellow")
-        display.say("`docwell status --watch` follows them", err=True)
+        display.say("`docwell status` counts them", err=True)
     if work.omissions:
         raise typer.Exit(ExitCode.NOT_INDEXED)
 

@@ -212,4 +212,4 @@ def _show_reconcile(answer: Json) -> None:
         elif not answer["complete"]:
             display.say("not complete: run this again to continue", "yellow")
     if answer["sent"]:
-        display.say(f"{answer['sent']:,} documents sent to ingest; `docwell status --watch` follows them")
+        display.say(f"{answer['sent']:,} documents sent to ingest; `docwell status` counts them")
