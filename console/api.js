@@ -1,7 +1,9 @@
 // Calls of the API. The key is in the session storage alone: it ends with the tab.
-import { accessToken, forgetTokens, isSignedIn } from "./sign-in.js";
+import { accessToken, forgetTokens, hasSignIn, isSignedIn } from "./sign-in.js";
 
 const STORED = "docwell.key";
+// The digest of the last key of this browser.
+const LAST = "docwell.last-key";
 // The longest page of a listing that the API gives.
 const PAGE = 1000;
 // A stream has a comment each second. A network that is lost without notice, as in a moving train, has none.
@@ -13,23 +15,35 @@ const BUSY_TRIES = 5;
 
 /**
  * Take the key from an address such as /#key=...&view=/documents, and leave only the view in the address and the
- * history. If the tab has another caller, return the key and do not take it: anybody can write a link with their
- * own key, and would get the reader's uploads.
+ * history. Return a key that is not taken but offered, null without one: anybody can write a link with their own key,
+ * and would get the reader's uploads. A key is taken where no caller worked before: neither in this tab, nor in this
+ * browser with another key, nor by a sign-in.
  */
-export function takeKey() {
+export async function takeKey() {
   const address = new URLSearchParams(location.hash.slice(1));
   const given = address.get("key");
   if (!given) return null;
   history.replaceState(null, "", `${location.pathname}#${address.get("view") ?? "/ask"}`);
   if (given === sessionStorage.getItem(STORED)) return null;
-  if (hasKey()) return given;
-  setKey(given);
+  const last = localStorage.getItem(LAST);
+  if (hasKey() || hasSignIn || (last && last !== (await digest(given)))) return given;
+  await setKey(given);
   return null;
+}
+
+/** Return the SHA-256 of a key, by which this browser knows it again. */
+async function digest(key) {
+  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(key)));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 export const hasKey = () => Boolean(sessionStorage.getItem(STORED)) || isSignedIn();
 /** Keep a key without the blanks and signs that no key has, and that a copy may bring along. */
-export const setKey = (key) => sessionStorage.setItem(STORED, key.replace(/[^!-~]/g, ""));
+export async function setKey(key) {
+  const clean = key.replace(/[^!-~]/g, "");
+  sessionStorage.setItem(STORED, clean);
+  localStorage.setItem(LAST, await digest(clean));
+}
 
 /** Forget the key, and the tokens of a sign-in. */
 export function forgetKey() {

@@ -69,8 +69,8 @@ function KeyOffer({ onTake, onKeep }) {
 function useRoute(known, setOffered) {
   const [now, setNow] = useState(route);
   useEffect(() => {
-    const changed = () => {
-      const offered = takeKey();
+    const changed = async () => {
+      const offered = await takeKey();
       if (offered) setOffered(offered);
       if (!known && hasKey()) location.reload(); // the link's key is taken
       setNow(route());
@@ -157,10 +157,10 @@ function App({ failed, given }) {
 
   const onLanguage = (code) =>
     choose(code).then(() => setLanguage(code), () => fail(new Problem(0, { detail: "unreachable" })));
-  const open = (key) => {
+  const open = async (key) => {
     closeConversation();
     forgetKey();
-    setKey(key);
+    await setKey(key);
     location.reload(); // what the page shows may be another caller's
   };
   if (offered) {
@@ -243,6 +243,6 @@ for (const name of ["dragover", "drop"]) {
 }
 applyTheme();
 watchPreviews();
-const given = takeKey();
+const given = await takeKey();
 const failed = await finishSignIn().then(() => null, (error) => error);
 render(html`<${App} failed=${failed} given=${given} />`, document.body);

@@ -8,7 +8,6 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from docwell.adapters.dynamodb.principals import Grant
-from docwell.models import collection_of
 from tests.console.conftest import BOILER, Console, ask, write_pdf
 
 pytestmark = pytest.mark.e2e
@@ -80,23 +79,6 @@ def test_a_replaced_document_is_followed_to_its_new_version(console: Console, tm
         upload(page, "shed", write_pdf(tmp_path, "tools.pdf", *pages))
         expect(row.locator(".pages-count")).to_have_text(str(len(pages)))
         expect(row).to_have_attribute("data-status", "INDEXED")
-
-
-@pytest.mark.parametrize(
-    ("collection", "paths", "keys"),
-    [
-        ("house", ["x.pdf", "a/x.pdf"], ["house/x.pdf", "house/a/x.pdf"]),
-        # The collection of a key is its first folder, so `a/x.pdf` would be in the collection `a`.
-        ("default", ["x.pdf", "a/x.pdf", "b/x.pdf"], ["x.pdf", "default/a/x.pdf", "default/b/x.pdf"]),
-    ],
-)
-def test_files_of_folders_keep_their_paths_and_are_in_the_collection(
-    console: Console, collection: str, paths: list[str], keys: list[str]
-) -> None:
-    page = console.open()
-    key_of = "async ([into, path]) => (await import('/files.js')).keyOf(into, path)"
-    assert [page.evaluate(key_of, [collection, path]) for path in paths] == keys
-    assert {collection_of(key) for key in keys} == {collection}
 
 
 def test_selected_documents_and_folders_are_deleted_after_a_confirmation(console: Console, tmp_path: Path) -> None:

@@ -112,6 +112,7 @@ def test_with_a_key_a_file_is_uploaded_to_the_bucket_and_read_from_it_by_ranges(
     console: Console, deployed: Deployed, tmp_path: Path
 ) -> None:
     page = console.open(f"key={console.stack.api_key}&view=/documents", address=deployed.url)
+    page.get_by_role("button", name="Use the key of the link").click()  # people of a pool sign in
     ranges = list[str]()
 
     def note(request: Request) -> None:

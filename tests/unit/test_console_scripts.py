@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from docwell.models import Reason, Status
+from tests.unit.cases import rows
 from tests.unit.console_scripts import run_script
 
 QUOTES = tomllib.loads(Path(__file__).with_name("console_quotes.toml").read_text("utf-8"))["case"]
@@ -90,20 +91,16 @@ location.pathname = "/";
 """
 
 
-@pytest.mark.parametrize(
-    ("before", "offered", "after"),
-    [
-        ("", None, "new"),
-        ('sessionStorage.setItem("docwell.key", "new");', None, "new"),
-        ('sessionStorage.setItem("docwell.key", "mine");', "new", "mine"),
-        ('sessionStorage.setItem("docwell.tokens", "{}");', "new", None),
-    ],
-)
-def test_a_link_with_a_key_replaces_no_caller(before: str, offered: str | None, after: str | None) -> None:
-    result = run_script(f"""{_LINK}{before}
+@pytest.mark.parametrize(("pool", "before", "offered", "after"), rows(__file__, "key_links"))
+def test_a_link_with_a_key_replaces_no_caller_of_the_tab_or_the_browser(
+    pool: str, before: str, offered: str | None, after: str | None
+) -> None:
+    result = run_script(f"""{_LINK}
+      files["config.json"] = "{pool}" ? files["config.json"] : "{{}}";
+      const {{ setKey, takeKey }} = await script("api.js");
+      {before}
       location.hash = "#key=new&view=/documents";
-      const {{ takeKey }} = await script("api.js");
-      return [takeKey(), sessionStorage.getItem("docwell.key"), seen];
+      return [await takeKey(), sessionStorage.getItem("docwell.key"), seen];
     """)
     assert result == [offered, after, ["/#/documents"]]
 
@@ -112,7 +109,7 @@ def test_a_link_with_a_key_replaces_no_caller(before: str, offered: str | None, 
 def test_a_key_has_no_sign_that_a_copy_brought_along(copied: str) -> None:
     result = run_script(f"""
       const {{ setKey, call }} = await script("api.js");
-      setKey({json.dumps(copied)});
+      await setKey({json.dumps(copied)});
       answer = async (_, {{ headers }}) => Response.json(new Headers(headers).get("x-api-key"));
       return await call("GET", "/v1/usage");
     """)
@@ -173,6 +170,16 @@ def test_hidden_files_and_folders_of_a_drop_are_left_out() -> None:
     assert result == ["papers/a.pdf", "b.pdf"]
 
 
+def test_files_keep_their_paths_below_the_folder_that_gets_them() -> None:
+    places = ["house x.pdf", "house/old a/x.pdf", "default x.pdf", "default a/x.pdf"]
+    keys = run_script(f"""
+      const {{ keyOf }} = await script("files.js");
+      return {json.dumps(places)}.map((place) => keyOf(...place.split(" ")));
+    """)
+    # The collection of a key is its first folder, so `a/x.pdf` would be in the collection `a`.
+    assert keys == ["house/x.pdf", "house/old/a/x.pdf", "x.pdf", "default/a/x.pdf"]
+
+
 @pytest.mark.parametrize("answer", ["<Error/>", '{"title": "Forbidden"}'])
 def test_a_language_that_cannot_be_read_gives_way_to_english(answer: str) -> None:
     result = run_script(f"""
@@ -195,17 +202,7 @@ def test_only_conditions_with_a_value_are_sent() -> None:
     assert result == [{}, {"filter": {"prefix": "a/"}}]
 
 
-@pytest.mark.parametrize(
-    ("turns", "expected"),
-    [
-        ("answered('a'), { question: 'stopped' }, answered('b'), { question: 'failed', failure: {} }", "ab"),
-        ("answered('a'), answered('b', ' ')", "a"),
-        ("answered('a'), answered('and then?', 'B', 'b'), answered('c', 'C', null)", "abc"),
-        ("answered('a', 'long'.repeat(1500)), answered('b')", "b"),
-        ("...[...'abcdefg'].map((one) => answered(one))", "cdefg"),
-    ],
-    ids=["without an answer", "without words", "follow-up", "too long", "too many"],
-)
+@pytest.mark.parametrize(("turns", "expected"), rows(__file__, "histories"))
 def test_the_history_has_the_last_answers_to_questions_that_stand_alone(turns: str, expected: str) -> None:
     result = run_script(f"""
       const {{ history }} = await script("answer.js");
