@@ -336,7 +336,7 @@ class Checker:
         text = re.sub(r"[ \t]+([.,;])", r"\1", re.sub(r"[ \t]{2,}", " ", text)).strip()
         pieces = answer_sentences(text) if self._passages else []
         sentences = tuple(map(self._sentence, pieces))
-        if sentences and not self._is_asked(sentences[0]):
+        if sentences and not self._is_asked(sentences):
             sentences = (replace(sentences[0], supported=False), *sentences[1:])
         content: dict[int, frozenset[str]] = {}
         for sentence in sentences:
@@ -386,16 +386,18 @@ class Checker:
         among = [at for at, count in enumerate(held) if count == max(held)]
         return [max(among, key=shares.__getitem__) + 1]
 
-    def _is_asked(self, sentence: Sentence) -> bool:
-        """Return whether no piece apart from a sentence's source has far more of the question than both."""
-        bare, texts = MARKER.sub("", sentence.text), [self._texts[marker - 1] for marker in sentence.markers]
+    def _is_asked(self, sentences: Sequence[Sentence]) -> bool:
+        """Return whether no piece apart from the sources of an answer has far more of the question than both."""
+        bare = MARKER.sub("", " ".join(sentence.text for sentence in sentences))
+        sources = [(marker, words(MARKER.sub("", row.text))) for row in sentences for marker in row.markers]
+        texts = [self._texts[marker - 1] for marker, _ in sources]
         is_foreign = any(_is_foreign(self._question, text) for text in texts)
         if self._each or is_foreign or split_reply(bare)[0] is not None:
             return True
         weights, shown = weights_of(asked_labels(self._question), self._texts), labels(bare)
         pieces = {text: [*windows(text)] for text in self._texts}
-        for marker, text in zip(sentence.markers, texts, strict=True):
-            start, end = self._words.window(words(bare), marker - 1)
+        for (marker, content), text in zip(sources, texts, strict=True):
+            start, end = self._words.window(content, marker - 1)
             shown |= labels(text[start:end])
             pieces[text] = [place for place in pieces[text] if place[1] <= start or end <= place[0]]
         best = max([weight_of(weights, labels(row[slice(*at)])) for row in pieces for at in pieces[row]] or [0.0])
