@@ -47,6 +47,8 @@ from docwell.text.words import by_language
 
 # Move a marker to the best passage if it holds this much more of the sentence.
 _BETTER_BY = 0.2
+# Try this many passages as the source of a sentence without a marker.
+_MOST_SOURCES = 3
 # A sentence must say more than its question: yes, no, or so many more words.
 _FEWEST_MORE = 1
 # The weight of the question's words: they show the source of a sentence less than the words that it adds.
@@ -360,31 +362,40 @@ class Checker:
             named = marked(sentence, len(self._passages))
             text = self._cleaned(sentence, named) if named else sentence
             claim = Claim.of(claimed(text), self._question, self._parts)
-            markers = self._sources(claim, named)
-            if set(markers) != set(named):
-                text = MARKER.sub("", text)
-                for marker in markers:
-                    text = with_marker(text, marker)
-                text = self._cleaned(text, markers)
-            checked = self._checked[sentence] = self._judged(text, claim)
+            sources = self._sources(claim, named)
+            judged = [self._judged(self._cited(text, named, markers), claim) for markers in sources]
+            checked = next((row for row in judged if row.supported), judged[0])
+            self._checked[sentence] = checked
         return checked
 
-    def _sources(self, claim: Claim, named: list[int]) -> list[int]:
-        """Return the passages that a sentence can come from; `named` are those of its markers."""
+    def _cited(self, sentence: str, named: list[int], markers: list[int]) -> str:
+        """Return a sentence with `markers` in place of those that it has, `named`."""
+        if set(markers) == set(named):
+            return sentence
+        sentence = MARKER.sub("", sentence)
+        for marker in markers:
+            sentence = with_marker(sentence, marker)
+        return self._cleaned(sentence, markers)
+
+    def _sources(self, claim: Claim, named: list[int]) -> list[list[int]]:
+        """Return the sources that a sentence can have, each as markers, best first; `named` are its markers.
+
+        Without markers, it has the first source that supports it.
+        """
         decided = verdict(claim.text, self._question, self._texts)
         if decided and decided.bare and decided.agrees:
-            return [decided.passage + 1]
+            return [[decided.passage + 1]]
         if not self._is_possible(claim, named):
-            return []
+            return [[]]
         content = words(claim.text)
         shares = [self._words.share(content, known) for known in self._words.known]
         best = shares.index(max(shares))
         if named:
             is_elsewhere = all(shares[best] - shares[marker - 1] > _BETTER_BY for marker in named)
-            return [best + 1] if is_elsewhere else named
+            return [[best + 1] if is_elsewhere else named]
         held = [sum(bool(claim.mentions_of(figure, text)) for figure in claim.figures) for text in self._texts]
-        among = [at for at, count in enumerate(held) if count == max(held)]
-        return [max(among, key=shares.__getitem__) + 1]
+        order = sorted(range(len(held)), key=lambda at: (held[at], shares[at]), reverse=True)
+        return [[at + 1] for at in order[:_MOST_SOURCES]]
 
     def _is_asked(self, sentences: Sequence[Sentence]) -> bool:
         """Return whether no piece apart from the sources of an answer has far more of the question than both."""
