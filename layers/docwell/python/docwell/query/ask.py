@@ -109,8 +109,7 @@ class Basis:
 
     With `names` of documents by key, the prompt is for the passages of one document, and `model` answers from each
     document by itself. With an `answer`, no model is called; an answer without citations is a refusal. Its
-    `sentences` come from the documents. With `is_last`, it applies only if the gate or the model refuses. With
-    `partial`, a part of the index did not answer.
+    `sentences` come from the documents. With `partial`, a part of the index did not answer.
     """
 
     mode: Mode
@@ -120,7 +119,6 @@ class Basis:
     model: LanguageModel | None = None
     answer: GroundedAnswer | None = None
     sentences: tuple[Sentence, ...] = ()
-    is_last: bool = False
     partial: bool = False
 
 

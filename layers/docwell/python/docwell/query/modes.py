@@ -44,8 +44,8 @@ _WORDS = 2.0
 # this part of the question's words, by rarity.
 _LEAST_SHARED = 0.1
 # The least part in all examples about documents together, if a question is about all documents: it has no subject.
-# Chosen on the questions of tests/integration/router_questions.json alone.
-_LEAST_KNOWN = 0.5
+# With 0.5, "Worum geht es im Quartalsbericht?" has none. No question of five evaluation sets, of 261, has none.
+_LEAST_KNOWN = 0.57
 _SUBJECT = re.compile(r"\{([^}]*)\}")
 
 

@@ -113,10 +113,12 @@ def contents(retrieval: Retrieval, searched: Searched) -> Basis | None:
     files = {key: key.rpartition("/")[2] for key in live}
     # Cleaning leaves nothing of a name that is an address.
     files = {key: plain(file) or plain(file.replace(".", " ")) or "document" for key, file in files.items()}
-    titles = {key: plain(live[key].attributes.title or "") for key in live}
+    titles = {key: plain(row.attributes.title or "") for key, row in live.items()}
     titles = {
-        key: files[key] if not title or len(title) > _LONGEST_TITLE or suspicion(title) else title
-        for key, title in titles.items()
+        key: files[key]
+        if len(text) > _LONGEST_TITLE or suspicion(text) or not any(map(str.isalpha, text))
+        else text
+        for key, text in titles.items()
     }
     title_words = re.findall(r"[^\W_]+", " ".join(map(titles.__getitem__, hits)))
     word, (first, *_, last) = max(title_words, key=len, default="document"), [*hits, *hits]
@@ -129,7 +131,7 @@ def contents(retrieval: Retrieval, searched: Searched) -> Basis | None:
         f"Ask: “What is {files[first]} about?”, “Which documents mention {word}?”, “List dates in {files[last]}”.",
     ]
     cited = tuple(cite(number, hit, *segments(hit.chunk.text)[0]) for number, hit in enumerate(hits.values(), 1))
-    return Basis(Mode.OVERVIEW, tuple(hits.values()), answer=GroundedAnswer("\n".join(lines), cited), is_last=True)
+    return Basis(Mode.OVERVIEW, tuple(hits.values()), answer=GroundedAnswer("\n".join(lines), cited))
 
 
 def digest(question: str, passages: Sequence[Passage]) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:

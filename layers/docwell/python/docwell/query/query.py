@@ -108,7 +108,7 @@ class Query:
             yield report
             return
         is_chosen = ask.question.mode is not Mode.AUTO
-        if basis and (is_chosen or (inquiry.is_hopeless if basis.is_last else basis.passages)):
+        if basis and (is_chosen or basis.passages):
             async with aclosing(self._of_mode(inquiry, basis)) as events:
                 async for event in events:
                     if isinstance(event, QueryReport) and self._tries_passages(inquiry, basis, event):
@@ -119,8 +119,9 @@ class Query:
                     return
         async with aclosing(self.writer.answer(inquiry)) as events:
             async for event in events:
-                if isinstance(event, QueryReport) and basis is not None and basis.answer:
-                    yield self._in_place_of_refusal(inquiry, basis, event)
+                if isinstance(event, QueryReport) and event.answer.refusal and basis and basis.answer:
+                    # An empty list says which documents were searched.
+                    yield self.reports.of_basis(replace(inquiry, usage=event.answer.usage), basis)
                 else:
                     yield event
 
@@ -185,7 +186,7 @@ class Query:
             is_hopeless=hits.fit is None or (min_fit is not None and hits.fit < min_fit),
             refusal=refusal,
         )
-        if self.reranker is not None and (basis is None or basis.is_last):
+        if self.reranker is not None and basis is None:
             inquiry = await self._reranked(self.reranker, inquiry)
         return replace(inquiry, passages=inquiry.passages[:top_k]), basis
 
@@ -245,12 +246,6 @@ class Query:
             if inquiry.ask.question.mode is not Mode.AUTO:
                 raise
             yield self.reports.report(replace(inquiry, refusal="no_room"))
-
-    def _in_place_of_refusal(self, inquiry: Inquiry, basis: Basis, report: QueryReport) -> QueryReport:
-        """Return an empty list, which says which documents were searched, or the contents, for a refusal."""
-        if report.answer.status is not AnswerStatus.REFUSED:
-            return report
-        return self.reports.of_basis(replace(inquiry, usage=report.answer.usage), basis)
 
     def _tries_passages(self, inquiry: Inquiry, basis: Basis, report: QueryReport) -> bool:
         """Return whether a model has refused in a mode, and there is time for another answer of this length."""

@@ -197,15 +197,11 @@ class Writer:
                             yield event
         except Unavailable as error:
             used = charged(error, draft.usage)
-            if (fallback := self._fallback(inquiry, used, error)) is None:
+            fallback = self.reports.quotes(inquiry, used, error) if inquiry.ask.question.fallback else None
+            if fallback is None or not fallback.answer.citations:
                 yield Progress(self.reports.report(inquiry, used))
                 raise
             yield fallback
-
-    def _fallback(self, inquiry: Inquiry, used: Usage, error: Unavailable) -> QueryReport | None:
-        """Return quotes in place of an answer, if the question allows them and there are any."""
-        report = self.reports.quotes(inquiry, used, error) if inquiry.ask.question.fallback else None
-        return report if report and report.answer.citations else None
 
     async def _woken(self, inquiry: Inquiry, error: ModelWaking, *, is_last: bool) -> AsyncGenerator[Event]:
         """Yield the events of waiting for a model host. Raises the error if the question must not be repeated."""

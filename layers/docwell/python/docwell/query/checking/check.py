@@ -364,8 +364,7 @@ class Checker:
             claim = Claim.of(claimed(text), self._question, self._parts)
             sources = self._sources(claim, named)
             judged = [self._judged(self._cited(text, named, markers), claim) for markers in sources]
-            checked = next((row for row in judged if row.supported), judged[0])
-            self._checked[sentence] = checked
+            checked = self._checked[sentence] = next((row for row in judged if row.supported), judged[0])
         return checked
 
     def _cited(self, sentence: str, named: list[int], markers: list[int]) -> str:
@@ -378,10 +377,7 @@ class Checker:
         return self._cleaned(sentence, markers)
 
     def _sources(self, claim: Claim, named: list[int]) -> list[list[int]]:
-        """Return the sources that a sentence can have, each as markers, best first; `named` are its markers.
-
-        Without markers, it has the first source that supports it.
-        """
+        """Return the sources that a sentence can have, each as markers, best first; `named` are its markers."""
         decided = verdict(claim.text, self._question, self._texts)
         if decided and decided.bare and decided.agrees:
             return [[decided.passage + 1]]
@@ -401,14 +397,13 @@ class Checker:
         """Return whether no piece apart from the sources of an answer has far more of the question than both."""
         bare = MARKER.sub("", " ".join(sentence.text for sentence in sentences))
         sources = [(marker, words(MARKER.sub("", row.text))) for row in sentences for marker in row.markers]
-        texts = [self._texts[marker - 1] for marker, _ in sources]
-        is_foreign = any(_is_foreign(self._question, text) for text in texts)
+        is_foreign = any(_is_foreign(self._question, self._texts[marker - 1]) for marker, _ in sources)
         if self._each or is_foreign or split_reply(bare)[0] is not None:
             return True
         weights, shown = weights_of(asked_labels(self._question), self._texts), labels(bare)
         pieces = {text: [*windows(text)] for text in self._texts}
-        for (marker, content), text in zip(sources, texts, strict=True):
-            start, end = self._words.window(content, marker - 1)
+        for marker, content in sources:
+            text, (start, end) = self._texts[marker - 1], self._words.window(content, marker - 1)
             shown |= labels(text[start:end])
             pieces[text] = [place for place in pieces[text] if place[1] <= start or end <= place[0]]
         best = max([weight_of(weights, labels(row[slice(*at)])) for row in pieces for at in pieces[row]] or [0.0])
