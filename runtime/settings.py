@@ -47,6 +47,10 @@ class ServerSettings(ServiceSettings):
     port: Annotated[int, Field(ge=0, le=65_535, description="the API's port")] = 8080
     # A process answers one request at a time and needs about 200 MB. An answer mostly waits for the model host.
     processes: Annotated[int, Field(ge=1, le=64, description="requests at a time")] = 4
+    console_connect: Annotated[
+        str | None,
+        Field(description="serves the console, whose pages may connect to these hosts too; without it, none"),
+    ] = None
     waiting: Annotated[int, Field(ge=0, le=1000, description="requests that may wait; the next gets 429")] = 16
 
 

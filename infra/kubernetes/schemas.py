@@ -30,6 +30,7 @@ kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.sche
 CUSTOM = {
     ("keda.sh/v1alpha1", "ScaledObject"): keda.ScaledObject,
     ("keda.sh/v1alpha1", "TriggerAuthentication"): keda.TriggerAuthentication,
+    ("monitoring.coreos.com/v1", "PrometheusRule"): prometheus.PrometheusRule,
     ("monitoring.coreos.com/v1", "ServiceMonitor"): prometheus.ServiceMonitor,
 }
 

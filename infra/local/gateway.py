@@ -29,11 +29,11 @@ from starlette.routing import Route
 from docwell.access.authorizer import Authorizer
 from docwell.identity import ORIGIN_HEADER
 from docwell.wiring import small_functions
-from infra import console_page
 from infra.local.aws_access import AccessKey, BadSignature, signed_service
 from infra.local.names import BUCKET, ERROR, HOST, RECONCILE_FUNCTION, STORAGE_PATH
 from runtime import gateway
 from runtime.answers import problem
+from runtime.console_page import console_file
 from runtime.emf import print_line
 from runtime.functions import (
     FunctionBusy,
@@ -80,16 +80,6 @@ class Gateway(gateway.Gateway):
     def added_headers(self, request: Request) -> dict[str, str]:
         """Return the header with the console's address, to which answers in other programs link."""
         return {ORIGIN_HEADER: f"{request.url.scheme}://{request.url.netloc}"}
-
-
-def console_file(request: Request) -> Response | None:
-    """Return the console's file that the request names, with the headers of `console_page`, or None."""
-    name = "index.html" if request.url.path == "/" else request.url.path.removeprefix("/")
-    path = console_page.files().get(name)
-    if request.method not in {"GET", "HEAD"} or path is None:
-        return None
-    headers = {"cache-control": console_page.ASK_AGAIN, "content-type": console_page.media_type(path)}
-    return Response(path.read_bytes(), headers={**console_page.HEADERS, **headers})
 
 
 def functions_route(functions: Mapping[str, FunctionPool], key: AccessKey | None) -> Route:

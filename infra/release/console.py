@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.console_page import ASK_AGAIN, files, media_type
+from runtime.console_page import ASK_AGAIN, files, media_type
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

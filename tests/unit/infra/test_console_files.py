@@ -1,12 +1,11 @@
-"""The console's files as the local gateway serves them."""
+"""The console's files as the gateways serve them."""
 
 from __future__ import annotations
 
 import pytest
 from starlette.requests import Request
 
-from infra.console_page import POLICY
-from infra.local.gateway import console_file
+from runtime.console_page import POLICY, console_file
 
 
 def request(path: str, method: str = "GET") -> Request:
@@ -18,8 +17,10 @@ def request(path: str, method: str = "GET") -> Request:
     ("path", "type_"), [("/", "text/html"), ("/vendor/pdf.worker.min.mjs", "text/javascript")]
 )
 def test_a_file_comes_with_its_type_and_the_policy(path: str, type_: str) -> None:
-    response = console_file(request(path))
+    response, on_kubernetes = console_file(request(path)), console_file(request(path), "https://files.example")
     assert response is not None
+    assert on_kubernetes is not None
+    assert "connect-src 'self' https://files.example;" in on_kubernetes.headers["content-security-policy"]
     assert response.headers["content-type"] == f"{type_}; charset=utf-8"
     assert response.headers["content-security-policy"] == POLICY
 

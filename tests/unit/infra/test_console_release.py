@@ -12,10 +12,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infra import console_page
 from infra.release import console
 from infra.release.console import IMMUTABLE, publish, release_files
 from infra.release.stage import deployed
+from runtime import console_page
 from tests.unit.infra.console_stack import POOL
 
 STACK, DOCUMENTS, BUCKET = "docwell-team", "documents", "console"

@@ -8,8 +8,8 @@ import pytest
 
 from docwell.http.bodies import console_of
 from docwell.identity import ORIGIN_HEADER
-from infra.console_page import HEADERS, POLICY
 from infra.container.sam import ROOT
+from runtime.console_page import HEADERS, POLICY
 from tests.unit.console_scripts import run_script
 from tests.unit.infra.console_stack import NAMES, headers_of, properties
 from tests.unit.infra.templates import content

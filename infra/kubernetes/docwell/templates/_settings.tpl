@@ -45,6 +45,11 @@ DOCWELL_TOKEN_CLIENTS: {{ .Values.tokens.clients | quote }}
 DOCWELL_TOKEN_KEYS_URL: {{ .Values.tokens.keysUrl | quote }}
 DOCWELL_PRINCIPAL_CLAIM: {{ .Values.tokens.principalClaim | quote }}
 DOCWELL_GROUPS_CLAIM: {{ .Values.tokens.groupsClaim | quote }}
+{{- with .Values.query.console }}
+{{- if .enabled }}
+DOCWELL_CONSOLE_CONNECT: {{ .connect | default $.Values.data.storageUrl | default $.Values.aws.endpoints.s3 | default (printf "https://%s.s3.%s.amazonaws.com" $.Values.data.bucket $.Values.aws.region) | quote }}
+{{- end }}
+{{- end }}
 DOCWELL_PORT: 8080
 DOCWELL_HEALTH_PORT: 9090
 DOCWELL_GRACE_S: {{ include "docwell.text" .Values.query.graceSeconds | quote }}
@@ -63,6 +68,18 @@ AWS_ENDPOINT_URL_DYNAMODB: {{ .Values.aws.endpoints.dynamodb | quote }}
 AWS_ENDPOINT_URL_SECRETS_MANAGER: {{ .Values.aws.endpoints.secretsManager | quote }}
 AWS_ENDPOINT_URL_STS: {{ .Values.aws.endpoints.sts | quote }}
 POWERTOOLS_METRICS_NAMESPACE: "Docwell/{{ .Release.Name }}"
+{{- with .Values.proxy }}
+{{- if .url }}
+HTTPS_PROXY: {{ .url | quote }}
+HTTP_PROXY: {{ .url | quote }}
+{{- $name := $.Release.Name | trunc 40 | trimSuffix "-" }}
+NO_PROXY: {{ list "localhost" "127.0.0.1" "169.254.170.23" ".svc" ".cluster.local" (printf "%s-chroma" $name) (printf "%s-chroma-0.%s-chroma" $name $name) (printf "%s-model" $name) .exceptions | compact | join "," | quote }}
+{{- end }}
+{{- end }}
+{{- if .Values.authorities.configMap }}
+SSL_CERT_FILE: /etc/authorities/{{ .Values.authorities.key }}
+AWS_CA_BUNDLE: /etc/authorities/{{ .Values.authorities.key }}
+{{- end }}
 POWERTOOLS_LOG_LEVEL: {{ .Values.logLevel | quote }}
 {{- end }}
 
@@ -93,6 +110,9 @@ as unset, and is there so that the manifest shows each. A component's setting wi
 {{- with $root.Values.aws.credentialsSecret }}
 - {name: AWS_ACCESS_KEY_ID, valueFrom: {secretKeyRef: {name: {{ . }}, key: access-key-id}}}
 - {name: AWS_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: {{ . }}, key: secret-access-key}}}
+{{- end }}
+{{- with $root.Values.extraEnvironment }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 

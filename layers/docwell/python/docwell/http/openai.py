@@ -162,7 +162,7 @@ class AnswerMessage(BaseModel):
 class Choice(BaseModel):
     """The only choice of a completion: the answer."""
 
-    index: Literal[0] = 0
+    index: int = 0
     message: AnswerMessage
     finish_reason: Literal["stop", "length"]
     logprobs: None = None

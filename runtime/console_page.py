@@ -1,10 +1,16 @@
-"""The console's files and their headers, as the local gateway and CloudFront send them."""
+"""The console's files and their headers, as the gateways and CloudFront send them."""
 
 from __future__ import annotations
 
 import mimetypes
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 FOLDER = Path(__file__).resolve().parents[1] / "console"
 # No inline script and no eval. Fonts and pictures of a PDF are data: and blob: URLs of the page itself. On AWS,
@@ -39,3 +45,14 @@ def media_type(path: Path) -> str:
 def files() -> dict[str, Path]:
     """Return the console's files by their path below the page, without a slash at its start."""
     return {path.relative_to(FOLDER).as_posix(): path for path in sorted(FOLDER.rglob("*")) if path.is_file()}
+
+
+def console_file(request: Request, connect: str = "") -> Response | None:
+    """Return the console's file that the request names, or None. Its pages may also connect to the given hosts."""
+    name = "index.html" if request.url.path == "/" else request.url.path.removeprefix("/")
+    path = files().get(name)
+    if request.method not in {"GET", "HEAD"} or path is None:
+        return None
+    policy = POLICY.replace("connect-src 'self'", f"connect-src 'self' {connect}".rstrip())
+    headers = {"cache-control": ASK_AGAIN, "content-type": media_type(path), "content-security-policy": policy}
+    return Response(path.read_bytes(), headers=HEADERS | headers)
