@@ -12,17 +12,11 @@ import pytest
 
 from docwell.audit import Action
 from docwell.errors import ModelWaking, Overloaded, QuotaExceeded, Unavailable
+from docwell.http import edges
 from docwell.query.waking import Night, Sleeper
 from docwell.wiring import query as wiring
 from tests.unit.conftest import HttpWorld
-from tests.unit.http.http_calls import (
-    KEY_OF_ALL,
-    Events,
-    begin,
-    call,
-    events_of,
-    read,
-)
+from tests.unit.http.http_calls import KEY_OF_ALL, Events, begin, call, events_of, read
 from tests.unit.query.query_fakes import FakeStates
 from tests.unit.query.query_world import BOILER, EVERYTHING, QUESTION
 
@@ -86,6 +80,17 @@ def test_a_model_that_fails_in_mid_stream_gives_an_error_event(world: HttpWorld)
     events = events_of(begin(STREAM))
     assert [name for name, _ in events] == ["passages", "token", "error"]
     assert events[-1][1]["type"] == "urn:docwell:problem:dependency-unavailable"
+
+
+def test_a_stream_ends_at_the_next_event_after_its_caller_was_revoked(
+    world: HttpWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edges, "_CONFIRMED_S", 0.0)
+    with closing(begin(STREAM)) as answer:
+        world.principals.known.clear()
+        events = events_of(b"".join(answer.body).decode())
+    assert [name for name, _ in events] == ["passages", "error"]
+    assert events[-1][1]["type"] == "urn:docwell:problem:unauthenticated"
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -163,6 +163,7 @@ class QuestionRequest:
                     query = await wiring.query()
                 async with aclosing(query.ask(ask)) as events:
                     async for event in events:
+                        await self.admission.confirm()
                         if shown := await self._account(event):
                             yield shown
         except Exception as error:

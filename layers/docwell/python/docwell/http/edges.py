@@ -6,7 +6,9 @@ import asyncio
 import json
 import math
 import re
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
@@ -38,6 +40,8 @@ _Body = TypeVar("_Body", bound=BaseModel)
 _NAME = re.compile(r"\w{1,40}")
 # The share of a request's time for finding its principal. The charge gets the same share again.
 _SHARE = 0.2
+# The authorizer caches a key this long, too: a longer answer of a revoked caller ends at its next event.
+_CONFIRMED_S = 10.0
 # The metric of a problem.
 _COUNTED = {
     "overloaded": "Overloads",
@@ -68,6 +72,7 @@ class RequestAdmission:
         self.of_canary = identity.id == CANARY.id
         self._identified = event_loop().create_task(self._identify())
         self._admitted = event_loop().create_task(self._charge())
+        self._confirmed_at = time.monotonic()
 
     async def __aenter__(self) -> Self:
         return self
@@ -82,6 +87,13 @@ class RequestAdmission:
     async def admitted(self) -> Principal:
         """Return the caller once the request is charged. Raises as `identified` does, and `QuotaExceeded`."""
         return await asyncio.shield(self._admitted)
+
+    async def confirm(self) -> None:
+        """Raise `Unauthenticated` if the caller has lost its grant, which is read again every 10 seconds."""
+        if time.monotonic() - self._confirmed_at >= _CONFIRMED_S:
+            self._confirmed_at = time.monotonic()
+            with suppress(Unavailable):
+                await asyncio.to_thread(find_principal, self._identity, self._principals)
 
     def settle(self, tokens: int, cost: Cost | None = None) -> None:
         """Charge what the question used in place of the tokens reserved. Raises `Unavailable`."""

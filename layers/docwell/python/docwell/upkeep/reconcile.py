@@ -396,16 +396,13 @@ class Pass:
     @classmethod
     def of(cls, fact: Mapping[str, str]) -> Pass:
         """Return the stored pass; a completed one if none is stored."""
-        if not fact:
-            return cls(Phase.DONE)
-        values: dict[str, Any] = {name: json.loads(fact[name]) for name in ("keys", "rows", "chunks", "started")}
-        values |= {name: Counter(json.loads(fact[name])) for name in ("drift", "documents")}
-        return cls(Phase(fact["phase"]), fact["cursor"], **values)
+        stored = json.loads(fact.get("pass", "{}"))
+        counts: dict[str, Any] = {name: Counter(stored.pop(name, ())) for name in ("drift", "documents")}
+        return cls(Phase(stored.pop("phase", Phase.DONE)), **stored, **counts)
 
     def fact(self) -> dict[str, str]:
         """Return the pass as a fact to store."""
-        values = {name: json.dumps(value) for name, value in vars(self).items()}
-        return {**values, "phase": self.phase.value, "cursor": self.cursor}
+        return {"pass": json.dumps(vars(self))}
 
     def advance(self, cursor: str | None) -> None:
         """Move to the next page, or to the next phase when the cursor is None."""
