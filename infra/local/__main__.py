@@ -24,7 +24,7 @@ from infra.local.keys import append_private, private_folder, write_private
 from infra.local.names import ROOT
 from infra.local.ports import free_port
 from infra.local.stack import Stack, StackOptions, has_ocr, wrong_settings
-from infra.local.supervisor import AlreadyRunning, StackFailed, locked, supervised
+from infra.local.supervisor import AlreadyRunning, StackFailed, locked, remove_temporary, supervised
 from runtime.process import end_with_any_thread
 
 DEFAULT_DATA = ROOT / ".docwell"
@@ -157,6 +157,7 @@ def _down(options: argparse.Namespace) -> int:
         return 0
     with suppress(AlreadyRunning), locked(options.data):
         # Do not signal it: another process may have its number by now.
+        remove_temporary(options.data / "logs")
         print("its supervisor has ended already")
         return 0
     try:

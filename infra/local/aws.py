@@ -1,9 +1,9 @@
-"""A local AWS server: S3, SQS, DynamoDB and API keys by moto, with data that survives a restart.
+"""A local AWS server: S3, SQS, DynamoDB and API keys by moto. All but the keys survive a restart.
 
 ``python -m infra.local.aws --port 4566 --data DIR --stack ID``, with the stack's keys in AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY and DOCWELL_API_KEY.
 
-It keeps a copy of objects, tables and API keys in DIR. At the start it restores them and announces each document,
+It keeps a copy of objects and tables in DIR. At the start it restores them and announces each document,
 so that unfinished work continues. It also sends the S3 notifications.
 """
 
@@ -28,7 +28,6 @@ from urllib.parse import quote, quote_plus
 
 import boto3
 from moto import backends
-from moto.apigateway.models import apigateway_backends
 from moto.core.responses import ActionResult
 from moto.dynamodb.models import dynamodb_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -38,7 +37,7 @@ from moto.sqs.models import Message, Queue, sqs_backends
 
 from infra.local import names
 from infra.local.aws_access import AccessKey, CheckedAccess
-from infra.local.aws_mirror import ApiKeyMirror, LedgerMirror, ObjectMirror, PrincipalsMirror, TableMirror
+from infra.local.aws_mirror import LedgerMirror, ObjectMirror, PrincipalsMirror, TableMirror
 from infra.local.emf import every_minute, print_metrics
 from runtime.emf import print_line
 from runtime.guard import Guarded
@@ -145,13 +144,10 @@ def publish_queues() -> None:
 class Mirrored:
     """moto's application with a copy on disk. The answer to an upload waits until the disk has the document."""
 
-    def __init__(
-        self, moto: Application, objects: ObjectMirror, tables: Iterable[TableMirror], api_keys: ApiKeyMirror
-    ) -> None:
+    def __init__(self, moto: Application, objects: ObjectMirror, tables: Iterable[TableMirror]) -> None:
         self._moto = moto
         self._objects = objects
         self._tables = tuple(tables)
-        self._api_keys = api_keys
         self._one_at_a_time = threading.Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -161,10 +157,8 @@ class Mirrored:
             return self._table_request(target, environ, start_response)
         answer = self._moto(environ, start_response)
         try:
-            if "/apigateway/" in environ.get("HTTP_AUTHORIZATION", ""):  # the signature names the service
-                if environ["REQUEST_METHOD"] != "GET":
-                    self._api_keys.save()
-            elif not target and environ["REQUEST_METHOD"] in {"PUT", "POST", "DELETE"}:
+            is_s3 = "/apigateway/" not in environ.get("HTTP_AUTHORIZATION", "")  # the signature names the service
+            if is_s3 and not target and environ["REQUEST_METHOD"] in {"PUT", "POST", "DELETE"}:
                 self._update(environ)
         except OSError as error:
             return _disk_error(error, start_response)
@@ -198,6 +192,8 @@ class Mirrored:
         # After a delete of the newest version by its id, an older version is current again.
         is_delete = method == "DELETE" or "delete" in query or "delete=" in query
         announce("ObjectRemoved:Delete" if is_delete else CREATED, written)
+        if is_delete:
+            self._objects.forget()
 
 
 def _disk_error(error: OSError, start_response: StartResponse) -> Iterable[bytes]:
@@ -257,11 +253,11 @@ def _restored(data: Path, key: AccessKey, api_key: str) -> tuple[CheckedAccess, 
     usage = TableMirror(data / "usage.json", table(names.USAGE_TABLE))
     audit = TableMirror(data / "audit.json", table(names.AUDIT_TABLE))
     receipts = TableMirror(data / "receipts.json", table(names.RECEIPTS_TABLE))
-    api_keys = ApiKeyMirror(data / "api_keys.json", apigateway_backends[names.ACCOUNT][names.REGION].keys, api_key)
+    (data / "api_keys.json").unlink(missing_ok=True)  # an older docwell stored the keys
     stored = [item.key for item in objects.restore()]
     # Rows without a collection describe the whole index.
     documents = {row["document"]["S"] for row in ledger.restore() if "collection" in row}
-    for mirror in (principals, usage, receipts, audit, api_keys):
+    for mirror in (principals, usage, receipts, audit):
         mirror.restore()
     temporary.stop()
     announce(CREATED, stored, names.RESTORE_PRINCIPAL)
@@ -270,7 +266,7 @@ def _restored(data: Path, key: AccessKey, api_key: str) -> tuple[CheckedAccess, 
     for mirrored in tables:
         mirrored.start()
     print_line(f"{len(stored)} documents restored")
-    return CheckedAccess(Mirrored(moto, objects, tables, api_keys), key), tables
+    return CheckedAccess(Mirrored(moto, objects, tables), key), tables
 
 
 def main() -> int:

@@ -41,6 +41,8 @@ _MOTO_PAGES = ("/moto-api", "/latest/", "/favicon.ico", "/v20180820/")
 # The fields of a form that need no condition:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-post-example.html
 _UNCONDITIONAL = {"policy", "x-amz-signature"}
+# The time for a signed request, as at AWS.
+_REQUEST_S = 900
 # Each poller of a queue blocks a thread while it waits for messages.
 _THREADS = 64
 
@@ -81,15 +83,15 @@ def signed_service(request: Request, body: bytes, key: AccessKey) -> str:
     try:
         if authorization is None:
             fields = {name.removeprefix("X-Amz-"): value for name, value in request.query_params.items()}
-            moment = fields["Date"]
-            _expire(datetime.strptime(moment, "%Y%m%dT%H%M%S%z") + timedelta(seconds=int(fields["Expires"])))
+            moment, seconds = fields["Date"], int(fields["Expires"])
             signer, service = key.signer(S3SigV4QueryAuth, fields["Credential"])
             query = "&".join(pair for pair in query.split("&") if not pair.startswith("X-Amz-Signature="))
         else:
             fields = dict(re.findall(r"(\w+)=([^,\s]+)", authorization))
-            moment = request.headers["x-amz-date"]
+            moment, seconds = request.headers["x-amz-date"], _REQUEST_S
             signer, service = key.signer(S3SigV4Auth, fields["Credential"])
         names, signature = fields["SignedHeaders"].split(";"), fields["Signature"]
+        _expire(datetime.strptime(moment, "%Y%m%dT%H%M%S%z") + timedelta(seconds=seconds))
     except (KeyError, ValueError):
         raise BadSignature("the request is not signed") from None
     path: str = request.scope["raw_path"].decode("latin-1")
@@ -103,7 +105,7 @@ def signed_service(request: Request, body: bytes, key: AccessKey) -> str:
 
 def _expire(moment: datetime) -> None:
     if datetime.now(UTC) > moment:
-        raise BadSignature("the link or form has expired")
+        raise BadSignature("the request has expired: sign it again")
 
 
 class CheckedAccess:

@@ -1,8 +1,8 @@
-"""Copies on disk of the local AWS server's documents, tables and API keys, because moto keeps all in memory.
+"""Copies on disk of the local AWS server's documents and tables, because moto keeps all in memory.
 
 Each current object has `objects/HASH.VERSION.bin` with its bytes and `objects/HASH.json` with key, version id and
 metadata. The JSON file is written last, by a rename, so a crash leaves the old or the new version. Each table is a
-file with all items in DynamoDB's JSON. The API keys are another file.
+file with all items in DynamoDB's JSON. API Gateway's keys end with moto: the authorizer reads the table.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import os
 import shutil
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from moto.apigateway.models import ApiKey
 from moto.s3.models import FakeKey, s3_backends
 
 from docwell.identity import digest_of
@@ -57,7 +57,8 @@ class MirroredFile:
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes from the position, or the rest for -1."""
-        with self._path.open("rb") as file:
+        data = b""
+        with suppress(FileNotFoundError), self._path.open("rb") as file:  # moto copies erased versions of a marker
             file.seek(self._position)
             data = file.read(size)
         self._position += len(data)
@@ -77,6 +78,7 @@ class ObjectMirror:
         self._lock = threading.Lock()
         self._known: dict[str, str] = {}  # key -> version id
         self._tags: dict[str, dict[str, str]] = {}  # key -> tags
+        self._contents: set[Path] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def restore(self) -> list[StoredObject]:
@@ -95,6 +97,7 @@ class ObjectMirror:
                 path.unlink()
                 continue
             paths.update((path, data))
+            self._contents.add(data)
             self._bucket.keys.setlist(entry.key, [_moto_key(entry, data)])
             self._known[entry.key] = entry.version
             if entry.tags:
@@ -140,6 +143,15 @@ class ObjectMirror:
                     changed.append(key)
         return changed
 
+    def forget(self) -> None:
+        """Remove the content of versions that were deleted. Safe for threads."""
+        with self._lock:
+            versions = [item for _, items in self._bucket.keys.lists() for item in items]
+            used = {self._data_path(item.name, item.version_id) for item in versions if isinstance(item, FakeKey)}
+            for path in self._contents - used:
+                path.unlink(missing_ok=True)
+            self._contents &= used
+
     def _tag(self, entry: StoredObject) -> None:
         key = self._bucket.keys[entry.key]
         tagger = _tagger()
@@ -170,6 +182,7 @@ class ObjectMirror:
                     file.flush()
                     os.fsync(file.fileno())
                 temporary.replace(data)
+                self._contents.add(data)
                 item._value_buffer = MirroredFile(data)
                 source.close()
         if item.multipart:  # free the parts: they duplicate the document in memory
@@ -378,33 +391,3 @@ class PrincipalsMirror(TableMirror):
         if not any(grant.items() <= item.items() for item in items):
             self._table.put_item({**_LOCAL_GRANT, "created_at": {"N": str(int(time.time()))}})
         return items
-
-
-class ApiKeyMirror:
-    """Keep a file equal to API Gateway's keys. The local key always exists after a restart."""
-
-    _FIELDS = ("id", "name", "value", "enabled", "description", "tags")
-
-    def __init__(self, path: Path, keys: dict[str, Any], local_key: str) -> None:
-        """`keys` is moto's own dictionary of keys by id."""
-        self._local_key = local_key
-        self._path = path
-        self._keys = keys
-        self._lock = threading.Lock()
-
-    def restore(self) -> None:
-        """Put the keys on disk into moto. Raises `OSError` for a damaged file."""
-        local = {"id": LOCAL_API_KEY_ID, "name": "local", "value": self._local_key, "enabled": True}
-        stored = _content(self._path) if self._path.exists() else []
-        for row in [local, *stored]:
-            fields = dict(row)
-            id_ = fields.pop("id")
-            if id_ == LOCAL_API_KEY_ID:
-                fields["value"] = self._local_key
-            self._keys[id_] = ApiKey(api_key_id=id_, **fields)
-
-    def save(self) -> None:
-        """Write now."""
-        with self._lock:
-            rows = [{name: getattr(key, name) for name in self._FIELDS} for key in list(self._keys.values())]
-            write_private(self._path, json.dumps(rows))

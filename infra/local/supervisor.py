@@ -67,6 +67,12 @@ class PortTaken(StackFailed):
     """A part cannot listen: another program took its port after the ports were chosen."""
 
 
+def remove_temporary(logs: Path) -> None:
+    """Remove the temporary folder of a killed supervisor."""
+    with suppress(OSError):
+        shutil.rmtree((logs / "temporary").read_text(encoding="utf-8"))
+
+
 class _Running:
     """One part: its current process and the times of its restarts."""
 
@@ -95,10 +101,8 @@ class Supervisor:
         # For all parts, whose sockets have 103 bytes at most. A killed supervisor leaves it to the next start.
         folder = f"{os.sep}tmp" if gettempdir()[55:] else gettempdir()
         self._temporary = TemporaryDirectory(prefix="docwell-", dir=folder, ignore_cleanup_errors=True)
-        note = console.logs / "temporary"
-        if note.exists():
-            shutil.rmtree(note.read_text(encoding="utf-8"), ignore_errors=True)
-        write_private(note, self._temporary.name)
+        remove_temporary(console.logs)
+        write_private(console.logs / "temporary", self._temporary.name)
         self._exits: queue.Queue[tuple[str, int] | None] = queue.Queue()
         self._stopping = threading.Event()
 

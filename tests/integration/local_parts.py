@@ -37,16 +37,17 @@ def aws_stand_in(data: Path, port: int | None = None) -> Iterator[Aws]:
             assert child.running, lines
             assert time.monotonic() < deadline, lines
             time.sleep(0.05)
-        yield Aws(endpoint, child, lines)
+        yield Aws(endpoint, child, lines, data)
     finally:
         child.stop(5)
 
 
 class Aws:
-    def __init__(self, endpoint: str, child: Child, lines: list[str]) -> None:
+    def __init__(self, endpoint: str, child: Child, lines: list[str], data: Path) -> None:
         self.endpoint = endpoint
         self.child = child
         self.lines = lines
+        self.data = data
         self.s3 = self.client("s3")
         self.sqs = self.client("sqs")
         self.dynamodb = self.client("dynamodb")

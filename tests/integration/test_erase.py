@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 from moto import mock_aws
 from typer.testing import CliRunner, Result
 
@@ -24,6 +25,7 @@ from docwell.adapters.s3 import S3Versions
 from docwell.audit import Action, AuditEvent, pseudonym
 from docwell.cli import erase as command
 from docwell.cli.app import app
+from docwell.cli.erase import Erasure
 from docwell.cli.settings import Failure
 from docwell.errors import Unavailable
 from docwell.models import Hint, Status
@@ -46,6 +48,7 @@ class Erasing:
     folder: Path
     secret: str = field(default_factory=lambda: f"quokka{uuid.uuid4().hex}")
     calls: int = 0
+    works: bool = False  # whether the function is called
     before_call: Callable[[int], None] = lambda _: None
 
     def __post_init__(self) -> None:
@@ -68,9 +71,11 @@ class Erasing:
         """Answer as the reconcile function does, and let ingest work."""
         self.calls += 1
         self.before_call(self.calls)
+        self.works = True
         parts = [(self.world.ledger(pipeline), self.world.index(pipeline)) for pipeline in self.world.known]
         answer = Erase(self.world.store, self.world.queue, parts, self.world.clock).run(event)
         self.world.work(self.world.known)
+        self.works = False
         return answer
 
     def erase(self, *arguments: str, typed: str = "") -> Result:
@@ -141,8 +146,9 @@ def test_nothing_of_an_erased_document_is_left(erasing: Erasing, *, deleted: boo
     assert result.exit_code == 0, result.output
     erasing.check_gone()
     report = json.loads(result.stdout[result.stdout.index("{\n") :])
-    assert (report["documents"], report["versions"], report["receipts"]) == ([KEY], 2 + deleted, 1)
-    assert (report["left"], report["ledger_rows"], report["audit_events"]) == ([], 2, 1)
+    counts = [report["erased"][name] for name in ("versions", "receipts", "ledger_rows", "audit_events")]
+    assert (report["documents"], counts) == ([KEY], [2 + deleted, 1, 2, 1])
+    assert (report["left"], report["remains"]) == ([], {})
     assert erasing.secret not in result.output
 
 
@@ -155,7 +161,7 @@ def test_a_prefix_erases_all_documents_under_it(erasing: Erasing) -> None:
 
 def test_a_dry_run_and_a_wrong_name_change_nothing(erasing: Erasing) -> None:
     for result in (erasing.erase(KEY, "--dry-run"), erasing.erase(KEY, typed="people/e anna.pdf\n")):
-        assert re.search(r"versions +2\b", result.output)
+        assert "versions: 2;" in result.output
     assert len(S3Versions(client("s3"), erasing.world.bucket).of(KEY)) == 2
     for pipeline in erasing.world.known:
         record = erasing.world.ledger(pipeline).get(KEY)
@@ -166,19 +172,47 @@ def test_a_dry_run_and_a_wrong_name_change_nothing(erasing: Erasing) -> None:
     erasing.check_gone()
 
 
-def test_it_is_safe_to_run_again_after_an_interruption_anywhere(erasing: Erasing) -> None:
-    interrupted = 0
-    for stop_at in range(1, 6):
-        erasing.calls = 0
+def test_an_erasure_that_is_killed_at_any_call_leaves_nothing_to_the_next(
+    erasing: Erasing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, killed = 0, 0
+    send: Any = BaseClient._make_api_call  # type: ignore[attr-defined] # of botocore
 
-        def stop(call: int, at: int = stop_at) -> None:
-            if call == at:
-                raise Failure("interrupted")
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > killed:
+            raise Failure("killed")
 
-        erasing.before_call = stop
-        interrupted += erasing.erase(KEY, "--yes").exit_code != 0
-    assert interrupted >= 4
+    def counted(client: Any, operation: str, arguments: Any) -> Any:
+        if not erasing.works:
+            count()
+        return send(client, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", counted)
+    erasing.before_call = count
+    while erasing.erase(KEY, "--yes").exit_code:
+        calls, killed = 0, killed + 1
+    assert killed >= 15
+    monkeypatch.undo()
     erasing.check_gone()
+
+
+def test_what_a_step_leaves_is_reported(erasing: Erasing, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Idle(Erasure):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            steps = self.stores.items()
+            self.stores = {
+                name: partial(lambda step, erased: step(replace(erased, dry_run=True)), step)
+                for name, step in steps
+            }
+
+    monkeypatch.setattr(command, "Erasure", Idle)
+    result = erasing.erase(KEY, "--yes", "--json")
+    assert result.exit_code == 1
+    report = json.loads(result.stdout[result.stdout.index("{\n") : result.stdout.rindex("}\n") + 1])
+    assert report["remains"].keys() == {"versions", "chunks", "receipts", "audit_events", "ledger_rows"}
 
 
 def test_an_upload_during_the_erasure_stays_and_is_reported(erasing: Erasing) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.poison.kinds import FONT, flate, one_page, stream
 from benchmarks.reading import default_reader
+from tests.unit.cases import rows
 
 _GLYPH_FONT = (
     b"<</Type/Font/Subtype/Type0/BaseFont/A/Encoding/Identity-H/ToUnicode 6 0 R/DescendantFonts[<</Type/Font"
@@ -69,16 +70,7 @@ def test_brackets_in_right_to_left_text_open_before_they_close(tmp_path: Path, d
     assert read(mapped(content, LETTERS | same), tmp_path) == "א (ב) א"
 
 
-@pytest.mark.parametrize(
-    ("drawn", "expected"),
-    [
-        (".1987 cba", "אבג 1987."),
-        (".1,250 a", "א 1,250."),
-        ("b %15 a", "א 15% ב"),
-        ("b 3.5 a", "א 3.5 ב"),
-        ("b 12:30 a", "א 12:30 ב"),
-    ],
-)
+@pytest.mark.parametrize(("drawn", "expected"), rows(__file__, "right_to_left"))
 def test_a_mark_after_a_number_in_right_to_left_text_stays_after_it(
     tmp_path: Path, drawn: str, expected: str
 ) -> None:

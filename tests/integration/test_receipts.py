@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import string
 import zlib
@@ -150,7 +151,7 @@ def test_an_answer_that_does_not_compress_under_the_limit_is_refused_and_a_long_
 def test_an_erasure_finds_an_answer_in_the_history_of_later_questions(
     receipts: DynamoReceipts, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    delete_many = Table.delete_many
+    delete_many, moments = Table.delete_many, itertools.count()
 
     def delete_one(table: Table, keys: Sequence[Row]) -> None:
         delete_many(table, keys[:1])
@@ -160,12 +161,15 @@ def test_an_erasure_finds_an_answer_in_the_history_of_later_questions(
         request = {"question": "q", "history": [{"question": "q", "answer": text} for text in history]}
         said = {"answer": answer, "status": status, "citations": []}
         passages = (("id", document, "v1"),)
-        receipts.keep(replace(RECEIPT, request_id=name, request=request, answer=said, passages=passages))
+        at = next(moments)
+        receipts.keep(
+            replace(RECEIPT, request_id=name, request=request, answer=said, passages=passages, created_at=at)
+        )
 
     refusal = "The passages found do not answer this question."
     keep("1", "a.pdf", "Anna lives in Rome [1].", status=status)
     keep("2", "b.pdf", "In March.", " Anna lives\nin Rome [1].\n")  # as a client wraps it
-    keep("0", "b.pdf", "In May.", "In March.", "Anna lives in Rome [1].")
+    keep("0", "b.pdf", "In May.", "In March.")  # without the earlier turn
     marked = f"Bob lives{NOT_SUPPORTED} in Bonn [1]."  # words of the document itself
     keep("6", "a.pdf", marked, status=status)
     keep("7", "b.pdf", "In July.", answer_in(marked))
@@ -177,10 +181,12 @@ def test_an_erasure_finds_an_answer_in_the_history_of_later_questions(
     later = receipts.get("key:a", "2")
     assert later is not None
     assert "Anna" not in str(later.request)
-    # An interruption after the first of them leaves the answer, which leads to the other ones.
+    # An interruption at any time leaves the answers that lead to the rest.
     monkeypatch.setattr(Table, "delete_many", delete_one)
-    with pytest.raises(InterruptedError):
-        erase_receipts(client("dynamodb"), TABLE, ["a.pdf"])
+    for _ in range(3):
+        with pytest.raises(InterruptedError):
+            erase_receipts(client("dynamodb"), TABLE, ["a.pdf"])
     monkeypatch.setattr(Table, "delete_many", delete_many)
-    assert erase_receipts(client("dynamodb"), TABLE, ["a.pdf"]) == 5
+    assert erase_receipts(client("dynamodb"), TABLE, ["a.pdf"]) == 3
     assert [name for name in "01234567" if receipts.get("key:a", name)] == ["4", "5"]
+    assert erase_receipts(client("dynamodb"), TABLE, [], prefix="b.") == 1

@@ -32,6 +32,7 @@ from docwell.cli.settings import Failure, Settings
 from docwell.http import sse
 from docwell.observability import logger
 from docwell.text.visible import escape_json
+from tests.unit.cases import rows
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import ANSWER, BUCKET, FakeApi
 
@@ -162,16 +163,7 @@ def test_in_a_terminal_the_tokens_are_shown_and_then_the_checked_answer(run: Run
 
 
 @pytest.mark.usefixtures("terminal")
-@pytest.mark.parametrize(
-    ("link", "opens"),
-    [
-        ("https://bucket/a.pdf?v=1#page=9", True),
-        (None, False),
-        ("file:///etc/passwd", False),
-        ("https://bucket/\x1b]0;owned\x07", False),
-        ("https://bucket/a b", False),
-    ],
-)
+@pytest.mark.parametrize(("link", "opens"), rows(__file__, "links"))
 def test_a_citation_opens_its_page_where_the_link_is_safe(
     run: Run, api: FakeApi, link: str | None, *, opens: bool
 ) -> None:

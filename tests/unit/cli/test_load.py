@@ -18,6 +18,7 @@ from docwell.adapters.s3 import S3Listing
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.errors import Forbidden
 from docwell.models import StoredObject
+from tests.unit.cases import rows
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET
 
@@ -143,16 +144,7 @@ def test_left_out_objects_are_counted_and_listed_with_their_reason(
     assert len(copies(archive)) == 21
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "reason"),
-    [
-        (412, "PreconditionFailed", "changed"),
-        (404, "NoSuchKey", "changed"),
-        (403, "AccessDenied", "forbidden"),
-        (403, "InvalidObjectState", "archived"),
-        (400, "InvalidRequest", "refused"),
-    ],
-)
+@pytest.mark.parametrize(("status", "code", "reason"), rows(__file__, "refused_copies"))
 def test_a_document_that_s3_does_not_copy_is_listed_and_the_next_load_takes_it(
     run_load: Run,
     archive: S3Client,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,9 +25,11 @@ from typer.testing import CliRunner
 
 from docwell.cli import erase
 from docwell.cli.app import app
-from docwell.cli.erase import Erased
+from docwell.cli.erase import Erased, Erasure
+from docwell.cli.settings import Settings
 from infra.container.sam import ROOT
-from tests.unit.infra.templates import content
+from tests.unit.cases import rows
+from tests.unit.infra.templates import TEMPLATES, content
 
 RECONCILE = {"action": "reconcile", "dry_run": False, "force": False}
 
@@ -109,15 +113,7 @@ def test_reconcile_goes_on_until_the_pass_is_complete(run: Run, function: FakeFu
     assert function.events == [RECONCILE] * 2
 
 
-@pytest.mark.parametrize(
-    ("changes", "exit_code", "text", "calls"),
-    [
-        ({}, 0, "f1: no drift (2", 1),
-        ({"documents": {"PENDING": 3}}, 0, "f1: 3 pending (2", 1),
-        ({"phase": "bucket", "waiting": 500}, 1, "500 messages wait", 1),
-        ({"phase": "bucket"}, 1, "not complete: run this again", 2),
-    ],
-)
+@pytest.mark.parametrize(("changes", "exit_code", "text", "calls"), rows(__file__, "reconcile_answers"))
 def test_reconcile_says_how_far_it_came(
     run: Run, function: FakeFunction, changes: dict[str, Any], exit_code: int, text: str, calls: int
 ) -> None:
@@ -198,7 +194,7 @@ def test_a_prefix_limits_it_and_a_dry_run_changes_nothing(run: Run, deleted: S3C
 # --- erase ---
 
 
-ERASED = Erased("2026-11-26T12:00:00+00:00", ["a.pdf"], dry_run=True)
+ERASED = Erased("2026-11-26T12:00:00+00:00", ["a.pdf"], erased={"receipts": 0})
 
 
 class FakeErasure:
@@ -213,7 +209,7 @@ class FakeErasure:
         return replace(ERASED)
 
     def run(self, report: Erased) -> None:
-        type(self).erased, report.ledger_rows = True, 1
+        type(self).erased, report.erased = True, {"receipts": 1}
 
 
 @pytest.fixture(autouse=True)
@@ -223,9 +219,9 @@ def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_report_is_complete_and_a_dry_run_erases_nothing(run: Run) -> None:
     dry = json.loads(run("erase", "a.pdf", "--dry-run", "--json").stdout)
-    assert (dry["ledger_rows"], dry["dry_run"], FakeErasure.erased) == (0, True, False)
+    assert (dry["erased"]["receipts"], dry["dry_run"], FakeErasure.erased) == (0, True, False)
     report = json.loads(run("erase", "a.pdf", "--yes", "--json").stdout)
-    assert (report["ledger_rows"], report["dry_run"], FakeErasure.erased) == (1, False, True)
+    assert (report["erased"]["receipts"], report["dry_run"], FakeErasure.erased) == (1, False, True)
 
 
 @pytest.mark.parametrize("flags", [(), ("--json",)], ids=["for people", "json"])
@@ -233,7 +229,7 @@ def test_the_question_and_its_documents_are_no_part_of_the_output(run: Run, flag
     arguments = ["erase", "a.pdf", *flags]
     confirmed = CliRunner().invoke(app, arguments, input="a.pdf\n")
     assert (confirmed.exit_code, FakeErasure.erased) == (0, True)
-    assert "documents    a.pdf" in confirmed.stderr
+    assert "documents  a.pdf" in confirmed.stderr
     assert "Type a.pdf to erase" in confirmed.stderr
     assert (
         confirmed.stdout.removeprefix(" a.pdf\n") == run(*arguments, "--yes").stdout
@@ -245,3 +241,32 @@ def test_the_page_names_the_days_of_the_templates() -> None:
     # A snapshot expires when the last of these is made after it, perhaps an hour late.
     days = snapshots["Schedules"][0]["RetainRule"]["Count"] + 1
     assert f"expire within {days} days" in (ROOT / "docs/operate/retention.md").read_text()
+
+
+STORE = re.compile(
+    r"AWS::.*::(?!Route)(\w*(Table|Bucket|Queue|Volume|FileSystem|Cluster|Stream|Topic|Instance|Archive))"
+)
+WRITE = {"put_object", "upload_file", "copy_object", "put_item", "put_events", "send_message", "upsert"}
+WRITE |= {
+    "write_text",
+    "write_bytes",
+    "NamedTemporaryFile",
+    "TemporaryFile",
+    "TemporaryDirectory",
+    "mkstemp",
+    "mkdtemp",
+}
+
+
+def test_each_store_of_the_templates_and_each_module_that_writes_is_erased_or_says_why_not() -> None:
+    resources = [item for path in TEMPLATES for item in content(path)["Resources"].items()]
+    stores = {name for name, resource in resources if STORE.fullmatch(resource["Type"])} - {"AlarmTopic"}
+    package = ROOT / "layers/docwell/python/docwell"
+    for path in package.rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text()))
+        if WRITE & {getattr(node, "attr", getattr(node, "id", "")) for node in nodes}:
+            stores.add(path.relative_to(package).as_posix())
+    registry = dict(rows(__file__, "stores"))
+    assert stores == registry.keys()
+    steps = Erasure(Settings(bucket="b", reconcile_function="f", region="us-east-1"), "a.pdf", None).stores
+    assert steps.keys() <= {*registry.values(), "chroma_file"}

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from infra.local import __main__ as command
+from infra.local.keys import private_folder, write_private
 from infra.local.names import HOST, ROOT
 from infra.local.stack import Stack, StackOptions, model_host, plan
 from infra.local.supervisor import locked
@@ -71,9 +72,12 @@ def test_down_stops_no_process_that_reuses_the_pid_of_a_dead_supervisor(
 ) -> None:
     with subprocess.Popen(["sleep", "60"]) as stranger:
         replace(stack(tmp_path), pid=stranger.pid).write()
+        (temporary := tmp_path / "temporary").mkdir()
+        write_private(private_folder(tmp_path / "logs") / "temporary", str(temporary))
         monkeypatch.setattr(sys, "argv", ["local", "down", "--data", str(tmp_path)])
         assert command.main() == 0
         assert "ended already" in capsys.readouterr().out
+        assert not temporary.exists()
         assert stranger.poll() is None
         with locked(tmp_path):
             assert command.main() == 0

@@ -19,6 +19,7 @@ from docwell.ingest.chunking import UNIT_TOKENS, cut_pages
 from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, Page, Units
 from docwell.query.retrieval.ranking import nearest
+from tests.unit.cases import rows
 from tests.unit.fakes import FakeEmbedder
 
 if TYPE_CHECKING:
@@ -133,16 +134,7 @@ def test_a_chunk_never_crosses_a_page() -> None:
     assert [(chunk.page, chunk.text) for _, chunks in cut for chunk, _ in chunks] == [(1, "one"), (2, "two")]
 
 
-@pytest.mark.parametrize(
-    ("text", "first"),
-    [
-        ("aa bb. cc dd\n\nee ff. Gg hh\nii. jj kk", "aa bb. cc dd"),  # a blank line comes first
-        ("aa bb. Cc dd ee.\nGg hh ii. Jj kk ll", "aa bb. Cc dd ee."),  # then a line's end after a sentence
-        ("aa bb cc dd ee. Ff gg\nhh ii jj kk ll", "aa bb cc dd ee."),  # then a sentence's end
-        ("aa bb cc e.g. dd ee\nff gg hh ii jj kk", "aa bb cc e.g. dd ee"),  # then a line's end
-        ("aaaabbbb ccccdddd eeee fffgggggg hhhhiiiijj", "aaaabbbb ccccdddd eeee"),  # then a space
-    ],
-)
+@pytest.mark.parametrize(("text", "first"), rows(__file__, "breaks"))
 def test_the_strongest_break_is_taken(text: str, first: str) -> None:
     assert chunks(text, 10)[0].text == first
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,16 @@ def test_a_refusal_by_the_reader_leaves_no_thread_behind(tmp_path: Path) -> None
         line.run()
     assert (refused.value.reason, line.reader.closed) == (Reason.TOO_SLOW, True)
     assert set(threading.enumerate()) <= before
+
+
+def test_a_copy_of_a_document_has_no_name_and_so_ends_with_its_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "empty"))
+    (tmp_path / "empty").mkdir()
+    (store := FakeStore()).put("a.pdf", "secret")
+    head = store.head("a.pdf")
+    assert head
+    with replace(Line(tmp_path, 1).indexer, store=store).downloaded("a.pdf", head) as path:
+        assert path.read_text() == "secret"
+        assert not any((tmp_path / "empty").iterdir())

@@ -14,6 +14,7 @@ from docwell.ingest import ingest as ingest_module
 from docwell.ingest.events import give_up
 from docwell.ingest.steps import Recognise, Refresh, Resume, Settle, Start, Step, next_step
 from docwell.models import SETTLED, Attributes, DocumentRecord, Hint, ObjectVersion, Reason, Status
+from tests.unit.cases import rows
 from tests.unit.fakes import UNREADABLE, FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World
 
@@ -107,15 +108,7 @@ def test_only_a_document_that_was_never_started_needs_no_sweep(
     assert start(record(status, version, "no plan")).record.swept is swept
 
 
-@pytest.mark.parametrize(
-    ("plan", "hint", "missing"),
-    [
-        ("nothing sent", "plain", (0, 1, 2)),
-        ("nothing sent, one range done", "served", (0, 2)),
-        ("sent", "sweep", (0, 2)),
-        ("recognition planned", "served", (3, 4)),
-    ],
-)
+@pytest.mark.parametrize(("plan", "hint", "missing"), rows(__file__, "resumes"))
 def test_a_resume_sends_the_ranges_that_are_not_done(plan: str, hint: str, missing: tuple[int, ...]) -> None:
     step = next_step(record(Status.PENDING, "v2", plan), HEAD, HINTS[hint], recognises=True)
     assert step == Resume(HEAD, missing)

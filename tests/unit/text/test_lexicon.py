@@ -27,6 +27,7 @@ from docwell.text.lexicon import (
 from docwell.text.naming import file_words
 from docwell.text.page_lists import by_reason, listed, page_failures
 from docwell.text.prose import after_headings, is_bibliography, is_reference, is_sentence, paragraphs
+from tests.unit.cases import rows
 from tests.unit.fakes import FakeEmbedder
 
 CASES: Mapping[str, Any] = tomllib.loads(Path(__file__).with_name("lexicon.toml").read_text("utf-8"))
@@ -177,15 +178,7 @@ def chunk(text: str, heading: str = "", tokens: int = 3) -> Chunk:
     return Chunk(text, 1, 0, len(text), tokens, heading=heading)
 
 
-@pytest.mark.parametrize(
-    ("key", "words"),
-    [
-        ("a/b/ACME_2022-10K.pdf", "ACME 2022 10K"),
-        ("notes.v2.PDF", "notes v2"),
-        ("a/.pdf", ""),
-        ("日本/図面.pdf", "図面"),
-    ],
-)
+@pytest.mark.parametrize(("key", "words"), rows(__file__, "file_names"))
 def test_a_file_is_called_by_the_words_of_its_name(key: str, words: str) -> None:
     assert file_words(key) == words
 

@@ -6,6 +6,7 @@ import pytest
 
 from docwell.models import Chunk, Passage, Units
 from docwell.query.retrieval.ranking import merge, with_named
+from tests.unit.cases import rows
 
 PAGE = "The boiler is warm.\nThe cellar is cold.\n\nThe attic is dry."
 
@@ -27,20 +28,7 @@ def test_passages_that_follow_each_other_are_one_with_the_text_and_offsets_of_bo
     assert (found.id, found.score, found.chunk.heading) == ("a 1 20", 0.6, "from 0")
 
 
-@pytest.mark.parametrize(
-    ("documents", "shown"),
-    [
-        ("", "aaab"),
-        ("ab", "aaab"),
-        ("bc", "aabc"),  # c takes the place of the last passage of a document with several
-        ("bcd", "abcd"),
-        ("cde", "acde"),
-        ("bcde", "aaab"),  # more than the places beside the first
-        ("bx", "aaab"),  # x has no passage
-        ("a", "aaab"),
-        ("bcC", "aabc"),  # a place for the name that two documents have
-    ],
-)
+@pytest.mark.parametrize(("documents", "shown"), rows(__file__, "named_documents"))
 def test_each_named_document_has_a_place_if_there_are_enough(documents: str, shown: str) -> None:
     ranked = [passage(*BOILER, key=key) for key in "aaabbcCdef"]
     # "c" and "C" have one name.

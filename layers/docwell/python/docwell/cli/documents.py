@@ -285,13 +285,9 @@ class Upload:
 
     def as_json(self) -> Json:
         """Return the API's record and the file's path."""
-        record = self.record or {
-            "document": self.key,
-            "collection": collection_of(self.key),
-            "status": Status.PENDING.value if self.failure is None else _NOT_UPLOADED,
-            "version": self.version,
-            "size": self.size,
-        }
+        place = {"document": self.key, "collection": collection_of(self.key)}
+        status = Status.PENDING.value if self.failure is None else _NOT_UPLOADED
+        record = self.record or {**place, "status": status, "version": self.version, "size": self.size}
         reason = {} if self.record or self.failure is None else {"reason": self.failure}
         return {"file": str(self.path), **record, **reason}
 

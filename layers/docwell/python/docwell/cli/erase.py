@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,27 +32,23 @@ _PAUSE_S = 1.0
 LONGEST_WAIT_S = 300.0  # seconds for ingest to remove the chunks
 # A sent hint is in the queue or at work: send it again only after this time.
 _HINT_EVERY_S = 30.0
-# The states of `Erased.chroma_file`.
-_UNCHANGED, _LOG_EMPTIED, _REWRITTEN = "unchanged", "log emptied", "log emptied, file rewritten"
 
 app = group()
 
 
 @dataclass(slots=True)
 class Erased:
-    """The report of one erasure. docs/operate/retention.md lists the copies that expire later."""
+    """The report of one erasure or dry run, with counts by store. `remains` is what a search finds at the end.
+
+    docs/operate/retention.md lists the copies that expire later.
+    """
 
     at: str
     documents: list[str]
-    dry_run: bool
-    versions: int = 0
-    chunks: int = 0
-    ledger_rows: int = 0
-    receipts: int | None = None
-    audit_events: int | None = None
-    chroma_file: str = _UNCHANGED
-    returned: list[str] = field(default_factory=list)
+    dry_run: bool = True
+    erased: dict[str, int | None] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
+    remains: dict[str, int] = field(default_factory=dict)
 
 
 @app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
@@ -79,12 +75,15 @@ def erase(
         display.show_json(asdict(erased))
     else:
         _show(erased)
-    if erased.left or erased.returned:
+    if erased.left or erased.remains:
         raise Failure("some documents are not yet gone, or were uploaded again meanwhile: run this again")
 
 
 class Erasure:
-    """The steps of one erasure. After a `Failure`, run it again."""
+    """The steps of one erasure, in the order of `stores`. After a `Failure`, run it again.
+
+    A step returns the number that it erased, or found in a dry run; None where the settings do not name the store.
+    """
 
     def __init__(self, settings: Settings, key: str | None, prefix: str | None) -> None:
         from docwell.adapters.s3 import S3Versions
@@ -93,53 +92,88 @@ class Erasure:
         self._versions = S3Versions(s3_client(settings), settings.need("bucket"))
         self._function = ReconcileFunction(settings)
         self._key, self._prefix = key, prefix
+        # The ledger's rows go last, so that another run finds the documents.
+        self.stores: dict[str, Callable[[Erased], int | None]] = {
+            "versions": self._erase_versions,
+            "chunks": self._erase_chunks,
+            "receipts": self._erase_receipts,
+            "audit_events": self._erase_names,
+            "chroma_file": self._rewrite_chroma,
+            "ledger_rows": self._erase_rows,
+        }
 
     def survey(self) -> Erased:
         """Return the documents and counts to erase, without changing anything."""
-        stored = self._stored()
-        keys = list(dict.fromkeys([*([self._key] if self._key else []), *(version.key for version in stored)]))
-        answers = list(self._calls("check", keys, self._prefix))
+        keys = {*([self._key] if self._key else []), *(version.key for version in self._stored())}
+        answers = self._calls("check", sorted(keys), self._prefix)
         documents = sorted({key for answer in answers for key in answer["keys"]})
-        return Erased(
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
-            documents=documents,
-            dry_run=True,
-            versions=len(stored),
-            chunks=sum(sum(answer["chunks"].values()) for answer in answers),
-            receipts=self._receipts(documents, dry_run=True),
-        )
+        erased = Erased(datetime.now(UTC).isoformat(timespec="seconds"), documents)
+        erased.erased = {name: step(erased) for name, step in self.stores.items()}
+        return erased
 
     def run(self, erased: Erased) -> None:
-        """Erase, and complete the report."""
+        """Erase from each store, search all of them, and complete the report."""
         record(self._settings, Action.ERASED, documents=frozenset(map(pseudonym, erased.documents)))
-        with plain_failures("cannot delete the versions"):
-            self._versions.erase(self._stored())
-        self._wait_for_ingest(erased)
-        erased.receipts = self._receipts(erased.documents, dry_run=False)
-        if self._settings.audit_table:
-            with plain_failures("cannot change the audit trail"):
-                erased.audit_events = audit_reader(self._settings).erase(erased.documents)
-        if not erased.left:
-            self._empty_chroma(erased)
-            erased.ledger_rows = sum(answer["rows"] for answer in self._calls("forget", erased.documents))
+        erased.erased = {name: step(erased) for name, step in self.stores.items()}
+        search = replace(erased, dry_run=True)
+        erased.remains = {name: count for name, step in self.stores.items() if (count := step(search))}
 
     def _stored(self) -> list[StoredVersion]:
         with plain_failures("cannot list the versions"):
             return self._versions.under(self._prefix) if self._prefix else self._versions.of(str(self._key))
 
-    def _wait_for_ingest(self, erased: Erased) -> None:
+    def _erase_versions(self, erased: Erased) -> int:
+        stored = self._stored()
+        if not erased.dry_run:
+            with plain_failures("cannot delete the versions"):
+                self._versions.erase(stored)
+        return len(stored)
+
+    def _erase_chunks(self, erased: Erased) -> int:
         """Ask ingest to remove the chunks until none is left, or the time is up."""
         deadline, next_hint = time.monotonic() + LONGEST_WAIT_S, 0.0
-        while True:
+        count = sum(sum(answer["chunks"].values()) for answer in self._calls("check", erased.documents))
+        while not erased.dry_run:
             hint = time.monotonic() >= next_hint
             answers = list(self._calls("check", erased.documents, self._prefix, hint=hint))
             if hint:
                 next_hint = time.monotonic() + _HINT_EVERY_S
-            erased.returned = [key for answer in answers for key in answer["returned"]]
             erased.left = [key for answer in answers for key in answer["left"]]
             if not erased.left or time.monotonic() > deadline:
-                return
+                break
             time.sleep(_PAUSE_S)
+        return count
+
+    def _erase_receipts(self, erased: Erased) -> int | None:
+        from docwell.adapters.dynamodb.receipts import erase_receipts
+
+        if not (table := self._settings.receipts_table):
+            return None
+        with plain_failures("cannot delete the receipts"):
+            client = aws_client(self._settings, "dynamodb")
+            return erase_receipts(client, table, erased.documents, self._prefix, dry_run=erased.dry_run)
+
+    def _erase_names(self, erased: Erased) -> int | None:
+        if not self._settings.audit_table:
+            return None
+        with plain_failures("cannot change the audit trail"):
+            return audit_trail(self._settings).erase(erased.documents, self._prefix, dry_run=erased.dry_run)
+
+    def _rewrite_chroma(self, erased: Erased) -> int | None:
+        """Empty Chroma's log, and rewrite its file where the settings name its folder."""
+        from docwell.adapters.chroma_file import vacuum
+
+        folder, is_last = self._settings.chroma_folder, not (erased.dry_run or erased.left)
+        if is_last:
+            list(self._calls("flush", erased.documents))
+        if is_last and folder:
+            with plain_failures("everything else is erased"):
+                vacuum(Path(folder))
+        return 0 if folder else None
+
+    def _erase_rows(self, erased: Erased) -> int:
+        step = "check" if erased.dry_run or erased.left else "forget"
+        return sum(answer["rows"] for answer in self._calls(step, erased.documents))
 
     def _calls(
         self, step: str, keys: Sequence[str], prefix: str | None = None, *, hint: bool = False
@@ -149,26 +183,6 @@ class Erasure:
             batch = list(keys[start : start + _KEYS_AT_ONCE])
             event = {"action": "erase", "step": step, "keys": batch, "hint": hint}
             yield self._function({**event, "prefix": prefix if start == 0 else None})
-
-    def _receipts(self, documents: Sequence[str], *, dry_run: bool) -> int | None:
-        from docwell.adapters.dynamodb.receipts import erase_receipts
-
-        if not self._settings.receipts_table:
-            return None
-        with plain_failures("cannot delete the receipts"):
-            dynamodb = aws_client(self._settings, "dynamodb")
-            return erase_receipts(dynamodb, self._settings.receipts_table, documents, dry_run=dry_run)
-
-    def _empty_chroma(self, erased: Erased) -> None:
-        from docwell.adapters.chroma_file import vacuum
-
-        for _ in self._calls("flush", erased.documents):
-            pass
-        erased.chroma_file = _LOG_EMPTIED
-        if folder := self._settings.chroma_folder:
-            with plain_failures("everything else is erased"):
-                vacuum(Path(folder))
-            erased.chroma_file = _REWRITTEN
 
 
 def _confirm(erased: Erased, name: str) -> None:
@@ -180,8 +194,8 @@ def _confirm(erased: Erased, name: str) -> None:
 
 def _show(erased: Erased, *, err: bool = False) -> None:
     display.show_fields(asdict(erased), err=err)
-    if erased.receipts is None:
-        display.say("receipts are not erased: the settings name no receipts_table", "yellow", err=True)
+    if unnamed := ", ".join(name for name, count in erased.erased.items() if count is None):
+        display.say(f"not erased, because the settings do not name them: {unnamed}", "yellow", err=True)
 
 
 @app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
@@ -194,22 +208,15 @@ def audit(
 ) -> None:
     """List who asked, which documents were cited, who changed a grant and who erased. Oldest first."""
     with plain_failures("cannot read the audit trail"):
-        events = [
-            {**asdict(event), "documents": sorted(event.documents)}
-            for event in audit_reader(ctx.obj).events(actor, document)
-        ]
+        trail = audit_trail(ctx.obj).events(actor, document)
+    events = [{**asdict(event), "documents": sorted(event.documents)} for event in trail]
     if as_json:
         display.show_json({"events": events})
     elif events:
-        fields = ("actor", "action", "subject", "documents", "request_id")
-        rows = (
-            (
-                display.local_time(event["at"]),
-                *(", ".join(event[name]) if name == "documents" else event[name] or "" for name in fields),
-            )
-            for event in events
-        )
-        display.show_table(("time", "actor", "action", "subject", "documents", "request"), rows)
+        names = ("actor", "action", "subject", "documents", "request_id")
+        texts = [{**event, "documents": ", ".join(event["documents"])} for event in events]
+        rows = [[display.local_time(event["at"]), *(event[name] or "" for name in names)] for event in texts]
+        display.show_table(("time", *names), rows)
     else:
         display.say("no events match", err=True)
 
@@ -218,8 +225,6 @@ def record(
     settings: Settings, action: Action, *, subject: str | None = None, documents: frozenset[str] = frozenset()
 ) -> None:
     """Add an event of this operator to the trail; without a table, print that nothing is recorded."""
-    from docwell.adapters.dynamodb.audit import DynamoAudit
-
     if not settings.audit_table:
         display.say("not recorded: the settings name no audit_table", err=True)
         return
@@ -228,12 +233,11 @@ def record(
         operator = f"os:{getpass.getuser()}"
         if not settings.local:
             operator = f"aws:{aws_client(settings, 'sts').get_caller_identity()['Arn']}"
-        event = AuditEvent(operator, action, documents, subject)
-        DynamoAudit(aws_client(settings, "dynamodb"), settings.audit_table).append(event)
+        audit_trail(settings).append(AuditEvent(operator, action, documents, subject))
 
 
-def audit_reader(settings: Settings) -> DynamoAudit:
-    """Return the trail for reading. Raises `Failure` without a table in the settings."""
+def audit_trail(settings: Settings) -> DynamoAudit:
+    """Return the trail. Raises `Failure` without a table in the settings."""
     from docwell.adapters.dynamodb.audit import DynamoAudit
 
     return DynamoAudit(aws_client(settings, "dynamodb"), settings.need("audit_table"))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-    from docwell.models import StoredObject
+    from docwell.models import ObjectVersion, StoredObject
 
 Json = dict[str, Any]
 
@@ -304,15 +304,15 @@ class Bucket:
 
     def version(self, key: str) -> str | None:
         """Return the key's version as the ledger names it, or None where there is no such key."""
-        with plain_failures(f"cannot read {key} in bucket {self._name}"):
-            current = self._store.head(key)
-        return current.version if current else None
+        return current.version if (current := self._current(key)) else None
 
     def mark(self, key: str) -> str:
         """Return the mark of a key's upload, "" without one."""
+        return current.metadata.get(_MARK, "") if (current := self._current(key)) else ""
+
+    def _current(self, key: str) -> ObjectVersion | None:
         with plain_failures(f"cannot read {key} in bucket {self._name}"):
-            current = self._store.head(key)
-        return current.metadata.get(_MARK, "") if current else ""
+            return self._store.head(key)
 
     def below(self, prefix: str) -> list[StoredObject]:
         """Return the objects whose keys begin with the prefix, by key."""

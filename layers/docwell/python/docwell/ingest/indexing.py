@@ -6,7 +6,7 @@ written once all are embedded: only then are the neighbours' vectors and the mar
 
 from __future__ import annotations
 
-import tempfile
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryFile
 from typing import TypeVar
 
 import numpy as np
@@ -70,9 +71,13 @@ class RangeIndexer:
 
     @contextmanager
     def downloaded(self, key: str, head: ObjectVersion) -> Iterator[Path]:
-        """Download a version to a temporary file. Raises `NotFound` when the version is gone."""
-        with tempfile.TemporaryDirectory(prefix="docwell-") as folder:
-            path = Path(folder) / "document.pdf"
+        """Download a version to a temporary file. Raises `NotFound` when the version is gone.
+
+        On Linux the file has no name, so that it ends with this process. Readers open it through this process.
+        """
+        is_nameless = Path("/proc/self/fd").is_dir()
+        with (TemporaryFile if is_nameless else NamedTemporaryFile)(prefix="docwell-") as file:
+            path = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}" if is_nameless else file.name)
             self.store.download(key, head, path)
             yield path
 

@@ -40,22 +40,24 @@ class Erase:
     def check(self, keys: Sequence[str], prefix: str | None = None, *, hint: bool = False) -> dict[str, Any]:
         """Check the keys, and with a `prefix` every key of the ledger that begins with it.
 
-        With `hint`, send each document that is left to ingest. None of them is in the bucket. In the answer `keys`
-        are all checked documents, `returned` those in the bucket again, `chunks` the number of chunks of each that
-        has some, and `left` those that are not gone yet: check again later.
+        With `hint`, send each document that is left to ingest. In the answer, `keys` are all checked documents,
+        `chunks` the number of chunks of each that has some, and `rows` that of the rows. `left` are the documents
+        that are neither gone yet nor in the bucket again: check again later.
         """
         documents = sorted({*keys, *(self._known_under(prefix) if prefix else ())})
         returned = [key for key in documents if self.store.head(key) is not None]
         chunks: Counter[str] = Counter()
-        unfinished = set[str]()
+        unfinished, row_count = set[str](), 0
         for ledger, index in self.pipelines:
             for key, generations in count_chunks(index, documents).items():
                 chunks[key] += sum(generations.values())
-            unfinished.update(key for key, row in ledger.rows_of(documents).items() if not self._is_done(row))
+            rows = ledger.rows_of(documents)
+            row_count += len(rows)
+            unfinished.update(key for key, row in rows.items() if not self._is_done(row))
         left = sorted((unfinished | chunks.keys()).difference(returned))
         if hint and left:
             self.queue.send([Hint(key, sweep=True) for key in left])
-        return {"keys": documents, "returned": returned, "chunks": dict(chunks), "left": left}
+        return {"keys": documents, "chunks": dict(chunks), "rows": row_count, "left": left}
 
     def flush(self, keys: Sequence[str]) -> None:
         """Remove the text of the documents from the index's write-ahead log."""

@@ -6,7 +6,8 @@ Row: `actor` (partition key), `event` (sort key: the UTC time, then 64 random bi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
+from dataclasses import asdict
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # The most documents in a row: a row has at most 400 KB, and a key up to 1,024 bytes.
 _DOCUMENTS = 300
+_ALL = Selection(filter="", values={})
 
 
 class DynamoAudit:
@@ -32,53 +34,38 @@ class DynamoAudit:
         moment = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds")
         documents = sorted(event.documents)
         for start in range(0, max(len(documents), 1), _DOCUMENTS):
-            row = {
-                "actor": event.actor,
+            part = {
                 "event": f"{moment}#{token_hex(8)}",
-                "action": event.action.value,
-                "at": event.at,
                 "documents": frozenset(documents[start : start + _DOCUMENTS]),
-                "subject": event.subject,
-                "request_id": event.request_id,
             }
-            self._table.put(row, only_if_new=True)
+            self._table.put({**asdict(event), **part}, only_if_new=True)
 
     def events(self, actor: str | None = None, document: str | None = None) -> list[AuditEvent]:
         """Return the events of an actor, or those that name a document, or all; oldest first."""
-        return sorted((_event(row) for row in self._rows(actor, document)), key=lambda event: event.at)
+        names = {document, pseudonym(document)} if document else None
+        events = [event for event in map(_event, self._table.rows(_ALL)) if actor in (None, event.actor)]
+        events = [event for event in events if names is None or names & event.documents]
+        return sorted(events, key=lambda event: event.at)
 
-    def erase(self, documents: Collection[str]) -> int:
-        """Replace the keys of documents by their pseudonyms; return the number of events changed."""
+    def erase(self, documents: Collection[str], prefix: str | None = None, *, dry_run: bool = False) -> int:
+        """Replace the keys, and those below the prefix, by their pseudonyms; return the number of events."""
         changed = 0
-        for row in self._rows():
+        for row in self._table.rows(_ALL):
             documents_named: frozenset[str] = row.get("documents", frozenset())
-            if erased := documents_named.intersection(documents):
+            below = {name for name in documents_named if prefix and name.startswith(prefix)}
+            if not (erased := documents_named.intersection(documents) | below):
+                continue
+            changed += 1
+            if not dry_run:
                 self._table.update(
                     {"actor": row["actor"], "event": row["event"]},
                     "SET documents = :documents",
                     {"documents": set(documents_named - erased | set(map(pseudonym, erased)))},
                     returns="NONE",
                 )
-                changed += 1
         return changed
-
-    def _rows(self, actor: str | None = None, document: str | None = None) -> Iterator[Row]:
-        condition, values = "", dict[str, object]()
-        if document is not None:
-            condition = "contains(documents, :document) OR contains(documents, :pseudonym)"
-            values = {"document": document, "pseudonym": pseudonym(document)}
-        if actor is not None:
-            values["actor"] = actor
-        key = "#actor = :actor" if actor is not None else ""
-        return self._table.rows(Selection(condition, values, key=key))
 
 
 def _event(row: Row) -> AuditEvent:
-    return AuditEvent(
-        actor=row["actor"],
-        action=Action(row["action"]),
-        documents=row.get("documents", frozenset()),
-        subject=row.get("subject"),
-        request_id=row.get("request_id"),
-        at=float(row["at"]),
-    )
+    values = {name: value for name, value in row.items() if name != "event"}
+    return AuditEvent(**{**values, "action": Action(row["action"]), "at": float(row["at"])})

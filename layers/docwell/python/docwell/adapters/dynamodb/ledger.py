@@ -106,19 +106,13 @@ class DynamoLedger:
         """Take the lease. When another worker holds it, ask that worker to look again and return None."""
         for _ in range(_ACQUIRE_ATTEMPTS):
             now = self._clock()
+            values: Row = {"owner": owner, "expires": now + self._lease_s, "now": now, "one": 1, "no": False}
+            values |= {"collection": collection_of(key), "pending": Status.PENDING.value}
             row = self._table.update(
                 _key(key, self._pipeline),
                 "SET lease_owner = :owner, lease_expires = :expires, look_again = :no, #collection = :collection, "
                 "#status = if_not_exists(#status, :pending) ADD fence :one",
-                {
-                    "owner": owner,
-                    "expires": now + self._lease_s,
-                    "now": now,
-                    "one": 1,
-                    "no": False,
-                    "collection": collection_of(key),
-                    "pending": Status.PENDING.value,
-                },
+                values,
                 condition="attribute_not_exists(lease_owner) OR lease_expires < :now OR lease_owner = :owner",
             )
             if row is not None:
@@ -176,17 +170,11 @@ class DynamoLedger:
         counted = {name: getattr(tally, name) for name in COUNTED}
         counted |= {"ranges_done": {task.range}, "pages_done": tally.pages}
         added = {name: value for name, value in counted.items() if value != frozenset()}  # DynamoDB has none
+        attempt = {"number": task.range, "version": task.version, "attempt": task.attempt}
         row = self._table.update(
             _key(task.key, self._pipeline),
             f"SET updated_at = :now ADD {', '.join(f'{name} :{name}' for name in added)}",
-            {
-                **added,
-                "number": task.range,
-                "version": task.version,
-                "attempt": task.attempt,
-                "pending": Status.PENDING.value,
-                "now": self._clock(),
-            },
+            {**added, **attempt, "pending": Status.PENDING.value, "now": self._clock()},
             condition="version = :version AND attempt = :attempt AND #status = :pending "
             "AND NOT contains(ranges_done, :number)",
         )

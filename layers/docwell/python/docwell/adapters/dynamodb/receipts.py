@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from hashlib import sha256
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from docwell.adapters.dynamodb.table import Row, Selection, Table, can_be_key
@@ -94,27 +95,36 @@ class DynamoReceipts:
         return None if before is None else before.get("verdict") or ""
 
 
-def erase_receipts(client: DynamoDBClient, name: str, documents: Iterable[str], *, dry_run: bool = False) -> int:
-    """Delete the receipts that quote the documents in a passage, or in an earlier answer of the conversation.
+def erase_receipts(
+    client: DynamoDBClient,
+    name: str,
+    documents: Collection[str],
+    prefix: str | None = None,
+    *,
+    dry_run: bool = False,
+) -> int:
+    """Delete the receipts that name one of the documents, or one below the prefix, and those of later questions.
 
-    Return their number.
+    A later question has the answer of an erased receipt in its history. Return the number of receipts.
     """
-    table, erased, answers_quoting = Table(client, name, "receipts"), set(documents), set[str]()
-    quoting, asked_later = list[Row](), list[tuple[Row, set[str]]]()
+    table, stored = Table(client, name, "receipts"), list[tuple[float, Row, bool, set[str], set[str]]]()
     for receipt in map(_receipt, table.rows(Selection(filter="", values={}))):
+        names, history = _documents(receipt), receipt.request.get("history") or ()
+        is_direct = bool(names.intersection(documents)) or any(prefix and key.startswith(prefix) for key in names)
+        # Refusals without a quote share their text.
+        is_shared = receipt.answer.get("status") == AnswerStatus.REFUSED and not receipt.answer.get("citations")
+        answer = set() if is_shared else {_digest(receipt.answer)}
         key = _key(receipt.principal, receipt.request_id)
-        if erased & _documents(receipt):
-            quoting.append(key)
-            # Refusals without a quote share their text.
-            if receipt.answer.get("status") != AnswerStatus.REFUSED or receipt.answer.get("citations"):
-                answers_quoting.add(_digest(receipt.answer))
-        elif history := receipt.request.get("history"):
-            asked_later.append((key, set(map(_digest, history))))
-    # The later questions go first: after an interruption, the answers still lead to the rest of them.
-    quoting = [key for key, answers in asked_later if answers & answers_quoting] + quoting
+        stored.append((receipt.created_at, key, is_direct, set(map(_digest, history)), answer))
+    keys, answers = list[Row](), set[str]()
+    for _, key, is_direct, history_answers, answer in sorted(stored, key=itemgetter(0)):
+        if is_direct or history_answers & answers:
+            keys.append(key)
+            answers |= answer
     if not dry_run:
-        table.delete_many(quoting)
-    return len(quoting)
+        # The newest first: after an interruption, the answers that are left lead to their later questions.
+        table.delete_many(keys[::-1])
+    return len(keys)
 
 
 def _digest(turn: Mapping[str, Any] | str) -> str:
@@ -126,8 +136,11 @@ def _digest(turn: Mapping[str, Any] | str) -> str:
 
 
 def _documents(receipt: Receipt) -> set[str]:
-    cited = {str(citation.get("document")) for citation in receipt.answer.get("citations") or ()}
-    return cited | {document for _, document, _ in receipt.passages}
+    """Return the keys of the passages, the citations and the question's filter."""
+    scope = receipt.request.get("filter") or {}
+    named = {receipt.request.get("document"), *(scope.get("documents") or ())}
+    cited = {citation.get("document") for citation in receipt.answer.get("citations") or ()}
+    return {str(key) for key in named | cited | {document for _, document, _ in receipt.passages}}
 
 
 def _key(principal: str, request_id: str) -> Row:
