@@ -66,10 +66,16 @@ def test_a_value_that_the_page_does_not_show_is_left_out(tmp_path: Path, more: b
     assert "Claimant" in page.text
 
 
-def test_a_comment_is_read_and_marked(tmp_path: Path) -> None:
-    text = read(form(tmp_path, note(b"Text", b"Check the sum."), note(b"FreeText", b"Paid in May."))).text
-    assert "[Comment by Reviewer: Check the sum.]" in text
-    assert "[Text box: Paid in May.]" in text
+@pytest.mark.parametrize(("content", "draws"), [(b"/Tx BMC EMC", False), (b"BT (Paid in May.) Tj ET", True)])
+def test_a_text_box_that_draws_nothing_is_left_out(tmp_path: Path, content: bytes, *, draws: bool) -> None:
+    appearance = b"/F 4/AP<</N 8 0 R>>"
+    form_object = stream(content, b"/Type/XObject/Subtype/Form/BBox[0 0 200 18]/Resources<</Font<</F 5 0 R>>>>")
+    value = field(b"amount", b"1,250.00").replace(b"/F 4", appearance)
+    notes = note(b"FreeText", b"Paid in May.", appearance), value, form_object, note(b"Text", b"Check the sum.")
+    page = read(form(tmp_path, *notes))
+    assert ("[Text box: Paid in May.]" in page.text, page.unchecked) == (draws, not draws)
+    assert "[amount: 1,250.00]" in page.text
+    assert "[Comment by Reviewer: Check the sum.]" in page.text
 
 
 def test_a_comment_that_is_hidden_or_off_the_page_is_left_out(tmp_path: Path) -> None:

@@ -26,8 +26,6 @@ from tests.unit.adapters.documents.made import (
     workbook,
 )
 
-PAGE = "<!doctype html><title>Guide</title><h1>Pumps</h1><p>Close the <b>valve</b>.</p>"
-
 
 @pytest.mark.parametrize(
     "data",
@@ -112,13 +110,6 @@ def test_a_hidden_slide_is_no_text_and_keeps_its_number() -> None:
     second = shown_slides.slides.add_slide(shown_slides.slide_layouts[1])
     second.shapes.title.text = "Costs"
     assert cited(parts_of(saved(shown_slides))[0]) == {"slide 2": "Costs"}
-
-
-def test_what_a_page_hides_is_counted() -> None:
-    hidden = "<style>.no{display:none}</style><p class=no>a</p><p hidden>b</p><div style='display: none'>c</div>"
-    parts, metadata = parts_of((PAGE + hidden).encode())
-    assert metadata.title == "Guide"
-    assert parts[0].hidden == len("abc")
 
 
 def test_markdown_is_read_as_a_viewer_shows_it() -> None:

@@ -79,15 +79,14 @@ def test_an_attached_text_is_decoded_as_it_declares() -> None:
     [
         ("<p>The pumps arrive on Friday.</p>", "message text, paragraph 1", "The pumps arrive on Friday."),
         ("<p>On Friday.</p>", "message text, paragraph 1", "On Friday."),
-        ("<img src=a.png>", "message text", "Please open this message in a browser."),
+        ("", "message text", "Please open this message in a browser."),
     ],
 )
-def test_a_message_in_two_forms_is_read_as_its_page_unless_that_has_no_text(
-    page: str, label: str, expected: str
-) -> None:
+def test_a_message_in_two_forms_is_read_as_its_page(page: str, label: str, expected: str) -> None:
     hint = "Content-Type: text/plain\n\nPlease open this message in a browser."
     found = read(multipart("alternative", hint, f"Content-Type: text/html\n\n{page}"))
     assert {key: text for key, text in found.items() if key != "message header"} == {label: expected}
+    assert "message text" not in read(multipart("alternative", hint, "Content-Type: text/html\n\n<img src=a>"))
 
 
 def test_texts_that_are_no_alternatives_are_all_read() -> None:

@@ -16,7 +16,8 @@ PAGES = tomllib.loads(Path(__file__).with_name("pages.toml").read_text(encoding=
 
 @pytest.mark.parametrize("page", PAGES, ids=[page["body"][:60] for page in PAGES])
 def test_a_page_has_the_blocks_that_a_browser_shows(page: dict[str, Any]) -> None:
-    assert parts_of(f"<!doctype html>{page['body']}".encode())[0][0].text.split("\n\n") == page["blocks"]
+    part = parts_of(f"<!doctype html>{page['body']}".encode())[0][0]
+    assert (part.text.split("\n\n"), part.hidden) == (page["blocks"], page.get("hidden", part.hidden))
 
 
 def test_a_heading_in_a_cell_is_a_separate_heading() -> None:

@@ -26,7 +26,7 @@ _FIRST_ATTACHMENT = 2
 
 
 class _Body(NamedTuple):
-    """Pages of a message, and the plain texts to read where the pages show no text."""
+    """Pages of a message, and the plain texts to read where there is no page: its reader sees the page."""
 
     pages: Sequence[str]
     texts: Sequence[str]
@@ -58,11 +58,11 @@ def _add(message: _Content, parts: Parts) -> Metadata:
     parts.add(header, CitationUnit(UnitKind.PART, _HEADER, "part=0"))
     with parts.inside(_TEXT, "part=1"):
         for body in message.bodies:
-            before = len(parts.done)
-            for page in body.pages:
+            pages = list(filter(str.strip, body.pages))
+            for page in pages:
                 web.read(page, parts)
             parts.start_part()
-            for text in body.texts if len(parts.done) == before else ():
+            for text in () if pages else body.texts:
                 for paragraph in text.split("\n\n"):
                     parts.add(paragraph, CitationUnit(UnitKind.PART, "", ""))
     return message.metadata._replace(attachments=message.attachments)

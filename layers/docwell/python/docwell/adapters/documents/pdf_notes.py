@@ -30,6 +30,8 @@ _TICKS = re.compile(r"(yes|on|true|checked|x|\d*|oui|ja|s[ií])\Z", re.IGNORECAS
 # An index of a form's program ("Page1[0].Name[0]").
 _INDEX = re.compile(r"\[\d+\]")
 _BREAKS = re.compile(r"[\r\n]+")
+# The operators of an appearance that draw (PDF 32000-1, annex A).
+_DRAWS = re.compile(r"(?<![\w/.-])(?:T[jJ]|Do|EI|sh|[fFSs]|[fBb]\*?|['\"])(?![\w.-])")
 # The most attached files to name.
 MAX_FILES = 100
 # A page with more pairs of lines and fields is not a form for people; its values come at its end.
@@ -37,11 +39,15 @@ MAX_PAIRS = 500_000
 
 
 class Notes(NamedTuple):
-    """The lines of a page's fields, those of its comments, and the number of characters in hidden ones."""
+    """The lines of a page's fields, those of its comments, and the number of characters in hidden ones.
+
+    `unchecked`: a field has a value that it does not draw; a viewer may draw it anew.
+    """
 
     fields: list[Line]
     comments: list[str]
     hidden: int
+    unchecked: bool = False
 
 
 class Annotations:
@@ -57,6 +63,8 @@ class Annotations:
         }
         # Types whose icon has a fixed size.
         self._icons = {library.FPDF_ANNOT_TEXT, library.FPDF_ANNOT_FILEATTACHMENT}
+        # Types whose text a viewer takes from their appearance.
+        self._drawn = {library.FPDF_ANNOT_FREETEXT, library.FPDF_ANNOT_WIDGET}
         self._unseen = library.FPDF_ANNOT_FLAG_HIDDEN | library.FPDF_ANNOT_FLAG_NOVIEW
 
     def read(self, glyphs: Any) -> Notes:
@@ -70,11 +78,12 @@ class Annotations:
             is_field = kind == self._library.FPDF_ANNOT_WIDGET
             text = self._field(note) if is_field else self._comment(note, kind)
             if text:
-                box = self._visible(note, kind)
-                if not box or (is_field and not self._is_legible(note)):
+                box, draws = self._visible(note, kind), kind not in self._drawn or self._draws(note)
+                if not box or not (self._is_legible(note) if is_field else draws):
                     notes = notes._replace(hidden=notes.hidden + len("".join(text.split())))
                 elif is_field:
                     notes.fields.append(_line(text, glyphs.turned_box(box)))
+                    notes = notes._replace(unchecked=notes.unchecked or not draws)
                 else:
                     notes.comments.append(text)
             library.FPDFPage_CloseAnnot(note)
@@ -91,6 +100,12 @@ class Annotations:
         least = 0.0 if kind in self._icons else LEAST_TYPE
         is_on_page = left < page[2] and right > page[0] and bottom < page[3] and top > page[1]
         return (left, bottom, right, top) if is_on_page and min(right - left, top - bottom) >= least else None
+
+    def _draws(self, note: int) -> bool:
+        """Return whether the appearance of a note draws, or a viewer makes one: the note has none."""
+        library = self._library
+        appearance = _text(library.FPDFAnnot_GetAP, MAX_VALUE, note, library.FPDF_ANNOT_APPEARANCEMODE_NORMAL)
+        return not library.FPDFAnnot_HasKey(note, b"AP") or _DRAWS.search(appearance) is not None
 
     def _is_legible(self, field: int) -> bool:
         """Return whether a field's type is dark and not tiny (0 points: sized to fit)."""

@@ -115,7 +115,7 @@ class Pdfium:
             # Recognised text has no values of fields.
             picture=not notes.fields and drawn.is_picture(text),
             unreadable=quality.is_unreadable(text),
-            unchecked=unchecked,
+            unchecked=unchecked or notes.unchecked,
             blank=blank,
         )
         if not lines and (text.strip() or not notes.fields):
