@@ -19,6 +19,7 @@ from infra.local.names import HOST, ROOT
 from infra.local.stack import Stack, StackOptions, model_host, plan
 from infra.local.supervisor import locked
 from tests.unit.adapters.model_hosts import VLLM, Host, whole
+from tests.unit.cases import rows
 
 
 @pytest.fixture(autouse=True)
@@ -84,20 +85,7 @@ def test_down_stops_no_process_that_reuses_the_pid_of_a_dead_supervisor(
         assert not psutil.pid_exists(stranger.pid)
 
 
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [
-        ("gpu", "http://gpu:11434"),
-        ("http://gpu/", "http://gpu:11434"),
-        ("0.0.0.0:9", f"http://{HOST}:9"),
-        ("[::1]", "http://[::1]:11434"),
-        ("http://gpu/ollama", "http://gpu:11434/ollama"),
-        ("https://gpu/ollama", "https://gpu/ollama"),
-        ("gpu:port", None),
-        ("http://[::1", None),
-        ("http://gpu\n", "http://gpu:11434"),
-    ],
-)
+@pytest.mark.parametrize(("host", "expected"), rows(__file__, "model_hosts"))
 def test_the_start_uses_the_address_of_an_ollama_and_refuses_a_wrong_one(
     host: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.cases import rows
 from tests.unit.infra.intrinsics import PSEUDO, Values
 from tests.unit.infra.templates import content, whole
 
@@ -29,18 +30,6 @@ PATTERNS = {
 
 # What an endpoint of S3 must let through for the servers: the repositories of Amazon Linux and of images.
 PUBLIC = {f"al2023-repos-{REGION}-de612dc2", f"prod-{REGION}-starport-layer-bucket", "docker-images-prod"}
-FOREIGN = [
-    ("s3", "s3:GetObject", "arn:aws:s3:::foreign-bucket/key"),
-    ("s3", "s3:PutObject", "arn:aws:s3:::foreign-bucket/key"),
-    ("s3", "s3:ListBucket", "arn:aws:s3:::foreign-bucket"),
-    ("s3", "s3:ListBucket", "arn:aws:s3:::docker-images-prod"),
-    ("s3", "s3:GetObject", f"arn:aws:s3:::docwell-other-documents-{ACCOUNT}-{REGION}/key"),
-    ("dynamodb", "dynamodb:GetItem", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/payroll"),
-    ("dynamodb", "dynamodb:PutItem", f"arn:aws:dynamodb:{REGION}:444455556666:table/{STACK}-LedgerTable"),
-    ("dynamodb", "dynamodb:DeleteTable", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{STACK}-LedgerTable"),
-    ("sqs", "sqs:SendMessage", f"arn:aws:sqs:{REGION}:444455556666:drop"),
-    ("sqs", "sqs:SendMessage", f"arn:aws:sqs:{REGION}:{ACCOUNT}:foreign"),
-]
 
 
 def template(name: str) -> dict[str, Any]:
@@ -115,7 +104,7 @@ def test_the_endpoints_let_every_call_of_a_role_through() -> None:
         assert allows(policies[service], action, resource), f"{role}: {action} on {resource}"
 
 
-@pytest.mark.parametrize(("service", "action", "resource"), FOREIGN)
+@pytest.mark.parametrize(("service", "action", "resource"), rows(__file__, "foreign_calls"))
 def test_an_endpoint_reaches_no_other_bucket_table_or_queue(service: str, action: str, resource: str) -> None:
     assert not allows(endpoint_policies()[service], action, resource)
 

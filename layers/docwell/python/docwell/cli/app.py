@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from docwell.cli import ask, display, documents, erase, evaluate, load, models, operations, principals
+from docwell.cli import ask, display, doctor, documents, erase, evaluate, load, models, operations, principals
 from docwell.cli.command import OPERATE, group
 from docwell.version import VERSION
 
@@ -27,7 +27,7 @@ Each connection setting comes from the first of these that has it:
 \b
 Exit status:
   0  done
-  1  error: the server refused, or cannot be reached
+  1  error: the server refused, or cannot be reached; doctor: a part is ill
   2  wrong usage or settings
   3  put: a document ended REJECTED, FAILED or EMPTY; load: objects left out
   4  ask: the documents do not answer the question
@@ -61,7 +61,7 @@ def main(
             stream.reconfigure(errors=errors)
 
 
-for part in (ask, documents, evaluate, load, operations, erase):
+for part in (ask, documents, evaluate, load, operations, doctor, erase):
     app.add_typer(part.app)
 app.add_typer(principals.app, name="principals", rich_help_panel=OPERATE)
 app.add_typer(models.app, name="models", rich_help_panel=OPERATE, help="Show the models of a host, and try them.")

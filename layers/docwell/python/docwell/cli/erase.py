@@ -68,7 +68,11 @@ def erase(
     erased = erasure.survey()
     if not dry_run:
         if not yes:
-            _confirm(erased, str(key or prefix))
+            _show(erased, err=True)
+            name = str(key or prefix)
+            question = f"This cannot be undone. Type {display.one_line(name)} to erase"
+            if typer.prompt(question, err=True) != name:
+                raise Failure("nothing was erased: the name is another")
         erased.dry_run = False
         erasure.run(erased)
     if as_json:
@@ -183,13 +187,6 @@ class Erasure:
             batch = list(keys[start : start + _KEYS_AT_ONCE])
             event = {"action": "erase", "step": step, "keys": batch, "hint": hint}
             yield self._function({**event, "prefix": prefix if start == 0 else None})
-
-
-def _confirm(erased: Erased, name: str) -> None:
-    _show(erased, err=True)
-    answer = typer.prompt(f"This cannot be undone. Type {display.one_line(name)} to erase", err=True)
-    if answer != name:
-        raise Failure("nothing was erased: the name is another")
 
 
 def _show(erased: Erased, *, err: bool = False) -> None:

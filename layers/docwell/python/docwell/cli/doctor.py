@@ -1,0 +1,123 @@
+"""`docwell doctor`: ask a deployment, or the local stack, what is ill, and name the page that mends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from docwell.cli import display
+from docwell.cli.command import OPERATE, ConnectedCommand, group, option
+from docwell.cli.remote import Api, aws_client, plain_failures
+from docwell.cli.settings import ExitCode, Failure, Settings
+from docwell.version import VERSION
+
+_RUNBOOK, _DEPLOY = "docs/operate/runbook.md#", "docs/operate/deploy.md#"
+# The canary runs every 30 minutes and reconcile every hour; each may miss one run. Snapshots are daily.
+_CANARY_H, _RECONCILE_H, _SNAPSHOT_H, _CERTIFICATE_DAYS, _STUCK = 1.2, 2.2, 49, 30, 10
+_WELL = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+_KEY_TYPES = ["RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1"]  # ACM lists RSA_2048 by default
+# A check, its state, and the page that describes the repair of a part that is ill.
+Row = tuple[str, str, str]
+
+app = group()
+
+
+@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
+def doctor(
+    ctx: typer.Context,
+    *,
+    stack: Annotated[str | None, option("NAME", "Also ask AWS about this CloudFormation stack.")] = None,
+) -> None:
+    """Ask a deployment what is ill, and print the page that mends it. Exit status 1 if anything is.
+
+    Needs the API key of a principal with --operate; --stack also needs AWS credentials.
+    """
+    settings: Settings = ctx.obj
+    if stack and settings.local:
+        raise Failure(f"export DOCWELL_ENDPOINT and DOCWELL_API_KEY of {stack}: {_DEPLOY}", ExitCode.USAGE)
+    rows: list[Row] = []
+    for name, check, page in (("API", _of_api, f"{_RUNBOOK}answers-fail"), ("AWS", _of_aws, f"{_DEPLOY}rights")):
+        try:
+            with plain_failures("AWS does not tell"):
+                rows.extend(check(settings, stack))  # those before a failure, too
+        except Failure as error:
+            rows.append((name, error.detail, page))
+    display.show_table(["check", "state", "mend"], sorted(rows, key=lambda row: not row[2]))
+    if any(page for *_, page in rows):
+        raise typer.Exit(ExitCode.ERROR)
+
+
+def _row(check: str, state: str, section: str, *, ill: object) -> Row:
+    return check, state, _RUNBOOK + section if ill else ""
+
+
+def _aged(check: str, at: float | None, hours: float, section: str) -> Row:
+    """Return a row that is ill without a time, or when it is longer ago."""
+    state = f"last {display.local_time(at)}" if at else "never"
+    return _row(check, state, section, ill=not at or time.time() - at > hours * 3600)
+
+
+def _of_api(settings: Settings, _: str | None) -> Iterator[Row]:
+    api = Api(settings, 30.0)
+    version = (api.get("/v1/openapi.json", "info") or {}).get("info", {}).get("version")
+    yield "API", f"version {version}, here {VERSION}", "" if version == VERSION else f"{_DEPLOY}upgrade"
+    dependencies = (api.get("/v1/ready", "dependencies") or {}).get("dependencies")
+    for name, answer in (dependencies or {"principals": "cannot be read"}).items():
+        yield _row(name, answer, "answers-fail", ill=answer != "ok")
+    state = api.get("/v1/operations", "unknown") or {"unknown": {"operations": "not told"}}
+    for part, reason in state["unknown"].items():
+        yield _row(part, reason, "answers-fail", ill=True)
+    if model := state.get("model"):
+        yield _row("model", f"{model['name']}: {model['host']}", "fallbacks", ill=model["host"] == "down")
+    if letters := state.get("dead_letters"):
+        yield _row("dead letters", f"{letters['waiting']:,}", "dead-letters", ill=letters["waiting"])
+        failed = f"{len(letters['failed'])}{'+' * letters['more']}"
+        yield _row("failed documents", failed, "failed-documents", ill=letters["failed"])
+    last, canary = state.get("reconcile"), state.get("canary")
+    if last:
+        drift = ", ".join(f"{count} {kind}" for kind, count in last["drift"].items() if count)
+        yield _row("drift", drift or "none", "drift", ill=drift)
+    if not settings.local:  # one machine has no canary, and may have no schedule
+        yield _aged("reconcile", last and last["started_at"], _RECONCILE_H, "reconcile-silent")
+        yield _aged("canary", canary and canary["at"], _CANARY_H, "canary")
+    if canary:
+        yield _row("canary", canary["outcome"], "canary", ill=canary["outcome"] not in {"found", "unindexed"})
+
+
+def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
+    """Yield the state of the queue, and of a stack. The servers' certificate is read from its copy in ACM."""
+    if settings.queue:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        told = aws_client(settings, "sqs").get_queue_attributes(QueueUrl=settings.queue, AttributeNames=names)
+        waiting, working = (int(told["Attributes"][name]) for name in names)
+        stuck = waiting >= _STUCK and not working  # fewer may have come just now
+        yield _row("queue", f"{waiting:,} wait, {working:,} at work", "backlog", ill=stuck)
+    if not stack:
+        return
+    (described,) = aws_client(settings, "cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    outputs = {entry["OutputKey"]: entry["OutputValue"] for entry in described.get("Outputs", [])}
+    mend = "" if described["StackStatus"] in _WELL else f"{_DEPLOY}when-a-deployment-fails"
+    yield "stack", described["StackStatus"], mend
+    listed = aws_client(settings, "sns").list_subscriptions_by_topic(TopicArn=outputs["AlarmTopic"])
+    heard = sum(entry["SubscriptionArn"].startswith("arn:") for entry in listed["Subscriptions"])
+    yield "alarm subscribers", f"{heard} confirmed", "" if heard else f"{_DEPLOY}alarms-and-undo"
+    alarms = aws_client(settings, "cloudwatch").get_paginator("describe_alarms")
+    for page in alarms.paginate(AlarmNamePrefix=f"{stack}/", StateValue="ALARM"):
+        for alarm in page["MetricAlarms"]:
+            yield "alarm", alarm["AlarmName"].partition("/")[2], alarm["AlarmDescription"].split()[-1]
+    tag = {"Name": "tag:docwell-snapshots", "Values": [f"{stack}-ServersStack-*"]}
+    snapshots = aws_client(settings, "ec2").get_paginator("describe_snapshots")
+    pages = snapshots.paginate(OwnerIds=["self"], Filters=[tag])
+    times = [snapshot["StartTime"].timestamp() for page in pages for snapshot in page["Snapshots"]]
+    yield _aged("snapshot", max(times, default=None), _SNAPSHOT_H, "snapshots")
+    certificates = aws_client(settings, "acm").get_paginator("list_certificates")
+    for page in certificates.paginate(Includes={"keyTypes": _KEY_TYPES}):
+        for entry in page["CertificateSummaryList"]:
+            if f"ollama.{stack}.internal" in entry.get("SubjectAlternativeNameSummaries", ()):
+                days = (entry["NotAfter"] - datetime.now(UTC)).days
+                mend = "" if days > _CERTIFICATE_DAYS else f"{_DEPLOY}tls-and-tokens"
+                yield "certificate", f"{days} days left", mend

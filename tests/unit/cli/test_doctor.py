@@ -1,0 +1,38 @@
+"""`docwell doctor` on a fake API and moto: each ill part has its page, and a healthy system exits with 0."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from docwell.version import VERSION
+from tests.unit.cli.conftest import Run
+from tests.unit.cli.fake_api import FakeApi
+
+CASES = tomllib.loads(Path(__file__).with_name("doctor.toml").read_text())
+
+
+@pytest.mark.parametrize("row", CASES["case"], ids=lambda row: row["case"])
+def test_an_ill_part_has_the_page_that_mends_it(
+    run: Run, api: FakeApi, aws: None, monkeypatch: pytest.MonkeyPatch, row: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("docwell.cli.doctor.time.time", lambda: 1_000_000.0)
+    queue = boto3.client("sqs").create_queue(QueueName="ingest")["QueueUrl"]
+    monkeypatch.setenv("DOCWELL_QUEUE", queue)
+    for _ in range(row.get("messages", 0)):
+        boto3.client("sqs").send_message(QueueUrl=queue, MessageBody="{}")
+    api.others["/v1/openapi.json"] = {"info": {"version": row.get("version", VERSION)}}
+    api.others["/v1/ready"] = {"dependencies": row.get("ready", {"chroma": "ok"})}
+    api.others["/v1/operations"] = CASES["well"] | row.get("operations", {})
+    if row.get("stack"):
+        topic = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]
+        output = {"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}, "Outputs": {"AlarmTopic": {"Value": topic}}}
+        boto3.client("cloudformation").create_stack(StackName="docwell-team", TemplateBody=json.dumps(output))
+    result = run("doctor", *(["--stack", "docwell-team"] if "stack" in row else []), api=api)
+    pages = {word.partition("#")[2] for word in result.stdout.split() if word.startswith("docs/")}
+    assert (pages, result.exit_code) == (set(row["pages"]), int(bool(row["pages"]))), result.output
