@@ -18,7 +18,7 @@ CASES = tomllib.loads(Path(__file__).with_name("doctor.toml").read_text())
 
 
 @pytest.mark.parametrize("row", CASES["case"], ids=lambda row: row["case"])
-def test_an_ill_part_has_the_page_that_mends_it(
+def test_an_ill_part_has_the_page_with_its_fix(
     run: Run, api: FakeApi, aws: None, monkeypatch: pytest.MonkeyPatch, row: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("docwell.cli.doctor.time.time", lambda: 1_000_000.0)

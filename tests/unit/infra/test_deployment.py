@@ -189,9 +189,6 @@ def test_a_deployment_prints_its_changes(aws: None, build: Path, profile: Path) 
     client = boto3.client("cloudformation")
     client.create_stack(StackName="docwell-mine", TemplateBody=json.dumps(BUILT), Parameters=parameters)
     deployed, _ = stage.deployed("docwell-mine")
-    # The digest of a build has no images, which are not in its folder.
-    (same,) = deployment.changes(deployed, values)
-    assert "image" in same
     changed = values | {"ModelName": "large", "Release": "b" * 64}
     first, version = deployment.changes(deployed, changed)
     assert first == "ModelName: 'small' -> 'large'"

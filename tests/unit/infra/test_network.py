@@ -84,7 +84,7 @@ def role_calls() -> Iterator[tuple[str, str, str]]:
     values = main_values(main)
     roles = [(values, "", main, name) for name in ("IngestRole", "QueryRole", "ReconcileRole")]
     ollama = template("infra/ollama.yaml")
-    names = {name: name for name in [*ollama["Resources"], "PrivateName"]}
+    names = {name: name for name in [*ollama["Resources"], "PrivateName", "MetricsNamespace"]}
     names |= {f"{name}.Arn": name for name in names} | {"ModelsUri": MODELS}
     roles.append((Values(names, CONDITIONS), "s3:", ollama, "HostRole"))
     for defaults, prefix, stack, role in roles:

@@ -1,4 +1,4 @@
-"""`docwell doctor`: ask a deployment, or the local stack, what is ill, and name the page that mends it."""
+"""`docwell doctor`: ask a deployment, or the local stack, what is ill, and name the page with its fix."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def doctor(
     *,
     stack: Annotated[str | None, option("NAME", "Also ask AWS about this CloudFormation stack.")] = None,
 ) -> None:
-    """Ask a deployment what is ill, and print the page that mends it. Exit status 1 if anything is.
+    """Ask a deployment what is ill, and print the page with its fix. Exit status 1 if anything is.
 
     Needs the API key of a principal with --operate; --stack also needs AWS credentials.
     """
@@ -46,7 +46,7 @@ def doctor(
                 rows.extend(check(settings, stack))  # those before a failure, too
         except Failure as error:
             rows.append((name, error.detail, page))
-    display.show_table(["check", "state", "mend"], sorted(rows, key=lambda row: not row[2]))
+    display.show_table(["check", "state", "fix"], sorted(rows, key=lambda row: not row[2]))
     if any(page for *_, page in rows):
         raise typer.Exit(ExitCode.ERROR)
 
@@ -100,8 +100,8 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
         return
     (described,) = aws_client(settings, "cloudformation").describe_stacks(StackName=stack)["Stacks"]
     outputs = {entry["OutputKey"]: entry["OutputValue"] for entry in described.get("Outputs", [])}
-    mend = "" if described["StackStatus"] in _WELL else f"{_DEPLOY}when-a-deployment-fails"
-    yield "stack", described["StackStatus"], mend
+    fix = "" if described["StackStatus"] in _WELL else f"{_DEPLOY}when-a-deployment-fails"
+    yield "stack", described["StackStatus"], fix
     listed = aws_client(settings, "sns").list_subscriptions_by_topic(TopicArn=outputs["AlarmTopic"])
     heard = sum(entry["SubscriptionArn"].startswith("arn:") for entry in listed["Subscriptions"])
     yield "alarm subscribers", f"{heard} confirmed", "" if heard else f"{_DEPLOY}alarms-and-undo"
@@ -119,5 +119,5 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
         for entry in page["CertificateSummaryList"]:
             if f"ollama.{stack}.internal" in entry.get("SubjectAlternativeNameSummaries", ()):
                 days = (entry["NotAfter"] - datetime.now(UTC)).days
-                mend = "" if days > _CERTIFICATE_DAYS else f"{_DEPLOY}tls-and-tokens"
-                yield "certificate", f"{days} days left", mend
+                fix = "" if days > _CERTIFICATE_DAYS else f"{_DEPLOY}tls-and-tokens"
+                yield "certificate", f"{days} days left", fix
