@@ -364,6 +364,9 @@ def test_a_source_of_a_chat_and_of_a_tool_opens_the_console_at_its_quote(world: 
     (citation,) = result["structuredContent"]["citations"]
     assert source(citation["link"]) == SOURCE
     assert f"]({citation['link']}): “" in result["content"][0]["text"]
+    page = {"name": "fetch", "arguments": {"id": "docwell://documents/house%2Frules.pdf/pages/7"}}
+    fetched = call("POST", "/v1/mcp", ASK | {"params": page}, **{ORIGIN_HEADER: CONSOLE})[1]["result"]
+    assert source(fetched["structuredContent"]["url"]) == {"document": "house/rules.pdf", "page": "7"}
 
 
 def test_a_source_that_has_no_pages_names_its_place(world: HttpWorld) -> None:

@@ -507,18 +507,18 @@ def linked(response: QueryResponse, console: str | None) -> QueryResponse:
     """Return the answer with links of its citations to the console, unchanged without one."""
     if console is None:
         return response
-    citations = [
-        citation.model_copy(update={"link": f"{console}/#/source?{_source(citation)}"})
-        for citation in response.citations
-    ]
+    citations = []
+    for citation in response.citations:
+        source = citation.model_dump(include={"document", "version", "page"})
+        place = {} if citation.unit.kind is UnitKind.PAGE else {"place": citation.unit.label}
+        link = source_address(console, source | place | {"quote": citation.display_quote})
+        citations.append(citation.model_copy(update={"link": link}))
     return response.model_copy(update={"citations": citations})
 
 
-def _source(citation: CitationBody) -> str:
-    """Return the parameters of the console's view of a source, as console/source.js reads them."""
-    place = {} if citation.unit.kind is UnitKind.PAGE else {"place": citation.unit.label}
-    source = {"document": citation.document, "version": citation.version, "page": citation.page, **place}
-    return urlencode({**source, "quote": citation.display_quote}, quote_via=quote, safe="")
+def source_address(console: str, source: Mapping[str, Any]) -> str:
+    """Return the address of the console's view of a source, whose parameters console/source.js reads."""
+    return f"{console}/#/source?{urlencode(source, quote_via=quote, safe='')}"
 
 
 def most_model_calls(request: QueryRequest) -> int:

@@ -224,7 +224,8 @@ def _run_tool(arguments: BaseModel, console: str | None) -> tuple[str, dict[str,
         body = _search(arguments)
     elif isinstance(arguments, FetchArguments):
         document, page, text = _page(arguments.id)
-        body = {"id": arguments.id, "title": f"{document}, page {page}", "text": text, "url": arguments.id}
+        url = bodies.source_address(console, {"document": document, "page": page}) if console else arguments.id
+        body = {"id": arguments.id, "title": f"{document}, page {page}", "text": text, "url": url}
     elif isinstance(arguments, DocumentsArguments):
         rows, cursor = _documents(arguments)
         names = _fields("documents", "documents")
