@@ -202,7 +202,9 @@ function useUploads(setList, onWork) {
   const [, again] = useState(0);
   useEffect(() => {
     const view = () => {
-      const sent = new Map(takeSent().map((one) => [one.key, { status: "PENDING", pages: null, awaits: one.before }]));
+      const sent = new Map(takeSent().map(({ key, before, file }) => [key, {
+        status: "PENDING", pages: null, size: file.size, updated_at: Date.now() / 1000, awaits: before,
+      }]));
       if (sent.size) {
         onWork();
         setList((all) => {

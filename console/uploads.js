@@ -37,7 +37,7 @@ export const uploadOf = (key) => files.get(key);
 /** Return the files, those that are sent too. */
 export const uploadsNow = () => [...files.values()];
 
-/** Return what is sent since the last call of this function, as [{key, before}]. */
+/** Return the files that are sent since the last call of this function. */
 export function takeSent() {
   const sent = uploadsNow().filter((one) => one.state === "sent" && !one.taken);
   for (const one of sent) one.taken = true;
