@@ -164,14 +164,14 @@ export function Ask({ talks, list, collections, writes, onFiles, onFailed, onSou
       return [...now.slice(0, -1), { ...turn, ...(typeof values === "function" ? values(turn) : values) }];
     });
 
-  const send = async (asked) => {
+  const send = async (asked, scope = scopeOf(filter)) => {
     if (!asked || running) return;
     const stop = new AbortController();
-    const body = { question: asked, history: history(turns), ...scopeOf(filter) };
+    const body = { question: asked, history: history(turns), ...scope };
     setRunning(stop);
     setQuestion("");
-    const where = { collections: filter.document ? [filter.document] : filter.collections };
-    const turn = { question: asked, ...where, isFiltered: Boolean(body.filter), passages: [], text: "", at: Date.now() };
+    const collections = body.document ? [body.document] : (body.collections ?? []);
+    const turn = { question: asked, collections, isFiltered: Boolean(body.filter), passages: [], text: "", at: Date.now() };
     setTurns(talk.id, (now) => [...now, turn]);
     const handlers = {
       // The words of a first try, such as an overview, do not come back.
@@ -225,7 +225,7 @@ export function Ask({ talks, list, collections, writes, onFiles, onFailed, onSou
         <${Bar} talks=${talks} isOpen=${isOpen} onToggle=${() => setOpen(!isOpen)} onRemoved=${focus} />
         <div class="turns" key=${talk.id}>
           ${!turns.length && list && html`<${Start} ...${{ list, collections, writes, onFiles, onFailed }}
-            onAsk=${send} onCollection=${choose} />`}
+            onAsk=${(...example) => (focus(), send(...example))} onCollection=${choose} />`}
           ${turns.map((turn) => html`<${Turn} turn=${turn} onSource=${onSource} />`)}
         </div>
         <form class="composer" onSubmit=${submit}>

@@ -2,13 +2,12 @@
 import { html, useState } from "./vendor/htm-preact.mjs";
 import { dropped } from "./files.js";
 import { Icon } from "./icons.js";
-import { t } from "./strings.js";
+import { t, whole } from "./strings.js";
 
 const LONGEST_TITLE = 70;
 // A word of a title that is worth a question is no article or preposition.
 const SHORTEST_WORD = 5;
-const AT_WORK = new Set(["PENDING"]);
-const UNREAD = new Set(["EMPTY", "REJECTED", "FAILED"]);
+const UNREAD = ["EMPTY", "REJECTED", "FAILED"];
 
 /** Return a document's title, or its file's name. */
 function titleOf({ document, title }) {
@@ -16,20 +15,30 @@ function titleOf({ document, title }) {
   return title && title.length <= LONGEST_TITLE ? title : name;
 }
 
-/** Return questions about documents of several collections, made from titles without a model. */
+/** Return the longest word of a document's title, undefined without a long one. */
+function wordOf(document) {
+  const words = titleOf(document).replace(/\.\w+$/, "").match(/\p{L}+/gu) ?? [];
+  return words.filter((one) => one.length >= SHORTEST_WORD).sort((a, b) => b.length - a.length)[0];
+}
+
+/**
+ * Return questions about documents of several collections, made from titles without a model, as [{question, scope}].
+ * The scope says how each is answered: the server knows a mode by its words, in fewer languages than the page has.
+ */
 function examples(list) {
   const ready = list.filter((one) => one.live_version);
   const titled = ready.sort((a, b) => Boolean(b.title) - Boolean(a.title) || b.pages - a.pages);
   const firsts = titled.filter((one, at) => titled.findIndex((some) => some.collection === one.collection) === at);
   const [first, second = first, third = second] = [...new Set([...firsts, ...titled])];
   if (!first) return [];
-  const words = titleOf(second).replace(/\.\w+$/, "").match(/\p{L}+/gu) ?? [];
-  const word = words.filter((one) => one.length >= SHORTEST_WORD).sort((a, b) => b.length - a.length)[0];
-  return [
-    t("start.about", { title: titleOf(first) }),
-    word && t("start.mention", { word }),
-    t("start.dates", { title: third.document.split("/").pop() }),
-  ].filter(Boolean);
+  const questions = [
+    { question: t("start.about", { title: titleOf(first) }), scope: { mode: "overview", document: first.document } },
+  ];
+  const [listed, said] = [second, third].map(wordOf);
+  if (listed) questions.push({ question: t("start.mention", { word: listed }), scope: { mode: "list" } });
+  const title = third.document.split("/").pop();
+  if (said) questions.push({ question: t("start.say", { title, word: said }), scope: { document: third.document } });
+  return questions;
 }
 
 function Drop({ isEmpty, onFiles, onFailed }) {
@@ -45,12 +54,12 @@ function Drop({ isEmpty, onFiles, onFailed }) {
       <${Icon} name="upload" /> <span>${t(isEmpty ? "start.first" : "start.drop")}</span></a>`;
 }
 
-/** `onAsk` gets a question; `onCollection` the one to search; `onFiles` the files of a drop. */
+/** `onAsk` gets a question and its scope; `onCollection` the one to search; `onFiles` the files of a drop. */
 export function Start({ list, collections, writes, onAsk, onCollection, onFiles, onFailed }) {
   const ready = list.filter((one) => one.live_version);
-  const count = (statuses) => list.filter((one) => statuses.has(one.status)).length;
+  const count = (statuses) => list.filter((one) => statuses.includes(one.status)).length;
   const pages = ready.reduce((sum, one) => sum + (one.pages ?? 0), 0);
-  const [working, unread] = [count(AT_WORK), count(UNREAD)];
+  const [working, unread] = [count(["PENDING"]), count(UNREAD)];
   const questions = examples(list);
   return html`
     <div class="start">
@@ -62,11 +71,11 @@ export function Start({ list, collections, writes, onAsk, onCollection, onFiles,
         ${unread > 0 && html` <a class="warn" href="#/documents">${t("start.unread", { count: unread })}</a>`}</p>`}
       ${collections.length > 1 && html`<ul class="chips" aria-label=${t("ask.collections")}>
         ${collections.map((name) => html`<li><button class="chip" onClick=${() => onCollection(name)}>
-          ${name} <span class="muted">${ready.filter((one) => one.collection === name).length}</span>
+          ${name} <span class="muted">${whole(ready.filter((one) => one.collection === name).length)}</span>
         </button></li>`)}</ul>`}
       ${questions.length > 0 && html`<h3>${t("start.examples")}</h3>
-        <ul class="examples">${questions.map((question) => html`
-          <li><button onClick=${() => onAsk(question)}>${question}</button></li>`)}</ul>`}
+        <ul class="examples">${questions.map(({ question, scope }) => html`
+          <li><button onClick=${() => onAsk(question, scope)}>${question}</button></li>`)}</ul>`}
       ${writes && html`<${Drop} isEmpty=${!list.length} onFiles=${onFiles} onFailed=${onFailed} />`}
     </div>`;
 }

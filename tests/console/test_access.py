@@ -51,6 +51,8 @@ def test_everything_can_be_done_with_the_keyboard(console: Console) -> None:
     page.keyboard.press("Escape")
     expect(page.locator(".source")).to_have_count(0)
     expect(page.locator(".marker").first).to_be_focused()
+    page.keyboard.press("/")
+    expect(page.locator("#question")).to_be_focused()
     tab_to(page, 'nav a[href="#/documents"]')
     page.keyboard.press("Enter")
     expect(page.locator("#documents-title")).to_be_focused()
