@@ -6,6 +6,7 @@ import { DAYS, draft, exported, isRunning, keepDraft, nameOf } from "./conversat
 import { Chips, Filter, scopeOf } from "./filters.js";
 import { Icon, IconButton } from "./icons.js";
 import { Answer, AnswerTools, Cards, Failure } from "./parts.js";
+import { isSignedIn } from "./sign-in.js";
 import { Start } from "./start.js";
 import { day, t } from "./strings.js";
 
@@ -87,7 +88,7 @@ function Conversations({ talks, isOpen, onClose, onStart }) {
       <ul>${all.map(({ id, name, at }) => html`
         <li><button aria-current=${id === talk.id ? "true" : undefined} title=${name}
           onClick=${() => (load(id), onClose(false))}>${name} <small class="muted">${day(at)}</small></button></li>`)}</ul>
-      <p class="muted">${t("talks.kept", { count: DAYS })}</p>
+      <p class="muted">${t("talks.kept", { count: DAYS, leave: t(isSignedIn() ? "nav.sign_out" : "nav.leave") })}</p>
     </nav>`;
 }
 

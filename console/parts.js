@@ -138,7 +138,7 @@ export function Answer({ answer, onSource }) {
         : html`<p class="text">${words}</p>`}
       ${unsupported.length > 0 && html`<details class="doubt">
         <summary>${t("answer.unsupported", { count: unsupported.length })}</summary>
-        <ul>${unsupported.map((one) => html`<li>“${one.text}” ${why(one)}</li>`)}</ul>
+        <ul>${unsupported.map((one) => html`<li><em>${one.text}</em> ${why(one)}</li>`)}</ul>
       </details>`}
       ${answer.cut_short && html`<p class="note">${t("answer.cut_short")}</p>`}
       ${answer.dropped_passages > 0 && html`<p class="note">${t("answer.dropped", { count: answer.dropped_passages })}</p>`}
