@@ -227,10 +227,7 @@ def test_a_pdf_whose_link_has_expired_is_read_on_with_a_new_link(console: Consol
 
     def answer(route: Route) -> None:
         links.add(route.request.url)
-        if route.request.url in expired:
-            route.fulfill(status=403)
-        else:
-            route.continue_()
+        route.fulfill(status=403) if route.request.url in expired else route.continue_()
 
     page.route("**/-/s3/**", answer)
     page.evaluate("location.hash = '#/source?document=mill%2Flog.pdf&page=1'")
