@@ -77,10 +77,10 @@ function withoutGone(owner, list) {
   }
 }
 
-/** Return a conversation as it was stored. A question that a reload cut off has stopped, and can be sent again. */
+/** Return a conversation as it was stored, null where it is not. A question that a reload cut off has stopped, and can be sent again. */
 function restored(owner, id) {
   const found = stored(prefixOf(owner)).find((one) => one.id === id);
-  if (!found) return started();
+  if (!found) return null;
   const turns = found.turns.map((turn) => (isRunning(turn) ? { ...turn, stopped: true } : turn));
   const last = turns.at(-1);
   if (isRunning(found.turns.at(-1))) sessionStorage.setItem(DRAFT, sessionStorage.getItem(DRAFT) || last.question);
@@ -103,7 +103,7 @@ export function useConversations(owner, list) {
   const refresh = useCallback(() => owner && setAll(stored(prefixOf(owner))), [owner]);
   const load = (id) => {
     sessionStorage.setItem(OPEN, id);
-    setTalk(restored(owner, id));
+    setTalk(restored(owner, id) ?? started());
   };
   useEffect(() => {
     if (!owner || !list) return;
@@ -112,7 +112,9 @@ export function useConversations(owner, list) {
     }
     withoutGone(owner, list);
     refresh();
-    if (!talk.turns.length) load(sessionStorage.getItem(OPEN));
+    // A question may be asked before the list is there.
+    const open = restored(owner, sessionStorage.getItem(OPEN));
+    setTalk((now) => (now.turns.length ? now : (open ?? now)));
   }, [owner, Boolean(list)]);
   useEffect(() => {
     addEventListener("storage", refresh); // another tab has changed them
