@@ -117,11 +117,8 @@ def test_resources_are_pages_of_documents(world: HttpWorld, mode: str) -> None:
 
 
 def test_a_page_is_joined_from_its_chunks_of_the_live_version(world: HttpWorld) -> None:
-    for start, text, live in (
-        (20, "the second one.", True),
-        (0, "One sentence, and the second", True),
-        (5, "x", False),
-    ):
+    chunks = [(20, "the second one.", True), (0, "One sentence, and the second", True), (5, "x", False)]
+    for start, text, live in chunks:
         chunk = Chunk(text, 8, start - 2 if start else 0, start - 2 + len(text) if start else len(text), 4)
         generation = "live" if live else "old"
         record = IndexRecord(f"c{start}", "house/rules.pdf", generation, "v1", chunk, [1.0])
