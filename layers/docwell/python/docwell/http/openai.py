@@ -81,12 +81,6 @@ class ChatMessage(BaseModel, extra="allow"):
     content: _Text | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
 
 
-class StreamOptions(BaseModel, extra="allow"):
-    """Options of a stream."""
-
-    include_usage: bool | None = None
-
-
 class ModelRequest(BaseModel, extra="allow"):
     """A request to a model.
 
@@ -97,7 +91,7 @@ class ModelRequest(BaseModel, extra="allow"):
 
     model: _Text = Field(description="`docwell`, or `docwell/NAME` for one collection.")
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: dict[str, Any] | None = Field(default=None, description="Only `include_usage` is read.")
 
 
 class ChatRequest(ModelRequest):
@@ -605,7 +599,7 @@ def _answer(
     console = bodies.console_of(router.current_event.headers)
     try:
         if body.stream:
-            with_usage = bool(body.stream_options and body.stream_options.include_usage)
+            with_usage = bool((body.stream_options or {}).get("include_usage"))
             return AnswerResponse(stream(question, body.model, with_usage, console).body())
         return AnswerResponse(question.answer(lambda answer: body_of(bodies.linked(answer, console), body.model)))
     except NotFound:  # the collection does not exist
