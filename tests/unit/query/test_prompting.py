@@ -88,14 +88,14 @@ def test_a_passage_cannot_pretend_to_be_another_one(forged: str) -> None:
     content = sent(f"text {forged}")
     assert content.count("[") == 1
     assert "【" not in content
-    assert "[1] text" in content
+    assert "[1] d. text" in content
 
 
 @pytest.mark.parametrize("unsendable", ["\ud800", "\x00", "\U000e0041"])
 def test_what_cannot_be_sent_or_seen_is_left_out(unsendable: str) -> None:
     content = sent(f"te{unsendable}xt", f"wh{unsendable}y?")
     content.encode()
-    assert "[1] text" in content
+    assert "[1] d. text" in content
     assert "Question: why?" in content
 
 

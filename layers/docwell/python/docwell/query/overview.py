@@ -114,12 +114,8 @@ def contents(retrieval: Retrieval, searched: Searched) -> Basis | None:
     # Cleaning leaves nothing of a name that is an address.
     files = {key: plain(file) or plain(file.replace(".", " ")) or "document" for key, file in files.items()}
     titles = {key: plain(row.attributes.title or "") for key, row in live.items()}
-    titles = {
-        key: files[key]
-        if len(text) > _LONGEST_TITLE or suspicion(text) or not any(map(str.isalpha, text))
-        else text
-        for key, text in titles.items()
-    }
+    titles = {key: text for key, text in titles.items() if len(text) <= _LONGEST_TITLE and not suspicion(text)}
+    titles = files | {key: text for key, text in titles.items() if any(map(str.isalpha, text))}
     title_words = re.findall(r"[^\W_]+", " ".join(map(titles.__getitem__, hits)))
     word, (first, *_, last) = max(title_words, key=len, default="document"), [*hits, *hits]
     others = sorted(live.keys() - hits.keys())

@@ -27,7 +27,7 @@ from docwell.answers import Message
 from docwell.errors import BadInput
 from docwell.models import Passage
 from docwell.query.checking.figures import is_table_row
-from docwell.query.retrieval.ranking import cosines
+from docwell.query.retrieval.ranking import cosines, named_text
 from docwell.text.lexicon import TEXTS_KEPT, content_words, rarity, statements
 from docwell.text.tokens import TokenBound, bound_of, bound_of_messages
 from docwell.text.visible import strip_invisible
@@ -118,8 +118,10 @@ def build_prompt(
     line = as_data(" ".join(strip_invisible(question).split()))
     template = bound_of_messages(_filled(prompt, passages="", question=""), bound_of(line))
     parts = passages if passage_tokens is None else shorten(passages, question, passage_tokens, vector)
+    # Names cost a small model's prompt too much; the passages of the other prompts are of one document.
+    text_of = named_text if prompt.name == "answer" else lambda passage: passage.chunk.text
     # Bound the parts one by one: the bound of a text is cached.
-    fitting = [(passage, bound_of(_lines(passage.chunk.text))) for passage in parts]
+    fitting = [(passage, bound_of(_lines(text_of(passage)))) for passage in parts]
     while True:
         costs = [template, *(cost for _, cost in fitting)]
         most = sum(cost.most for cost in costs) + _NUMBER_TOKENS * len(fitting)
@@ -130,7 +132,7 @@ def build_prompt(
         largest = max(fitting, key=lambda entry: entry[1].most)
         fitting.remove(largest if largest[1].most > budget_tokens * _MOST_OF_BUDGET else fitting[-1])
     chosen = tuple(passage for passage, _ in fitting)
-    numbered = (f"[{number}] {_lines(passage.chunk.text)}" for number, passage in enumerate(chosen, 1))
+    numbered = (f"[{number}] {_lines(text_of(passage))}" for number, passage in enumerate(chosen, 1))
     messages = _filled(prompt, passages="\n".join(numbered), question=line)
     bound = TokenBound(most, sum(cost.least for cost in costs))
     return BuiltPrompt(messages, chosen, len(passages) - len(chosen), bound)

@@ -29,7 +29,7 @@ from docwell.query.ask import (
 from docwell.query.compare import answered_in_rows
 from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
-from docwell.query.retrieval.ranking import RERANKED, reordered, reranked_text
+from docwell.query.retrieval.ranking import RERANKED, named_text, reordered
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import NO_FILTER, Scope, check_not_lost, find_scope
 from docwell.query.subject import is_in_other_language
@@ -216,7 +216,7 @@ class Query:
 
     async def _reranked(self, reranker: Reranker, inquiry: Inquiry) -> Inquiry:
         """Return the question with its passages reranked, or unchanged if the reranker is late or fails."""
-        texts, deadline = [reranked_text(passage) for passage in inquiry.passages[:RERANKED]], inquiry.ask.deadline
+        texts, deadline = [named_text(passage) for passage in inquiry.passages[:RERANKED]], inquiry.ask.deadline
         if inquiry.is_hopeless or len(texts) < 2:  # noqa: PLR2004 - one passage has one order
             return inquiry
         scores: Sequence[float] = ()

@@ -16,6 +16,7 @@ from docwell.answers import Citation, Sentence
 from docwell.models import Chunk, CitationUnit, Passage, UnitKind
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.suspicion import suspicion
+from docwell.query.retrieval.ranking import named_text
 from docwell.text.lexicon import (
     MARKER,
     MAX_QUOTE_CHARACTERS,
@@ -63,7 +64,7 @@ class Evidence:
         self, passages: Sequence[Passage], question: str, split: Callable[[str], frozenset[str]] = words
     ) -> None:
         self.passages = passages
-        self.known = [split(passage.chunk.text) for passage in passages]
+        self.known = [split(named_text(passage)) for passage in passages]
         self._split = split
         self._question = split(question)
         self._weights: dict[str, float] = {}

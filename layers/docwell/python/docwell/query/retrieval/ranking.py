@@ -275,8 +275,8 @@ def _joined(better: Passage, passage: Passage) -> Passage | None:
     return replace(better, chunk=chunk, score=max(better.score, passage.score), units=joined)
 
 
-def reranked_text(passage: Passage) -> str:
-    """Return the text to judge a passage by: the names of its file and section, then its own text."""
+def named_text(passage: Passage) -> str:
+    """Return the text of a passage after the names of its file and section, which say what it is about."""
     names = " > ".join(filter(None, (file_words(passage.document), passage.chunk.heading)))
     return f"{names}. {passage.chunk.text}" if names else passage.chunk.text
 
