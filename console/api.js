@@ -14,21 +14,29 @@ const LONGEST_WAIT_S = 120;
 const BUSY_TRIES = 5;
 
 /**
- * Take the key from an address such as /#key=...&view=/documents, and leave only the view in the address and the
+ * Take the key, or the key for a code, from an address such as /#key=...&view=/documents, and leave only the view in the address and the
  * history. Return a key that is not taken but offered, null without one: anybody can write a link with their own key,
  * and would get the reader's uploads. A key is taken where no caller worked before: neither in this tab, nor in this
  * browser with another key, nor by a sign-in.
  */
 export async function takeKey() {
   const address = new URLSearchParams(location.hash.slice(1));
-  const given = address.get("key");
-  if (!given) return null;
+  const code = address.get("code");
+  let given = address.get("key");
+  if (!given && !code) return null;
   history.replaceState(null, "", `${location.pathname}#${address.get("view") ?? "/ask"}`);
-  if (given === sessionStorage.getItem(STORED)) return null;
+  given ??= await exchange(code);
+  if (!given || given === sessionStorage.getItem(STORED)) return null;
   const last = localStorage.getItem(LAST);
   if (hasKey() || hasSignIn || (last && last !== (await digest(given)))) return given;
   await setKey(given);
   return null;
+}
+
+/** Return the key for a code of `docwell open`, null where the code is used or too old. */
+async function exchange(code) {
+  const response = await fetch("/-/code", { method: "POST", headers: { "x-docwell-code": code } }).catch(() => null);
+  return response?.ok ? (await response.json()).key : null;
 }
 
 /** Return the SHA-256 of a key, by which this browser knows it again. */

@@ -17,17 +17,20 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
 import httpx
 import uvicorn
 from anyio import to_thread
+from cachetools import TTLCache
 from starlette.background import BackgroundTask
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from docwell.access.authorizer import Authorizer
-from docwell.identity import ORIGIN_HEADER
+from docwell.errors import Unauthenticated, Unavailable
+from docwell.identity import KEY_HEADER, ORIGIN_HEADER
 from docwell.wiring import small_functions
 from infra.local.aws_access import AccessKey, BadSignature, signed_service
 from infra.local.names import BUCKET, ERROR, HOST, RECONCILE_FUNCTION, STORAGE_PATH
@@ -53,6 +56,8 @@ if TYPE_CHECKING:
 # As in infra/app.yaml. The cost of an answer grows with the memory.
 QUERY_MEMORY_MB = 1769
 RECONCILE_TIMEOUT_S = 900.0
+# The seconds that a code of `docwell open` is valid, and the most codes.
+CODE_S, _MOST_CODES = 60.0, 100
 
 
 class Gateway(gateway.Gateway):
@@ -69,13 +74,30 @@ class Gateway(gateway.Gateway):
         """Calls of Lambda's API need a signature with `key`. None accepts every call."""
         super().__init__(pool, authorizer, [functions_route(functions or {}, key)])
         self._storage = storage
+        self._codes: TTLCache[str, str] = TTLCache(_MOST_CODES, CODE_S)
 
     async def outside_api(self, request: Request, request_id: str) -> Response | None:
         """Return a file of the console, or the storage's answer."""
+        if request.url.path == "/-/code" and request.method == "POST":
+            return await self._exchange(request, request_id)
         response = console_file(request)
         if response is None and self._storage and is_storage(request):
             return await self._storage.forward(request, request_id)
         return response
+
+    async def _exchange(self, request: Request, request_id: str) -> Response:
+        """Return the key for a code, which is valid once; without one, a code for the key of the request."""
+        if code := request.headers.get("x-docwell-code"):
+            if key := self._codes.pop(code, None):
+                return JSONResponse({"key": key})
+            return problem(404, "not-found", "The code is used or too old", "run `docwell open` again", request_id)
+        try:
+            await to_thread.run_sync(self._caller, request)
+        except (Unauthenticated, Unavailable) as error:
+            return problem(error.status, error.problem, error.title, error.detail, request_id)
+        code = token_urlsafe(24)
+        self._codes[code] = request.headers.get(KEY_HEADER, "")
+        return JSONResponse({"code": code})
 
     def added_headers(self, request: Request) -> dict[str, str]:
         """Return the header with the console's address, to which answers in other programs link."""

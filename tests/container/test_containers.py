@@ -10,14 +10,7 @@ import pytest
 
 from docwell.http import sse
 from infra.container import sam
-from tests.container.parts import (
-    ANSWER,
-    Cloud,
-    Emulated,
-    question_event,
-    status_of,
-    uploaded,
-)
+from tests.container.parts import ANSWER, Cloud, Emulated, question_event, status_of, uploaded
 from tests.e2e.test_documents import pdf
 
 pytestmark = pytest.mark.container

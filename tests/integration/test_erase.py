@@ -217,7 +217,7 @@ def test_what_a_step_leaves_is_reported(erasing: Erasing, monkeypatch: pytest.Mo
 
 def test_an_upload_during_the_erasure_stays_and_is_reported(erasing: Erasing) -> None:
     def upload(call: int) -> None:
-        if call == 3:
+        if call == 5:
             erasing.world.put(KEY, "another document")
             erasing.world.queue.send([Hint(KEY)])
 

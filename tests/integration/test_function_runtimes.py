@@ -31,14 +31,7 @@ from runtime.functions import (
     FunctionTimedOut,
     Stream,
 )
-from runtime.runtime_api import (
-    Invocation,
-    Ready,
-    RuntimeApi,
-    StreamBegan,
-    StreamEnded,
-    StreamPiece,
-)
+from runtime.runtime_api import Invocation, Ready, RuntimeApi, StreamBegan, StreamEnded, StreamPiece
 
 from .waiting import until
 

@@ -154,6 +154,16 @@ def test_the_function_gets_the_caller_and_a_client_cannot_forge_one(locked: str)
         assert (asked(headers).status_code, asked(headers).headers["www-authenticate"]) == (401, "Bearer")
 
 
+def test_a_code_gives_its_key_once(locked: str) -> None:
+    def post(name: str, value: str) -> httpx.Response:
+        return httpx.post(f"{locked}/-/code", headers={name: value})
+
+    code = post("x-api-key", KEY).json()["code"]
+    answers = [post("x-docwell-code", code), post("x-docwell-code", code), post("x-api-key", "guess")]
+    assert [answer.status_code for answer in answers] == [200, 404, 401]
+    assert answers[0].json() == {"key": KEY}
+
+
 def test_a_key_that_cannot_be_checked_gets_503_and_not_401(locked: str) -> None:
     answer = httpx.get(f"{locked}/v1/documents", headers={"x-api-key": UNREADABLE})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

@@ -105,6 +105,17 @@ def test_a_link_with_a_key_replaces_no_caller_of_the_tab_or_the_browser(
     assert result == [offered, after, ["/#/documents"]]
 
 
+def test_a_code_is_exchanged_for_its_key() -> None:
+    result = run_script(f"""{_LINK}
+      files["config.json"] = "{{}}";
+      const {{ takeKey }} = await script("api.js");
+      answer = async (name, {{ headers: {{ "x-docwell-code": code }} }}) => Response.json({{ key: name + code }});
+      location.hash = "#code=c1&view=/documents";
+      return [await takeKey(), sessionStorage.getItem("docwell.key"), seen];
+    """)
+    assert result == [None, "/-/codec1", ["/#/documents"]]
+
+
 @pytest.mark.parametrize("copied", [" key-1 ", "\u200bkey-1\ufeff", "“key-1”", "key-1\n"])
 def test_a_key_has_no_sign_that_a_copy_brought_along(copied: str) -> None:
     result = run_script(f"""

@@ -394,36 +394,34 @@ def test_ctrl_c_stops_an_answer_and_clears_a_line_but_does_not_end(
     ("arguments", "view"),
     [([], "/ask"), ([KEY], f"{VIEW}1"), ([KEY, "--page", "7"], f"{VIEW}7"), ([RECEIPT], f"/receipt/{RECEIPT}")],
 )
-def test_the_console_opens_at_its_view_with_the_key_in_the_fragment(
-    run: Run,
-    api: FakeApi,
-    browser: Mock,
-    arguments: list[str],
-    view: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_console_opens_at_its_view_with_a_code_in_place_of_the_key(
+    run: Run, api: FakeApi, browser: Mock, arguments: list[str], view: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
+    api.others["/-/code"] = {"code": "once"}
     monkeypatch.setenv("HOME", str(tmp_path))
     result = run("open", *arguments, "--api-key", "a&b", api=api)
     assert result.exit_code == 0, result.stderr
-    # Other users can read the browser's command line: the key is in a file.
+    # Other users can read the browser's command line: the code is in a file.
     page = Path(urlsplit(browser.call_args.args[0]).path)
     assert page.stat().st_mode & 0o777 == 0o600
     parts = urlsplit(unescape(page.read_text()).partition("url=")[2].partition('"')[0])
     assert (f"{parts.scheme}://{parts.netloc}", parts.path, parts.query) == (api.endpoint, "/", "")
-    assert parse_qs(parts.fragment) == {"key": ["a&b"], "view": [view]}
+    assert parse_qs(parts.fragment) == {"code": ["once"], "view": [view]}
     assert "a&b" not in result.output  # the key must not be on the screen
     run("open", *arguments, api=api)
     browser.assert_called_with(f"{api.endpoint}/#{view}")
 
 
-def test_without_a_browser_the_address_is_printed(
-    run: Run, api: FakeApi, browser: Mock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("code", [None, "c"])
+def test_without_a_code_a_browser_or_a_home_the_address_is_printed(
+    run: Run, api: FakeApi, browser: Mock, code: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    browser.return_value = False
+    monkeypatch.setenv("HOME", "/dev/null")
+    api.others |= {"/-/code": {"code": code}} if code else {}
     result = run("open", "--api-key", "k", api=api)
-    assert (result.exit_code, result.stdout) == (0, f"{api.endpoint}/#key=k&view=%2Fask\n")
+    fragment = f"code={code}" if code else "key=k"
+    assert (result.exit_code, result.stdout) == (0, f"{api.endpoint}/#{fragment}&view=%2Fask\n")
+    browser.assert_not_called()
 
 
 @pytest.mark.parametrize("target", ["none.pdf", RECEIPT.replace("0", "1")])

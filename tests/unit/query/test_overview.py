@@ -14,13 +14,7 @@ from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, ModelMissing, NotFound
 from docwell.identity import Principal
 from docwell.models import Chunk, Mark, Part, Passage
-from docwell.query.ask import (
-    Ask,
-    Passages,
-    QueryReport,
-    Question,
-    Token,
-)
+from docwell.query.ask import Ask, Passages, QueryReport, Question, Token
 from docwell.query.modes import Modes
 from docwell.query.overview import Overview, digest, pieces
 from docwell.query.prompting import load_prompt

@@ -11,14 +11,7 @@ import pytest
 
 from docwell.answers import AnswerStatus, HostState, Turn
 from docwell.deadline import Deadline, run
-from docwell.errors import (
-    DeadlineExceeded,
-    ModelAsleep,
-    ModelMissing,
-    ModelWaking,
-    QuotaExceeded,
-    Unavailable,
-)
+from docwell.errors import DeadlineExceeded, ModelAsleep, ModelMissing, ModelWaking, QuotaExceeded, Unavailable
 from docwell.query import ask, query
 from docwell.query.ask import Passages, Progress, Question, Token, Waking
 from docwell.query.waking import FACT, Night, Sleeper

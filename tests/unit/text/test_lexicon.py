@@ -14,16 +14,7 @@ from hypothesis import strategies as st
 
 from docwell.ingest.indexing import embedded_texts, in_context
 from docwell.models import Chunk, Reason
-from docwell.text.lexicon import (
-    beginnings,
-    content_words,
-    fold,
-    segments,
-    sentences,
-    statements,
-    stem,
-    words,
-)
+from docwell.text.lexicon import beginnings, content_words, fold, segments, sentences, statements, stem, words
 from docwell.text.naming import file_words
 from docwell.text.page_lists import by_reason, listed, page_failures
 from docwell.text.prose import after_headings, is_bibliography, is_reference, is_sentence, paragraphs

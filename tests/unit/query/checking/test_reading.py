@@ -10,13 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docwell.query.checking.check import (
-    answer_sentences,
-    claimed,
-    finished_part,
-    rejoined,
-    unrepeated,
-)
+from docwell.query.checking.check import answer_sentences, claimed, finished_part, rejoined, unrepeated
 from docwell.query.checking.dates import agree, doubtful_years, periods
 from docwell.query.checking.figures import figures, known_forms, located, mentions
 from docwell.query.checking.polarity import split_reply

@@ -202,7 +202,8 @@ def open_(
 ) -> None:
     """Open the console in the browser, at a document or at the receipt of an answer.
 
-    Without a browser, it prints the address. The address holds the API key: do not pass it on.
+    Prints the address without a browser, or where the console takes no code for the API key. The address then
+    holds the key or a code: do not pass it on.
     """
     settings: Settings = ctx.obj
     api = Api(settings, timeout)
@@ -212,10 +213,12 @@ def open_(
             " to the stack's output ConsoleUrl; `make up` starts one here"
         )
     view = _view(api, target, page)
-    key = f"key={quote(settings.api_key, safe='')}&view={quote(view, safe='')}" if settings.api_key else view
-    address = f"{api.console}/#{key}"  # browsers do not send a fragment to the server
-    with suppress(webbrowser.Error):
-        if webbrowser.open(_private_page(address) if settings.api_key else address):
+    code = api.code() if settings.api_key else None
+    name, value = ("code", code) if code else ("key", settings.api_key)
+    fragment = f"{name}={quote(value, safe='')}&view={quote(view, safe='')}" if value else view
+    address = f"{api.console}/#{fragment}"  # browsers do not send a fragment to the server
+    with suppress(webbrowser.Error, OSError):
+        if (code or not value) and webbrowser.open(_private_page(address) if code else address):
             display.say(f"opened {target or 'the console'} in the browser", err=True)
             return
     display.say(address)

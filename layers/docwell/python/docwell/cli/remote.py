@@ -84,6 +84,13 @@ class Api:
             response = self._client.get(f"{self.console}/")
         return response.is_success and response.headers.get("content-type", "").startswith("text/html")
 
+    def code(self) -> str | None:
+        """Return a code that the console exchanges for the key once, within a minute; None if it takes none."""
+        if self.console != self._endpoint:
+            return None
+        response = self._request("POST", "/-/code")
+        return response.json().get("code") if response.is_success else None
+
     def model_host(self) -> str | None:
         """Return the state of the model host, or None where the API does not tell it."""
         response = self._request("GET", "/v1/status")

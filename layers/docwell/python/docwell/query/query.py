@@ -15,17 +15,7 @@ from docwell.config import QueryLimits
 from docwell.deadline import is_cancelled
 from docwell.errors import BadInput
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker
-from docwell.query.ask import (
-    Ask,
-    Basis,
-    Event,
-    Inquiry,
-    Passages,
-    Progress,
-    QueryReport,
-    Searched,
-    Stopwatch,
-)
+from docwell.query.ask import Ask, Basis, Event, Inquiry, Passages, Progress, QueryReport, Searched, Stopwatch
 from docwell.query.compare import answered_in_rows
 from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes

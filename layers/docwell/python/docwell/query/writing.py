@@ -13,17 +13,7 @@ from docwell.config import QueryLimits
 from docwell.deadline import finish
 from docwell.errors import Corrupt, DeadlineExceeded, ModelWaking, Unavailable
 from docwell.ports import DocumentLinks, Embedder, LanguageModel
-from docwell.query.ask import (
-    Basis,
-    Checked,
-    Event,
-    Inquiry,
-    ModelCall,
-    Passages,
-    Progress,
-    QueryReport,
-    Token,
-)
+from docwell.query.ask import Basis, Checked, Event, Inquiry, ModelCall, Passages, Progress, QueryReport, Token
 from docwell.query.checking.check import NO_SOURCE, Checker, finished_part
 from docwell.query.checking.grounding import Evidence, GroundedAnswer, cite, likely, quoted
 from docwell.query.checking.suspicion import suspicion
