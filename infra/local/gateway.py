@@ -56,8 +56,6 @@ if TYPE_CHECKING:
 # As in infra/app.yaml. The cost of an answer grows with the memory.
 QUERY_MEMORY_MB = 1769
 RECONCILE_TIMEOUT_S = 900.0
-# The seconds that a code of `docwell open` is valid, and the most codes.
-CODE_S, _MOST_CODES = 60.0, 100
 
 
 class Gateway(gateway.Gateway):
@@ -74,7 +72,7 @@ class Gateway(gateway.Gateway):
         """Calls of Lambda's API need a signature with `key`. None accepts every call."""
         super().__init__(pool, authorizer, [functions_route(functions or {}, key)])
         self._storage = storage
-        self._codes: TTLCache[str, str] = TTLCache(_MOST_CODES, CODE_S)
+        self._codes: TTLCache[str, str] = TTLCache(maxsize=100, ttl=60.0)  # of `docwell open`
 
     async def outside_api(self, request: Request, request_id: str) -> Response | None:
         """Return a file of the console, or the storage's answer."""

@@ -64,9 +64,7 @@ def load(
     with plain_failures("cannot list the documents"), display.progress("listing", None) as step:
         survey = work.survey(step)
     if not (dry_run and as_json):
-        shown = {"documents": survey.documents, "bytes": survey.bytes, "unchanged": survey.unchanged}
-        for name, value in (shown | {"left out": _reasons(survey.left_out)}).items():
-            display.say(f"{name:10} {value}", err=not dry_run)
+        display.show_fields(vars(survey), err=not dry_run)
     if not dry_run:
         confirm("Load these documents?", yes=yes)
         omissions = Path(f"docwell-load-{route.id}.left-out.jsonl")

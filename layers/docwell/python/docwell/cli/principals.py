@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -162,8 +162,7 @@ def revoke(
 def _admin(settings: Settings) -> PrincipalAdmin:
     from docwell.adapters.dynamodb.principals import PrincipalAdmin
 
-    table = settings.need("principals_table")
-    return PrincipalAdmin(aws_client(settings, "dynamodb"), table)
+    return PrincipalAdmin(aws_client(settings, "dynamodb"), settings.need("principals_table"))
 
 
 def _keys(settings: Settings) -> DynamoApiKeys:
@@ -261,10 +260,7 @@ def _as_json(grant: Grant, keys: list[ApiKey], use: Use | None = None) -> Json:
         "collections": None if grant.collections is None else sorted(grant.collections),
         "writable": None if grant.writable is None else sorted(grant.writable),
         "operates": grant.operates,
-        "rules": [
-            {"collection": rule.collection, "prefix": rule.prefix, "tags": dict(rule.tags)}
-            for rule in sorted(grant.rules, key=_phrase)
-        ],
+        "rules": [asdict(rule) | {"tags": dict(rule.tags)} for rule in sorted(grant.rules, key=_phrase)],
         "requests_per_day": grant.requests_per_day,
         "tokens_per_day": grant.tokens_per_day,
         "keys": [{"id": key.key_id, "ends_at": key.ends_at} for key in keys],
@@ -307,9 +303,7 @@ def _end_after(option: str, duration: str | None) -> int | None:
 
 
 def _end_of(key: ApiKey) -> str:
-    if key.ends_at is None:
-        return "never"
-    return f"{datetime.fromtimestamp(key.ends_at, UTC):%Y-%m-%d %H:%M} UTC"
+    return "never" if key.ends_at is None else f"{datetime.fromtimestamp(key.ends_at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _make_key(
