@@ -144,9 +144,8 @@ def status(
     api = Api(ctx.obj, timeout)
     shown: Json | None
     if key is None:
-        records = api.documents()
-        counts = Counter(record["status"] for record in records)
-        shown = {"documents": len(records), **counts, "model_host": api.model_host()}
+        counts = Counter(record["status"] for record in api.documents())
+        shown = {"documents": counts.total(), **counts, "model_host": api.model_host()}
     elif (shown := api.document(key)) is None:
         raise Failure(f"there is no document {key!r}; `docwell ls` lists the documents")
     if as_json:
@@ -262,8 +261,7 @@ def _changes(
         for key, (file, checksum) in files.items()
         if key not in stored or marks.get(key, f"{id_}:{checksum}") != f"{id_}:{checksum}"
     ]
-    mine = [key for key in gone if marks[key].startswith(f"{id_}:")]
-    return uploads, [Upload(folder / key, key, 0, version=_REMOVED) for key in mine]
+    return uploads, [Upload(folder / key, key, 0, version=_REMOVED) for key in gone if marks[key].startswith(id_)]
 
 
 @dataclass(slots=True)
