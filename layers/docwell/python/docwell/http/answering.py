@@ -416,7 +416,6 @@ def search(body: bodies.SearchRequest) -> bodies.SearchResponse:
         documents=grouped if body.group_by else None,
         fit=inquiry.fit,
         min_fit=inquiry.min_fit,
-        partial=False,
         timings_ms=timings,
         request_id=request_id(),
     )

@@ -258,7 +258,6 @@ class SearchResponse(BaseModel):
     documents: list[DocumentHits] | None = Field(description="By the best passage of each, if asked for.")
     fit: float | None = Field(description="How well the best passages fit the question; null without a passage.")
     min_fit: float | None = Field(description="With less fit, a question is refused; null where none is.")
-    partial: bool = Field(description="Always false: kept for clients.")
     timings_ms: SearchTimings
     request_id: str
 
