@@ -17,7 +17,7 @@ from infra.kubernetes.variants import FIRST, FOLDER
 SERVICE = {"host", "health_port", "grace_s", "processes"}
 OF_RUNTIME: dict[str, set[str]] = {
     "ingest": {*SERVICE, "ingest_queue_url", "timeout_s"},
-    "query": {*SERVICE, "port", "waiting"},
+    "query": {*SERVICE, "port", "waiting", "console_connect"},
     "reconcile": set(),
 }
 READ: dict[str, list[type[BaseSettings]]] = {
