@@ -144,7 +144,7 @@ kubernetes: dev ## Check the Helm chart without a cluster; ARGS=--write writes i
 	$(PY) -m infra.kubernetes $(ARGS)
 
 .PHONY: deploy
-deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=small|team|large
+deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=small|team|large, POSTPONE=1 keeps machine images
 	$(PY) -m infra.release deploy --profile $(or $(PROFILE),team) --options="$(ARGS)"
 
 .PHONY: restore
@@ -164,7 +164,7 @@ sbom: dev ## Write a bill of materials (CycloneDX) for each lock of a deployment
 	$(PY) -m infra.release sbom
 notice: dev ## Write NOTICE again
 	$(PY) -m infra.release notice
-audit: dev ## Look for known vulnerabilities in the locks; needs the internet
+audit: dev ## Look for known vulnerabilities in the locks of what ships; needs the internet
 	$(PY) -m infra.release audit
 
 .PHONY: release

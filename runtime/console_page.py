@@ -7,10 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response
-
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import Response
 
 FOLDER = Path(__file__).resolve().parents[1] / "console"
 # No inline script and no eval. Fonts and pictures of a PDF are data: and blob: URLs of the page itself. On AWS,
@@ -49,6 +48,8 @@ def files() -> dict[str, Path]:
 
 def console_file(request: Request, connect: str = "") -> Response | None:
     """Return the console's file that the request names, or None. Its pages may also connect to the given hosts."""
+    from starlette.responses import Response  # a deployment publishes the files with SAM's packages alone
+
     name = "index.html" if request.url.path == "/" else request.url.path.removeprefix("/")
     path = files().get(name)
     if request.method not in {"GET", "HEAD"} or path is None:

@@ -28,8 +28,8 @@ QUERY = ("QueryFunction", "DocwellLayer", "EmbedderLayer")
 def build_zip(name: str, folder: Path) -> None:
     """Build the content of a zip in a new folder, with the command that SAM runs. Raises `StepError`."""
     folder.mkdir(parents=True)
-    target = f"build-{name}"
-    sam.run(["make", "--silent", "--file", f"{ZIPS[name]}/Makefile", target], ARTIFACTS_DIR=str(folder))
+    make = ["make", "--silent", "--file", f"{ZIPS[name]}/Makefile", f"build-{name}"]
+    sam.run(make, ARTIFACTS_DIR=str(folder))
 
 
 def build_image_folder(folder: Path) -> None:

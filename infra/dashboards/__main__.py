@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +46,12 @@ def generated() -> dict[Path, str]:
 _ON_ONE_MACHINE = {"CostLimit": 50, "HostHourPrice": 0, "NoHostWeight": 3}
 
 
-def main() -> int:
+def main() -> None:
     """Write the files that are not current."""
     for path, text in generated().items():
         if not path.exists() or path.read_text() != text:
             print(f"written: {path.relative_to(ROOT)}")
             path.write_text(text)
-    return 0
 
 
 def _decoded(path: Path) -> dict[str, Any]:
@@ -64,4 +62,4 @@ def _decoded(path: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -13,7 +13,6 @@ from infra.dashboards.parts import Metric
 RUNBOOK = "docs/operate/runbook.md"
 # Metrics that one machine does not have. The canary checks a deployed version, so its silence must not alert.
 _WITHOUT_SOURCE = {"CanaryFound"}
-# Alarms on what only AWS has.
 AWS_ALONE = {"AccountConcurrencyAlarm", "BlockedRequestsAlarm", "ServerFailuresAlarm", "SnapshotsAlarm"}
 
 _COMPARISONS = {

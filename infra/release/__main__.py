@@ -7,9 +7,6 @@ import shlex
 import sys
 from functools import partial
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
-
 from infra.container.sam import ROOT, StepError
 from infra.release import contents, deployment, pins, restore
 from infra.release.console import ConsoleError
@@ -35,53 +32,32 @@ def pin(region: str | None, stages: tuple[str, ...]) -> int:
     if region is None:
         print("machine images: not pinned, give --region (their ids differ by region)")
         return 0
-    for line in pins.pin_machine_images(tree, stages, partial(public_parameter, region)):
+    for line in pins.pin_machine_images(tree, stages, partial(pins.public_parameter, region)):
         print(", ".join(stages), line)
     return 0
 
 
-def public_parameter(region: str, name: str) -> str:
-    """Return the value of one of AWS's public parameters in a region. Raises `PinError`."""
-    try:
-        ssm = boto3.client("ssm", region_name=region)
-        return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
-    except (BotoCoreError, ClientError, ValueError) as error:
-        raise PinError(f"{name} in {region}: {error}") from None
-
-
-def change(options: argparse.Namespace) -> None:
-    """Rotate the profile's secrets, or deploy it, after a lost part is restored.
-
-    Raises `ConsoleError`, `SecretsError`, `StageError` and `StepError`.
-    """
-    if options.command == "rotate":
-        ServerSecrets(deployment.stack_name(options.profile)).rotate()
-        return
-    if options.command == "restore":
-        restore.restore(options.what, options.profile, options.at)
-    deployment.deploy(options.profile, shlex.split(options.options))
-
-
 def run(options: argparse.Namespace) -> int:
-    """Run one command. Raises `PinError` and `StepError`."""
+    """Run one command. Raises `ConsoleError`, `PinError`, `SecretsError`, `StageError` and `StepError`."""
     match options.command:
         case "check":
             return check()
         case "pin":
             return pin(options.region, tuple(options.stage or pins.STAGES))
         case "sbom":
-            for name in contents.LOCKS:
-                print(contents.write_sbom(name).relative_to(ROOT))
-        case "notice":
-            contents.write_notice()
-        case "audit":
-            contents.audit()
+            print(*map(contents.write_sbom, contents.LOCKS), sep="\n")
+        case "notice" | "audit":
+            {"notice": contents.write_notice, "audit": contents.audit}[options.command]()
         case "build":
             deployment.package(pins.STAGES[-1])
             for stage in pins.STAGES:
                 print(stage, deployment.write(stage)[RELEASE])
-        case "deploy" | "restore" | "rotate":
-            change(options)
+        case "rotate":
+            ServerSecrets(deployment.stack_name(options.profile)).rotate()
+        case "deploy" | "restore":
+            if options.command == "restore":
+                restore.restore(options.what, options.profile, options.at)
+            deployment.deploy(options.profile, shlex.split(options.options))
     return 0
 
 

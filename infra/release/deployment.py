@@ -14,7 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from infra.container.sam import BUILD, LOCK, ROOT, SAM, StepError, environment
-from infra.release import preflight, stage
+from infra.release import pins, preflight, stage
+from infra.release.pins import MACHINE_IMAGES
 from infra.release.stage import RELEASE
 
 PROFILES = ROOT / "infra" / "parameters"
@@ -100,6 +101,24 @@ def write(profile: str, build: Path = BUILD, folder: Path = RELEASES) -> dict[st
     return values
 
 
+def machine_images(values: Mapping[str, str], running: str) -> str:
+    """Return the machine images: the profile's, with POSTPONE=1 those that run, else AWS's newest.
+
+    CloudFormation sees no change behind a public parameter, so a deployment names the images.
+    """
+    if (chosen := values.get(MACHINE_IMAGES, ",")) != ",":
+        return chosen
+    if os.environ.get("POSTPONE", "0") not in ("", "0"):
+        return running
+    try:
+        newest = [pins.public_parameter(None, name) for name in pins.Tree(ROOT).machine_images()]
+    except pins.PinError as error:
+        print(f"no patches: {error}")
+        return running
+    servers = zip(("ChromaUrl", "OllamaUrl"), newest, strict=True)
+    return ",".join("" if values.get(url) else image for url, image in servers)
+
+
 def changes(before: Mapping[str, str] | None, values: Mapping[str, str]) -> list[str]:
     """Return a line for each parameter that a deployment changes; `before` is None without a stack."""
     if before is None:
@@ -110,6 +129,9 @@ def changes(before: Mapping[str, str] | None, values: Mapping[str, str]) -> list
         for name, value in shown.items()
         if before.get(name) != value
     ]
+    if before.get(MACHINE_IMAGES, ",") != values.get(MACHINE_IMAGES, ","):
+        outage = "answers fail for minutes while Chroma's starts; each model host takes up to 30"
+        lines.append(f"other machine images replace servers: {outage}. POSTPONE=1 keeps the images that run")
     if before.get(RELEASE) != values[RELEASE]:
         lines.append("a new version of the query function, and every function whose build changed")
     return lines or ["no parameter, zip or layer; see SAM's change set for the image of ingest"]
@@ -165,6 +187,8 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
     package(profile)
     try:
         values = write(profile, BUILD, RELEASES)
+        values[MACHINE_IMAGES] = machine_images(values, (before or {}).get(MACHINE_IMAGES, ","))
+        stage.write(path, values)
         # A stack whose creation failed has parameters, but no outputs and no data.
         if before and outputs and (problem := refusal(profile, before, values)):
             raise StepError(problem)

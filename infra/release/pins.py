@@ -13,7 +13,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import boto3
 import httpx
+from botocore.exceptions import BotoCoreError, ClientError
 
 STAGES = ("staging", "large")
 # `sam build` reads these parameters, and one build serves all stages, so they must be equal.
@@ -37,14 +39,12 @@ class Tree:
     root: Path
 
     @property
-    def template(self) -> Path:
-        """Return the main template."""
-        return self.root / "template.yaml"
-
-    @property
     def templates(self) -> list[Path]:
         """Return the templates that name images: of the function, of Chroma and of Ollama."""
-        return [self.template, *(self.root / "infra" / f"{name}.yaml" for name in ("chroma", "ollama"))]
+        return [
+            self.root / "template.yaml",
+            *(self.root / "infra" / f"{name}.yaml" for name in ("chroma", "ollama")),
+        ]
 
     @property
     def profiles(self) -> Path:
@@ -124,6 +124,15 @@ def pin_machine_images(tree: Tree, stages: tuple[str, ...], read: Callable[[str]
         ]
         path.write_text("".join(f"{line}\n" for line in (*unchanged, *lines)), encoding="utf-8")
     return lines
+
+
+def public_parameter(region: str | None, name: str) -> str:
+    """Return the value of one of AWS's public parameters in a region. Raises `PinError`."""
+    try:
+        ssm = boto3.client("ssm", region_name=region)
+        return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+    except (BotoCoreError, ClientError, ValueError) as error:
+        raise PinError(f"{name} in {region or 'this region'}: {error}") from None
 
 
 _TIMEOUT_S = 30.0

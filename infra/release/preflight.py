@@ -13,9 +13,6 @@ import boto3
 import yaml  # type: ignore[import-untyped] # ships no types
 from botocore.exceptions import BotoCoreError, ClientError
 
-from docwell.query.waking import Night
-from infra.container.sam import ROOT
-
 # Codes of EC2's quotas of running vCPUs by the first letter of an instance type, on demand.
 _ON_DEMAND = {"g": "L-DB2E81BA", "p": "L-417A185B"}
 _SPOT_G = "L-3819A6DF"
@@ -64,6 +61,8 @@ def _allows(parameter: Mapping[str, Any], value: str) -> bool:
 
 def impossible(values: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each choice of parameters that works in no account."""
+    from docwell.query.waking import Night  # a stage of CI has SAM's packages alone
+
     least, most = map(int, values["OllamaHosts"].split(","))
     if least > most:
         yield f"OllamaHosts: the minimum, {least}, is over the maximum, {most}"
@@ -80,7 +79,7 @@ def impossible(values: Mapping[str, str]) -> Iterator[str]:
             yield "ChromaPlace: second means the second subnet of SubnetIds, which has one"
     if values["ServerInternet"].startswith("pl-"):
         for template, url in (("chroma", "ChromaUrl"), ("ollama", "OllamaUrl")):
-            image = declared(ROOT / "infra" / f"{template}.yaml")["Image"]["Default"]
+            image = declared(Path(__file__).parents[1] / f"{template}.yaml")["Image"]["Default"]
             if not values[url] and ".dkr.ecr." not in image:
                 yield (
                     f"ServerInternet: servers without internet access cannot pull {image}: copy it to ECR, and "
@@ -90,16 +89,13 @@ def impossible(values: Mapping[str, str]) -> Iterator[str]:
 
 def _balanced(values: Mapping[str, str]) -> bool:
     """Return whether model hosts of the stack have a load balancer (infra/ollama.yaml)."""
-    closed = values["ServerInternet"].startswith("pl-")
-    return not values["OllamaUrl"] and (closed or not values["OllamaHosts"].endswith(",1"))
+    single = values["OllamaHosts"].endswith(",1") and not values["ServerInternet"].startswith("pl-")
+    return not (values["OllamaUrl"] or single)
 
 
-def of_account(values: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each choice that this account, region or machine cannot give.
-
-    What the caller may not read is not checked, and a line says so.
-    """
-    for check in (_subnets, _instances, _concurrency, _docker):
+def of_account(values: Mapping[str, str], *, builds: bool = True) -> Iterator[str]:
+    """Yield a sentence for each choice that this account, region or machine, where it `builds`, cannot give."""
+    for check in (_subnets, _instances, _concurrency, *([_docker] if builds else [])):
         try:
             yield from check(values)
         except (BotoCoreError, ClientError) as error:

@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.release import console, credentials
+from infra.release import console, credentials, preflight
 
 RELEASE = "Release"
 # As in infra/data.yaml.
@@ -159,4 +159,6 @@ if __name__ == "__main__":
     path = Path(parameters)
     if step == "before":
         heard(path.stem, read(path), deployed(name)[1])
+        if problems := list(preflight.of_account(read(path), builds=False)):
+            raise StageError("\n".join(problems))
     {"before": before, "after": after}[step](name, path)
