@@ -1,65 +1,70 @@
-"""Text whose look tells what it says: raised, struck out, or drawn by a font of signs."""
+"""Text whose look tells what it says: hidden, raised, struck out, or drawn by a font of signs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tomllib
+from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
+from docx.oxml import parse_xml
+from docx.oxml.ns import nsdecls
+from openpyxl.formatting.rule import FormulaRule
+from openpyxl.styles import Font, PatternFill
 from pptx.util import Inches
 
 from tests.unit.adapters.documents.made import parts_of, presentation, run, saved, word
 
-PLAIN, RAISED, STRUCK = "", "raised", "struck"
-TAGS = {PLAIN: "span", RAISED: "sup", STRUCK: "del"}
-MARKS = {PLAIN: "", RAISED: '<w:vertAlign w:val="superscript"/>', STRUCK: "<w:strike/>"}
-BOX = '<w:fldChar w:fldCharType="begin"><w:ffData>{}</w:ffData></w:fldChar>'
-LIST = '<w:ddList><w:result w:val="1"/><w:listEntry w:val="Bonn"/><w:listEntry w:val="Kiel"/></w:ddList>'
+SENTENCE, ROWS = "7305", tomllib.loads(Path(__file__).with_name("looks.toml").read_text(encoding="utf-8"))
 
 
-def of_page(runs: list[tuple[str, str]]) -> bytes:
-    return f"<!doctype html><p>{''.join(f'<{TAGS[look]}>{text}</{TAGS[look]}>' for text, look in runs)}".encode()
-
-
-def of_word(runs: list[tuple[str, str]]) -> bytes:
+def hidden_in_word(row: dict[str, Any]) -> bytes:
     def body(document: Any) -> None:
-        paragraph = document.add_paragraph()._p
-        for text, look in runs:
-            paragraph.append(run(f'<w:rPr>{MARKS[look]}</w:rPr><w:t xml:space="preserve">{text}</w:t>'))
+        for tree, xml in ((document.styles.element, row.get("style")), (document.element.body, row["body"])):
+            if xml:
+                tree.insert(0, parse_xml(xml.replace("SENTENCE", SENTENCE).replace(">", f" {nsdecls('w')}>", 1)))
 
     return word(body)
 
 
-def of_slide(runs: list[tuple[str, str]]) -> bytes:
+def hidden_in_sheets(row: dict[str, Any]) -> bytes:
+    book = openpyxl.Workbook()
+    cell = book.active["B2"]
+    cell.value, cell.number_format = row.get("value", SENTENCE), row.get("format", "General")
+    cell.font = Font(color=row.get("font"), size=row.get("size", 11))
+    cell.fill = PatternFill("solid" if "fill" in row else None, row.get("fill", "FF000000"))
+    book.active.column_dimensions["B"].width = row.get("width", 13)
+    book.active.row_dimensions[2].height = row.get("height")
+    if "rule" in row:
+        book.active.conditional_formatting.add("B2", FormulaRule(["TRUE"], fill=PatternFill(bgColor="FF000000")))
+    return saved(book)
+
+
+def hidden_in_slides(row: dict[str, Any]) -> bytes:
     made = presentation()
-    frame = made.slides.add_slide(made.slide_layouts[6]).shapes.add_textbox(*[Inches(1)] * 4).text_frame
-    for text, look in runs:
-        added = frame.paragraphs[0].add_run()
-        added.text = text
-        for name, value in {RAISED: [("baseline", "30000")], STRUCK: [("strike", "sngStrike")]}.get(look, []):
-            added.font._element.set(name, value)
+    shapes = made.slides.add_slide(made.slide_layouts[6]).shapes
+    box = shapes.add_textbox(Inches(row.get("left", 1)), Inches(row.get("top", 1)), Inches(2), Inches(1))
+    runs = row["runs"].replace("SENTENCE", SENTENCE)
+    box.text_frame._txBody.append(parse_xml(f"<a:p {nsdecls('a')}>{runs}</a:p>"))
+    if "fill" in row:
+        box.fill.solid()
     return saved(made)
 
 
-@pytest.mark.parametrize("made", [of_page, of_word, of_slide])
-@pytest.mark.parametrize(
-    ("runs", "expected"),
-    [
-        ([("10", PLAIN), ("6", RAISED), (" items", PLAIN)], "10^6 items"),
-        ([("10", PLAIN), ("\u22126", RAISED)], "10^\u22126"),
-        ([("1,234", PLAIN), ("3", RAISED)], "1,234^3"),
-        ([("5 m", PLAIN), ("2", RAISED)], "5 m2"),
-        ([("1", PLAIN), ("st", RAISED)], "1st"),
-        ([("10", PLAIN), ("6", PLAIN)], "106"),
-        ([("Price: ", PLAIN), ("90", STRUCK), ("80 EUR", PLAIN)], "Price: 80 EUR"),
-    ],
-)
-def test_a_figure_is_the_one_that_a_reader_sees(
-    made: Callable[[list[tuple[str, str]]], bytes], runs: list[tuple[str, str]], expected: str
-) -> None:
-    part = parts_of(made(runs))[0][-1]
-    assert part.text == expected
-    assert part.hidden == sum(len(text) for text, look in runs if look == STRUCK)
+MAKERS = {"word": hidden_in_word, "sheets": hidden_in_sheets, "slides": hidden_in_slides}
+
+
+@pytest.mark.parametrize(("kind", "row"), [(kind, row) for kind, rows in ROWS.items() for row in rows])
+def test_hidden_text_is_left_out_and_counted_and_visible_text_is_kept(kind: str, row: dict[str, Any]) -> None:
+    parts = parts_of(MAKERS[kind](row))[0]
+    text, hidden = "\n".join(part.text for part in parts), sum(part.hidden for part in parts)
+    expected = row.get("shown", str(row.get("value", SENTENCE)))
+    assert (expected in text, hidden > 0) == ("shown" in row or not row["hidden"], row["hidden"])
+
+
+BOX = '<w:fldChar w:fldCharType="begin"><w:ffData>{}</w:ffData></w:fldChar>'
+LIST = '<w:ddList><w:result w:val="1"/><w:listEntry w:val="Bonn"/><w:listEntry w:val="Kiel"/></w:ddList>'
 
 
 @pytest.mark.parametrize(

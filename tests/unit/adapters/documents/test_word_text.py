@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from docx.enum.style import WD_STYLE_TYPE
 from docx.opc.constants import RELATIONSHIP_TYPE
 from docx.opc.packuri import PackURI
 from docx.opc.part import Part
@@ -12,22 +11,6 @@ from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 
 from tests.unit.adapters.documents.made import parts_of, run, word
-
-
-def test_text_that_a_style_hides_is_left_out() -> None:
-    def body(document: Any) -> None:
-        for name, kind in (("Secret", WD_STYLE_TYPE.CHARACTER), ("Inner", WD_STYLE_TYPE.PARAGRAPH)):
-            document.styles.add_style(name, kind).font.hidden = True
-        based = document.styles.add_style("Based", WD_STYLE_TYPE.PARAGRAPH)
-        based.base_style = document.styles["Inner"]
-        document.add_paragraph("Shown").add_run("secret", style="Secret")
-        document.add_paragraph("inner", style="Inner")
-        last = document.add_paragraph("based", style="Based")
-        last._p.append(run('<w:rPr><w:vanish w:val="0"/></w:rPr><w:t>Also shown</w:t>'))
-
-    part = parts_of(word(body))[0][0]
-    assert part.text == "Shown\n\nAlso shown"
-    assert part.hidden == len("secretinnerbased")
 
 
 def test_rows_in_a_content_control_are_rows_of_the_table() -> None:

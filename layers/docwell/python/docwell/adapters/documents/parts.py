@@ -34,6 +34,12 @@ _FIGURE = re.compile(r"[^\w]*\d[\d\W]*")
 # A year, a date that ends with one, or two of them: "2021\u20132023", "31.12.2024".
 _DAY = r"(?:\d{1,2}[./-]){0,2}"
 _PERIOD = re.compile(rf"{_DAY}(?:19|20)\d\d(?:\s?[-\u2013\u2014/]\s?{_DAY}(?:19|20)?\d\d)?")
+# The least difference (0 to 255) in a colour channel that the eye sees. Text in #ccc on white differs by 51.
+CONTRAST = 20
+# Type up to this size (points) is not legible on a page that is read at its size. Word's smallest is 1.
+LEAST_TYPE = 2.0
+WHITE = "FFFFFF"
+_COLOUR = re.compile("[0-9A-Fa-f]{6}")
 DECIMAL = "decimal"
 _ROMAN = (
     (1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"),
@@ -98,6 +104,8 @@ class Parts:
     def __init__(self) -> None:
         self.done: list[PageText] = []
         self.hidden = 0
+        # The digits of the ground of a slide's text, "" where it is not known.
+        self.ground = ""
         # How many files are around the current one.
         self.depth = 0
         self._text = ""
@@ -179,6 +187,14 @@ class Parts:
         finally:
             self.start_part()
             self._outer, self._path, self._paragraphs = outer, path, paragraphs
+
+
+def is_visible(colour: str, ground: str, size: float | None) -> bool:
+    """Return whether type of this size (points) shows on a ground; True for a colour that is not six digits."""
+    if (size is not None and size <= LEAST_TYPE) or not (_COLOUR.fullmatch(colour) and _COLOUR.fullmatch(ground)):
+        return size is None or size > LEAST_TYPE
+    channels = zip(bytes.fromhex(colour), bytes.fromhex(ground), strict=True)
+    return max(abs(text - paper) for text, paper in channels) >= CONTRAST
 
 
 def raised(text: str, before: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
+from docwell.adapters.documents.parts import CONTRAST
 from docwell.adapters.documents.pdf_text import Box, Library
 
 # Text with a channel of at most the first, on a fill with all channels of at least the second, has contrast.
@@ -279,8 +280,6 @@ def _shared(area: Box, text: Box) -> float:
 
 # Pixels for a point: strokes of 4-point type are then half a pixel wide. A larger picture is drawn smaller.
 SCALE, MAX_PIXELS = 2.0, 2_400_000
-# The least difference (0 to 255) in a colour channel that the eye sees. Text in #ccc on white differs by 51.
-CONTRAST = 20
 # The least difference between the marks of a scan and its paper; JPEG noise on blank paper differs by less.
 INK = 48
 # The letters of a scan's text layer are not quite in place: a word is kept with marks under this share of them.

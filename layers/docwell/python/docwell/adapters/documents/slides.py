@@ -11,7 +11,7 @@ from lxml import etree
 from pptx import Presentation
 from pptx.oxml.ns import qn
 
-from docwell.adapters.documents.parts import LEAST_CELLS, Cell, Parts, Rows, raised
+from docwell.adapters.documents.parts import LEAST_CELLS, WHITE, Cell, Parts, Rows, is_visible, raised
 from docwell.models import CitationUnit, UnitKind
 
 _TEXT, _PARAGRAPH = qn("a:t"), qn("a:p")
@@ -21,6 +21,9 @@ _OLD_TEXT = qn("p:text")
 _ALTERNATE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}AlternateContent"
 _CHOICE = _ALTERNATE.replace("AlternateContent", "Choice")
 _NO_STRIKE = "noStrike"
+# What may be behind text: pictures, filled shapes, tables, and another ground than the first of a light theme.
+_GROUNDS = """boolean(.//p:pic | .//p:style | .//a:tbl | .//p:bg[not(p:bgRef/a:schemeClr/@val = 'bg1')]
+ | .//p:spPr/*[contains(name(), 'Fill') and name() != 'a:noFill'] | .//p:clrMap[@bg1 != 'lt1'])"""
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 
@@ -32,11 +35,16 @@ def read(data: bytes, parts: Parts) -> None:
             parts.hide("".join(slide._element.itertext(_TEXT)))
             continue
         parts.start_part()
+        for shape in [shape for shape in slide.shapes if _is_off(shape, presentation)]:
+            parts.hide("".join(shape._element.itertext(_TEXT)))
+            slide.shapes._spTree.remove(shape._element)
         _add(slide, number, parts)
 
 
 def _add(slide: Any, number: int, parts: Parts) -> None:
     _unwrap(slide._element)
+    levels = slide, slide.slide_layout, slide.slide_layout.slide_master
+    parts.ground = "" if any(level._element.xpath(_GROUNDS) for level in levels) else WHITE
     unit = CitationUnit(UnitKind.SLIDE, f"slide {number}", f"slide={number}")
     title = slide.shapes.title
     if title is not None and (text := " ".join(_framed(title.text_frame, parts).split())):
@@ -52,6 +60,12 @@ def _add(slide: Any, number: int, parts: Parts) -> None:
         parts.add(f"[Speaker notes: {frame.text.strip()}]", unit)
     for text in _related(slide, _COMMENTS):
         parts.add(f"[Comment: {text}]", unit)
+
+
+def _is_off(shape: Any, slides: Any) -> bool:
+    """Return whether a shape is off the slide."""
+    spans = (shape.left, shape.width, slides.slide_width), (shape.top, shape.height, slides.slide_height)
+    return any(start is not None and (start + (size or 0) <= 0 or start >= end) for start, size, end in spans)
 
 
 def _unwrap(slide: Any) -> None:
@@ -89,11 +103,19 @@ def _paragraph(paragraph: Any, parts: Parts) -> str:
     for run in paragraph.content_children:
         text, looks = str(run.text), run.find(qn("a:rPr"))
         looks = {} if looks is None else looks.attrib
-        if looks.get("strike", _NO_STRIKE) != _NO_STRIKE:
+        if looks.get("strike", _NO_STRIKE) != _NO_STRIKE or not _is_drawn(run, looks.get("sz", ""), parts.ground):
             parts.hide(text)
         else:
             runs.append(text if looks.get("baseline", "0")[:1] in "-0" else raised(text, runs))
     return "".join(runs)
+
+
+def _is_drawn(run: Any, size: str, ground: str) -> bool:
+    """Return whether the properties of a run draw it. The size is in hundredths of a point."""
+    if run.xpath("boolean(./a:rPr[a:noFill or a:solidFill/*/a:alpha[@val < 8000]])"):
+        return False
+    colour = str(run.xpath("string(./a:rPr/a:solidFill/*[not(*)]/@val)")).replace("bg1", WHITE)
+    return is_visible(colour, ground, int(size) / 100 if size.isdecimal() else None)
 
 
 def _rows(table: Any, parts: Parts) -> Iterator[str]:

@@ -19,12 +19,14 @@ from docwell.adapters.documents.parts import (
     DECIMAL,
     MAX_HEAD,
     MAX_SPAN,
+    WHITE,
     Cell,
     Level,
     Numbering,
     Parts,
     Rows,
     are_heads,
+    is_visible,
     raised,
 )
 
@@ -50,10 +52,11 @@ _NOTES = {qn("w:footnoteReference"): "Footnote", qn("w:endnoteReference"): "Endn
 _COMMENT = qn("w:commentReference")
 _ASIDES = frozenset({_COMMENT, _TEXT_BOX, *_NOTES})
 _NOTE_PARTS = (("Footnote", RELATIONSHIP_TYPE.FOOTNOTES), ("Endnote", RELATIONSHIP_TYPE.ENDNOTES))
+# What may be behind text: shapes, tables with a style, and fills; also in heads and feet.
+_HEADS = ("/word/header", "/word/footer")
+_GROUNDS = tuple(map(qn, ("wp:anchor", "w:pict", "w:background", "w:tblStyle", "w:shd", "w:highlight")))
 # Level 9, the tenth, is body text.
 _OUTLINE_LEVELS = frozenset("012345678")
-# The types of paragraph and character styles.
-_OF_TEXT = frozenset({1, 2})
 # The bit of a table's look that sets the first row off (ECMA-376, 17.4.55).
 FIRST_ROW = 0x20
 _BITS = re.compile(r"[0-9A-Fa-f]{1,4}")
@@ -96,7 +99,10 @@ class _Reader:
         self._levels = {style.style_id: _heading_level(style) for style in styles if style.type == 1}
         self._comments = {str(comment.comment_id): (comment.author, comment.text) for comment in comments}
         self._heading_styles = {style.style_id for style in styles if _sets_off_first_row(style.element)}
-        self._hiding = {style.style_id for style in styles if style.type in _OF_TEXT and _hides(style)}
+        self._styles = {style.style_id: style for style in styles}
+        # Whether all text is on white paper.
+        heads = [part for part in document.part.related_parts.values() if part.partname.startswith(_HEADS)]
+        self._is_plain = all(next(part.element.iter(*_GROUNDS), None) is None for part in (document.part, *heads))
         numbering = relations.get(RELATIONSHIP_TYPE.NUMBERING)
         self._numbers = _Numbers(numbering.target_part.blob if numbering else None, styles)
         # Notes, comments and text boxes of the current paragraph.
@@ -203,7 +209,6 @@ class _Reader:
     def _text(self, paragraph: Any) -> str:
         """Return the shown text of a paragraph; keep its notes, comments and text boxes for `_add_beside`."""
         runs: list[str] = []
-        of_style = _value(paragraph, "w:pPr/w:pStyle") in self._hiding
         stack = list(reversed(paragraph))
         while stack:
             element = stack.pop()
@@ -218,7 +223,7 @@ class _Reader:
                 runs.append(_drawn(element))
             elif tag in _ASIDES:
                 runs.append(self._aside(element))
-            elif tag == qn("w:del") or (tag == qn("w:r") and self._is_hidden(element, of_style=of_style)):
+            elif tag == qn("w:del") or (tag == qn("w:r") and self._is_hidden(element, paragraph)):
                 self._parts.hide("".join(element.itertext(qn("w:t"), qn("w:delText"))))
             elif tag not in _LEFT_OUT:
                 stack += reversed(element)
@@ -245,12 +250,22 @@ class _Reader:
             return int(outline) + 1
         return self._levels.get(_value(paragraph, "w:pPr/w:pStyle"))
 
-    def _is_hidden(self, run: Any, *, of_style: bool) -> bool:
+    def _is_hidden(self, run: Any, paragraph: Any) -> bool:
+        """Return whether a run is struck out, or its properties or those of its styles hide it."""
         if _is_on(_child(run, "w:rPr/w:strike")) or _is_on(_child(run, "w:rPr/w:dstrike")):
             return True
-        if (mark := _child(run, "w:rPr/w:vanish")) is not None:
-            return _is_on(mark)
-        return of_style or _value(run, "w:rPr/w:rStyle") in self._hiding
+        names = _value(run, "w:rPr/w:rStyle"), _value(paragraph, "w:pPr/w:pStyle")
+        holders = [run, *(base.element for name in names for base in _based(self._styles.get(name)))]
+
+        def stated(name: str) -> Any:
+            marks = (_child(holder, f"w:rPr/{name}") for holder in holders)
+            return next((mark for mark in marks if mark is not None), None)
+
+        is_plain = self._is_plain and all(next(holder.iter(qn("w:shd")), None) is None for holder in holders)
+        colour, size = stated("w:color"), stated("w:sz")
+        digits = "" if colour is None else colour.get(qn("w:val"), "")
+        points = None if size is None else _attribute(size, "w:val") / 2
+        return _is_on(stated("w:vanish")) or not is_visible(digits, WHITE if is_plain else "", points)
 
     def _read_notes(self, relations: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
         for name, kind in _NOTE_PARTS:
@@ -330,12 +345,6 @@ def _heading_level(style: Any) -> int | None:
         if match := _HEADING.fullmatch(name):
             return int(match[1])
     return None
-
-
-def _hides(style: Any) -> bool:
-    """Return whether a style, or one that it is based on, hides its text."""
-    marks = (_child(base.element, "w:rPr/w:vanish") for base in _based(style))
-    return _is_on(next((mark for mark in marks if mark is not None), None))
 
 
 def _drawn(element: Any) -> str:
