@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.infra.boot_machine import Machine, shared
 
+# What a server that fails has sent to its log group.
 TRACE = ["the boot's log", "the journal"]
 
 

@@ -31,7 +31,7 @@ def passage(
 
 
 def ids(question: str, candidates: list[Passage], weights: Weights | None = None) -> list[str]:
-    return [one.passage.id for one in rank(question, ASKED.tolist(), candidates, weights)]
+    return [passage.id for passage, _ in rank(question, ASKED.tolist(), candidates, weights)]
 
 
 def test_a_question_tells_documents_apart_by_the_words_and_years_of_their_file_names() -> None:
@@ -118,11 +118,11 @@ def test_the_ranking_is_the_plain_formula_and_copies_are_in_the_order_of_their_d
     vector = [0.8, 0.6, 0.0, 0.0]
     plain = _score(set(beginnings(question)), vector, copies, weights)
     ranked = rank(question, vector, copies, weights)
-    for one in ranked:
-        assert (one.score, one.passage.score) == pytest.approx(plain[one.passage.id], abs=1e-5)
-    scores = {one.passage.id: one.score for one in ranked}
+    for passage, score in ranked:
+        assert (score, passage.score) == pytest.approx(plain[passage.id], abs=1e-5)
+    scores = {passage.id: score for passage, score in ranked}
     assert all(
         scores[f"{i}.{copy}"] == scores[f"{i}.0"] for i, (_, count) in enumerate(kinds) for copy in range(count)
     )
     in_order = sorted(copies, key=lambda one: (-scores[one.id], one.document))
-    assert [one.passage.id for one in ranked] == [one.id for one in in_order]
+    assert [passage.id for passage, _ in ranked] == [one.id for one in in_order]

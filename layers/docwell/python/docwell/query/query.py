@@ -14,6 +14,7 @@ from docwell.answers import AnswerStatus, Citation, Mode, Refusal
 from docwell.config import QueryLimits
 from docwell.deadline import is_cancelled
 from docwell.errors import BadInput
+from docwell.models import collection_of
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker
 from docwell.query.ask import Ask, Basis, Event, Inquiry, Passages, Progress, QueryReport, Searched, Stopwatch
 from docwell.query.compare import answered_in_rows
@@ -21,15 +22,13 @@ from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
 from docwell.query.retrieval.ranking import RERANKED, named_text, reordered
 from docwell.query.retrieval.retrieval import Retrieval
-from docwell.query.retrieval.scope import NO_FILTER, Scope, check_not_lost, find_scope
+from docwell.query.retrieval.scope import NO_FILTER, Scope, check_exist, check_not_lost, find_scope
 from docwell.query.subject import is_in_other_language
 from docwell.query.waking import Sleeper
 from docwell.query.writing import RESERVE_S, Reports, Writer, likeness
 
 # The stages' shares of the deadline. The model gets the time that embedding and retrieval leave.
-_EMBED_SHARE = 0.2
-_RETRIEVE_SHARE = 0.3
-_REWRITE_SHARE = 0.3
+_EMBED_SHARE, _RETRIEVE_SHARE, _REWRITE_SHARE = 0.2, 0.3, 0.3
 # At the default deadline, give up a slow reranker before the model host counts as failing.
 _RERANK_SHARE = 0.15
 # Reserve this share for the model's answer. Skip the reranker if fewer seconds are left for it.
@@ -132,7 +131,9 @@ class Query:
                 async for waking in waiting:
                     yield waking
         # Check the scope first: a question for a missing collection must not cost a call of the model.
-        inquiry = replace(inquiry, scope=await self._scope(inquiry))
+        scope = await self._scope(inquiry)
+        await asyncio.to_thread(check_exist, self.retrieval.catalogue, scope.principal, scope.unread)
+        inquiry = replace(inquiry, scope=scope)
         await inquiry.ask.admission.admitted()
         follow_up = self.conversation.follow_up(question.history, question.text)
         yield Progress(self.reports.report(inquiry, follow_up.reading), at_model=True)
@@ -156,6 +157,8 @@ class Query:
             async with inquiry.watch.deadline.stage("retrieve", _RETRIEVE_SHARE):
                 hits = await asyncio.to_thread(self.retrieval.search, scope, vector, top_k, text, spare)
                 passages = hits.passages[:top_k]
+                if unread := scope.unread.difference(collection_of(hit.document) for hit in passages):
+                    await asyncio.to_thread(check_exist, self.retrieval.catalogue, scope.principal, unread)
                 searched = Searched(question.mode, text, scope, vector, passages, hits.documents, top_k)
                 if not question.quotes:
                     basis = await asyncio.to_thread(self.modes.basis, searched)

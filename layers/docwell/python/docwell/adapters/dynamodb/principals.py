@@ -95,11 +95,11 @@ class DynamoPrincipals:
 
     def use(self, principal: Principal) -> Use:
         """Return today's use. Tokens reserved by questions in flight count as used."""
-        return _use(self._usage.get(_usage_key(principal.id, self._day())) or {})
+        return _use(self._usage.get(_usage_key(principal.id, _day_of(self._clock()))) or {})
 
     def charge(self, principal: Principal) -> None:
         """Count one request. Raises `QuotaExceeded`, `TooManyInFlight`."""
-        key = _usage_key(principal.id, self._day())
+        key = _usage_key(principal.id, _day_of(self._clock()))
         if not self._count(principal, key, "ADD #requests :one", {}):
             raise self._refusal(principal, key)
 
@@ -109,7 +109,7 @@ class DynamoPrincipals:
         Raises `QuotaExceeded`, `TooManyInFlight`.
         """
         id_ = f"{int(self._clock() + self._longest_s)}#{tokens}#{uuid.uuid4().hex}"
-        reservation = Reservation(principal.id, self._day(), id_, tokens)
+        reservation = Reservation(principal.id, _day_of(self._clock()), id_, tokens)
         key = _usage_key(principal.id, reservation.day)
         change = "ADD #requests :one, #tokens :tokens, in_flight :slot"
         values = {"most": self._max_in_flight, "id": id_, "slot": frozenset({id_}), "tokens": tokens}
@@ -171,9 +171,6 @@ class DynamoPrincipals:
 
     def _grants_of(self, ids: Iterable[str]) -> dict[str, Grant]:
         return {grant.id: grant for grant in map(_grant, self._grants.get_many(map(_grant_key, ids)))}
-
-    def _day(self) -> str:
-        return _day_of(self._clock())
 
     def _count(
         self, principal: Principal, key: Row, change: str, values: Row, conditions: Sequence[str] = ()

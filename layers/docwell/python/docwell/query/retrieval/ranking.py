@@ -16,7 +16,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,19 +90,12 @@ _NEWEST = re.compile(pattern("newest"))
 _PREFERRED = ""  # no file name has this word
 
 
-class Ranked(NamedTuple):
-    """A candidate and the score it is ranked by. The passage's own score is the cosine of its nearest part."""
-
-    passage: Passage
-    score: float
-
-
 def rank(
     question: str, vector: Sequence[float], candidates: Sequence[Passage], weights: Weights | None = None
-) -> list[Ranked]:
-    """Return the candidates, best first. The rarity of a word is counted among them.
+) -> list[tuple[Passage, float]]:
+    """Return the candidates, each with the score it is ranked by, best first. A passage's own score is a cosine.
 
-    `vector` has unit length. With an empty question the vectors alone decide.
+    `vector` has unit length. The rarity of a word is counted among the candidates.
     """
     if not candidates:
         return []
@@ -121,9 +113,9 @@ def rank(
     best = np.maximum(nearest(units, np.asarray(vector, dtype=np.float32)), whole)
     scores = (1 - weights.unit) * whole + weights.unit * best + lexical
     scores += weights.document * np.array([named[candidate.document] for candidate in candidates])
-    ranked = map(Ranked, map(Passage.scored, candidates, best.tolist()), scores.tolist())
+    ranked = zip(map(Passage.scored, candidates, best.tolist()), scores.tolist(), strict=True)
     # Copies of a document have equal scores: take all passages from the same copy.
-    return sorted(ranked, key=lambda row: (-row.score, row.passage.document))
+    return sorted(ranked, key=lambda row: (-row[1], row[0].document))
 
 
 def nearest(units: Sequence[Units], vector: NDArray[np.float32]) -> NDArray[np.float32]:

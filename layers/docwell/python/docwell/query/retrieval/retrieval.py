@@ -67,7 +67,7 @@ class Retrieval:
         depth = (CANDIDATES if question else most) + _SPARE_HITS
         while True:
             hits, is_end, is_cut = self._nearest(scope, vector, depth, generations)
-            ranked = [row.passage for row in rank(question, vector, hits, self.weights)] if question else hits
+            ranked = [passage for passage, _ in rank(question, vector, hits, self.weights)] if question else hits
             live = _Live(scope, self.catalogue, ranked, most, generations)
             passages = merge(live, most) if question else list(islice(live, most))
             crowded = live.dropped + live.copies

@@ -152,6 +152,7 @@ class Scope:
     principal: Principal
     places: Places | None = None
     filter: Filter = NO_FILTER
+    unread: frozenset[str] = frozenset()  # collections that exist only if a hit is live, or the ledger has a row
 
     @property
     def is_narrowed(self) -> bool:
@@ -209,17 +210,25 @@ def find_scope(
     """Return the scope of a question. No `collections` means all that the principal may read.
 
     Raises:
-        NotFound: a collection or document does not exist, or the principal may not read it.
+        NotFound: a document does not exist, or the principal may not read it or a collection.
     """
     named = condition.documents if document is None else (document,)
     if named:
         return Scope(principal, _of_documents(ledger, principal, collections, named, condition), condition)
-    if not all(exists(ledger, principal, name) for name in collections):
-        raise NotFound(NO_COLLECTION)
-    scope = Scope(principal, filter=condition)
+    unread = frozenset(collections)
+    if condition != NO_FILTER or not all(map(principal.may_read, unread)):
+        check_exist(ledger, principal, unread)
+        unread = frozenset()
+    scope = Scope(principal, filter=condition, unread=unread)
     if condition == NO_FILTER and not collections and principal.collections is None:
         return scope
     return replace(scope, places=_places(ledger, scope, collections))
+
+
+def check_exist(ledger: Catalogue, principal: Principal, collections: Iterable[str]) -> None:
+    """Check that the collections exist for the principal. Raises `NotFound`."""
+    if not all(exists(ledger, principal, name) for name in collections):
+        raise NotFound(NO_COLLECTION)
 
 
 def _of_documents(
