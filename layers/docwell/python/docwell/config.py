@@ -158,8 +158,8 @@ class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
 class QueryLimits(BaseModel, frozen=True):
     """Limits of one question that the use case enforces."""
 
-    # Another num_ctx would reload the model on its host, so each request sends this value. Unset, this and
-    # thinking_tokens and top_k are those of the model's profile (docwell/adapters/model_profiles.toml).
+    # Another num_ctx would reload the model on its host, so each request sends this value. Unset, it,
+    # thinking_tokens, min_support and top_k are the profile's (docwell/adapters/model_profiles.toml).
     num_ctx: Annotated[int, Field(ge=512, le=1_048_576)] = 16_384
     num_predict: Annotated[int, Field(ge=16, le=32_768)] = 400
     # Room for thinking that cannot be switched off, beside num_predict.

@@ -17,7 +17,7 @@ _OFF: Mapping[Protocol, Mapping[str, Any]] = {
     "openai": {"chat_template_kwargs": {"enable_thinking": False, "thinking": False}},
 }
 # The fields that are settings too, and apply where the user sets none.
-SETTINGS = ("num_ctx", "top_k", "thinking_tokens")
+SETTINGS = ("num_ctx", "top_k", "thinking_tokens", "min_support")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Profile:
     ollama: Mapping[str, Any] = field(default_factory=dict)
     openai: Mapping[str, Any] = field(default_factory=dict)
     thinking_tokens: int = 0
+    min_support: float = 0.4
     begins_thinking: bool = False
     limit: str = "max_tokens"
     sampling: bool = True
