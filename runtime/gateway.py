@@ -15,6 +15,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import request_response
 
 from docwell.access.authorizer import Authorizer, Caller, context_of
+from docwell.audit import Action, AuditEvent
 from docwell.errors import Unauthenticated, Unavailable
 from docwell.http.shapes import CHAT, RESPONSES, error_at
 from docwell.identity import KEY_HEADER, NO_CREDENTIAL, TOKEN_HEADER
+from docwell.wiring import small_functions
 from runtime.answers import PROBLEM_JSON, MalformedAnswer, StreamedAnswer, http_answer, problem, until_gone
 from runtime.emf import metric_line, print_line
 from runtime.functions import FunctionBusy, FunctionError, FunctionPool, FunctionTimedOut, Stream
@@ -279,7 +282,14 @@ class Gateway:
 
     def _caller(self, request: Request) -> Caller | None:
         """Return the caller, None without an authorizer. Raises `Unauthenticated`, `Unavailable`."""
-        return self._authorizer.identify(request.headers.items()) if self._authorizer else None
+        try:
+            return self._authorizer.identify(request.headers.items()) if self._authorizer else None
+        except Unauthenticated:
+            if trail := small_functions.refusals():
+                address = request.client.host if request.client else HOST
+                with suppress(Unavailable):
+                    trail.append(AuditEvent(f"address:{address}", Action.REFUSED, subject=Unauthenticated.problem))
+            raise
 
 
 def in_shape_of(request: Request, response: Response) -> Response:

@@ -59,6 +59,15 @@ def test_an_event_of_any_number_of_documents_is_kept_whole(trail: DynamoAudit, n
     assert len(events) == max(1, -(-count // 300))
 
 
+def test_equal_refusals_of_a_minute_are_one_event_and_many_are_bounded(trail: DynamoAudit) -> None:
+    for at in (60.0, 61.0, 120.0):
+        trail.append(AuditEvent("key:a", Action.REFUSED, subject="forbidden", at=at))
+    for number in range(100):
+        trail.append(AuditEvent(f"address:{number}", Action.REFUSED, subject="unauthenticated", at=180.0))
+    assert [event.at for event in trail.events("key:a")] == [60.0, 120.0]
+    assert len(trail.events()) == 62
+
+
 def test_erasing_replaces_only_the_name_of_the_document(trail: DynamoAudit) -> None:
     for event in (ASKED, OTHER, REFUSED):
         trail.append(event)

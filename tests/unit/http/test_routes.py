@@ -520,6 +520,9 @@ def test_no_other_right_operates_the_system(
     answer = call(method, path, key=caller)
     assert answer[0] == status
     assert "boiler" not in str(answer)
+    assert [event.subject for event in world.audit.refused] == [
+        "forbidden" if status == 403 else "unauthenticated"
+    ]
     assert (world.letters.parked, world.audit.events) == (3, [])
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from docwell.adapters.model_profiles import Profile, profile_of
 from docwell.answers import Completion, Cost, Message, Receipt
-from docwell.audit import AuditEvent
+from docwell.audit import Action, AuditEvent
 from docwell.identity import Principal, Use, UseHistory
 from docwell.models import CitationUnit
 from docwell.ports import ModelFacts, Reservation, UploadForm
@@ -166,9 +166,10 @@ class FakeAudit:
 
     def __init__(self) -> None:
         self.events: list[AuditEvent] = []
+        self.refused: list[AuditEvent] = []
 
     def append(self, event: AuditEvent) -> None:
-        self.events.append(event)
+        (self.refused if event.action is Action.REFUSED else self.events).append(event)
 
 
 @dataclass

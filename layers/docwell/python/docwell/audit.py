@@ -11,7 +11,8 @@ from hashlib import sha256
 class Action(StrEnum):
     """The action of an event.
 
-    `UPLOADED` records a form for an upload, even if it was not sent; `REDRIVEN` a redrive, whatever it moved.
+    `UPLOADED` records a form for an upload, even if it was not sent; `REDRIVEN` a redrive, whatever it moved;
+    `REFUSED` a request without rights or over a quota, once a minute for an actor and the problem, its `subject`.
     """
 
     ASKED = "asked"
@@ -24,13 +25,14 @@ class Action(StrEnum):
     REVOKED = "revoked"
     REDRIVEN = "redriven"
     ERASED = "erased"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
     """One event. It holds no question, no answer and no text of a document.
 
-    `actor` is a principal (`key:ID`, `sub:ID`), `aws:ARN` of an operator, or `os:USER` on a local stack.
+    `actor` is a principal (`key:ID`, `sub:ID`), `aws:ARN` of an operator, `os:USER` on a local stack, or `address:IP`.
     `documents` are the keys that an answer cites, that text was shown of or a link given to, that were uploaded
     or deleted, or the pseudonyms of erased ones. `subject` is the principal of a grant, and `request_id` that of
     an answer. `at` is in seconds since the epoch.

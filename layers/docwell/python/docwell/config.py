@@ -255,6 +255,8 @@ class AuthorizerSettings(Settings):
     # `cognito:groups`, else `groups`.
     principal_claim: Annotated[str, Field(pattern=r"^[!-~]+$")] = "sub"
     groups_claim: Annotated[str, Field(pattern=r"^[!-~]+$")] | None = None
+    # The audit trail for denied requests. None: they are not recorded.
+    audit_table: str | None = None
     # The key that counts all requests with tokens in a usage plan.
     token_usage_key: str | None = None
 

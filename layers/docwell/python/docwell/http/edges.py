@@ -22,6 +22,7 @@ from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from pydantic import BaseModel, ValidationError
 
 from docwell.answers import Cost
+from docwell.audit import Action, AuditEvent
 from docwell.config import SettingsError
 from docwell.deadline import Deadline, event_loop, run
 from docwell.errors import BadInput, DeadlineExceeded, DocwellError, QuotaExceeded, Unauthenticated, Unavailable
@@ -275,4 +276,8 @@ def record_error(error: Exception) -> DocwellError:
         record_alone("Problems", 1)
     if error.problem in _COUNTED:
         record_alone(_COUNTED[error.problem], 1)
+    if error.status in {401, 403, 429} and (trail := wiring.audit_trail()):
+        caller = app.current_event.raw_event["requestContext"].get("authorizer") or {}
+        with suppress(DocwellError):
+            trail.append(AuditEvent(str(caller.get("principalId")), Action.REFUSED, subject=error.problem))
     return error

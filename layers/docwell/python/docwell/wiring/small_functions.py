@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from docwell.adapters import aws
 from docwell.adapters.canary import CodeDeployHooks, cited_by, keep_object
+from docwell.adapters.dynamodb.audit import DynamoAudit
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState, outcome_in
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.adapters.event_bridge import EventBridge
@@ -90,6 +91,13 @@ def authorizer() -> Authorizer:
     audiences, groups = settings.token_clients.split(","), settings.groups_claim
     tokens = IssuerTokens(settings.token_issuer, audiences, SigningKeys(url), settings.principal_claim, groups)
     return Authorizer(keys, tokens)
+
+
+@cache
+def refusals() -> DynamoAudit | None:
+    """Return the audit trail for the requests that the authorizer denies; None without a table."""
+    table = authorizer_settings().audit_table
+    return DynamoAudit(aws.client("dynamodb", quick=True), table) if table else None
 
 
 @cache

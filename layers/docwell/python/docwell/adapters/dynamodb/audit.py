@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # The most documents in a row: a row has at most 400 KB, and a key up to 1,024 bytes.
 _DOCUMENTS = 300
+# Of a process in a minute: an attacker can have many addresses.
+_MOST_REFUSALS = 60
 _ALL = Selection(filter="", values={})
 
 
@@ -28,16 +30,23 @@ class DynamoAudit:
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._table = Table(client, table, "audit")
+        self._refusals = set[tuple[str, str | None, str]]()
 
     def append(self, event: AuditEvent) -> None:
-        """Store the event under a new name; split many documents into several rows."""
-        moment = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds")
+        """Store the event under a new name; split many documents into rows. Store equal refusals once a minute."""
+        is_refusal = event.action is Action.REFUSED
+        timespec = "minutes" if is_refusal else "milliseconds"
+        moment = datetime.fromtimestamp(event.at, UTC).isoformat(timespec=timespec)
+        if is_refusal:
+            refusal = (event.actor, event.subject, moment)
+            self._refusals = {stored for stored in self._refusals if stored[2] == moment}
+            if refusal in self._refusals or len(self._refusals) >= _MOST_REFUSALS:
+                return
+            self._refusals.add(refusal)
         documents = sorted(event.documents)
         for start in range(0, max(len(documents), 1), _DOCUMENTS):
-            part = {
-                "event": f"{moment}#{token_hex(8)}",
-                "documents": frozenset(documents[start : start + _DOCUMENTS]),
-            }
+            name = f"{moment}#{event.subject if is_refusal else token_hex(8)}"
+            part = {"event": name, "documents": frozenset(documents[start : start + _DOCUMENTS])}
             self._table.put({**asdict(event), **part}, only_if_new=True)
 
     def events(self, actor: str | None = None, document: str | None = None) -> list[AuditEvent]:
