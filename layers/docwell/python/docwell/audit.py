@@ -32,7 +32,7 @@ class Action(StrEnum):
 class AuditEvent:
     """One event. It holds no question, no answer and no text of a document.
 
-    `actor` is a principal (`key:ID`, `sub:ID`), `aws:ARN` of an operator, `os:USER` on a local stack, or `address:IP`.
+    `actor` is a principal (`key:ID`, `sub:ID`), an operator (`aws:ARN`, locally `os:USER`), or `address:IP`.
     `documents` are the keys that an answer cites, that text was shown of or a link given to, that were uploaded
     or deleted, or the pseudonyms of erased ones. `subject` is the principal of a grant, and `request_id` that of
     an answer. `at` is in seconds since the epoch.
