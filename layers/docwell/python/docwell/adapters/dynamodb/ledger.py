@@ -307,14 +307,8 @@ def _record(row: Row) -> DocumentRecord:
 
 
 def _lease(row: Row) -> Lease:
-    return Lease(
-        row["document"],
-        row["lease_owner"],
-        row["fence"],
-        float(row["lease_expires"]),
-        _record(row),
-        row.get("outcome"),
-    )
+    held = row["document"], row["lease_owner"], row["fence"], float(row["lease_expires"])
+    return Lease(*held, _record(row), row.get("outcome"))
 
 
 def _ledger_row(row: Row) -> LedgerRow:

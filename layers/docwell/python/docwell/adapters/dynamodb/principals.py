@@ -199,10 +199,8 @@ class DynamoPrincipals:
         row = self._usage.get(key) or {}
         running = row.get("in_flight", frozenset()) - frozenset(self._dead(row))
         reserved = sum(int(slot.split("#")[1]) for slot in running)
-        for name, quota, in_reserve in (
-            ("requests", principal.requests_per_day, 0),
-            ("tokens", principal.tokens_per_day, reserved),
-        ):
+        requests, tokens = principal.requests_per_day, principal.tokens_per_day
+        for name, quota, in_reserve in (("requests", requests, 0), ("tokens", tokens, reserved)):
             if quota is not None and row.get(name, 0) - in_reserve >= quota:
                 detail = "today's requests or tokens are used up; the day ends at midnight UTC"
                 return QuotaExceeded(detail, retry_after=_DAY_S - self._clock() % _DAY_S)
@@ -228,10 +226,8 @@ class PrincipalAdmin:
         changed["operates"] = grant.operates or None
         everything = {"all": grant.collections is None, "write_all": grant.writable is None or None}
         row = {**_grant_key(values.pop("id")), **values, **changed, **everything}
-        row["rules"] = [
-            {"collection": rule.collection, "prefix": rule.prefix, "tags": dict(rule.tags)}
-            for rule in sorted(grant.rules, key=repr)
-        ] or None
+        rules = sorted(grant.rules, key=repr)
+        row["rules"] = [asdict(rule) | {"tags": dict(rule.tags)} for rule in rules] or None
         return self._table.put(row, only_if_new=not replace)
 
     def list(self, usage_table: str) -> list[tuple[Grant, Use]]:
