@@ -24,8 +24,8 @@ def test_an_ill_part_has_the_page_with_its_fix(
     monkeypatch.setattr("docwell.cli.doctor.time.time", lambda: 1_000_000.0)
     queue = boto3.client("sqs").create_queue(QueueName="ingest")["QueueUrl"]
     monkeypatch.setenv("DOCWELL_QUEUE", queue)
-    for _ in range(row.get("messages", 0)):
-        boto3.client("sqs").send_message(QueueUrl=queue, MessageBody="{}")
+    messages: Any = [{"Id": str(number), "MessageBody": "{}"} for number in range(10)]
+    boto3.client("sqs").send_message_batch(QueueUrl=queue, Entries=messages[: row.get("messages", 1)])
     api.others["/v1/openapi.json"] = {"info": {"version": row.get("version", VERSION)}}
     api.others["/v1/ready"] = {"dependencies": row.get("ready", {"chroma": "ok"})}
     api.others["/v1/operations"] = CASES["well"] | row.get("operations", {})

@@ -9,7 +9,6 @@ import pytest
 
 from tests.unit.infra.boot_machine import Machine, shared
 
-# What a server that fails has sent to its log group.
 TRACE = ["the boot's log", "the journal"]
 
 

@@ -16,8 +16,9 @@ import yaml  # type: ignore[import-untyped] # ships no types
 from moto import mock_aws
 
 from infra.container.sam import StepError
-from infra.release import deployment, stage
+from infra.release import deployment, pins, stage
 from infra.release.stage import StageError
+from tests.unit.cases import rows
 from tests.unit.infra.templates import whole
 
 PARAMETERS = {
@@ -193,6 +194,15 @@ def test_a_deployment_prints_its_changes(aws: None, build: Path, profile: Path) 
     first, version = deployment.changes(deployed, changed)
     assert first == "ModelName: 'small' -> 'large'"
     assert "query function" in version
+
+
+@pytest.mark.parametrize(("given", "postpone", "images"), rows(__file__, "patches"))
+def test_patches_reach_the_servers_unless_they_are_postponed(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], postpone: str, images: str
+) -> None:
+    monkeypatch.setenv("POSTPONE", postpone)
+    monkeypatch.setattr(pins, "public_parameter", lambda _, name: name.split("/")[3])
+    assert deployment.machine_images(given, "ami-1,ami-2") == images
 
 
 DEPLOYED = {"ChromaUrl": "", "ChromaPlace": "first,snap-1", "KmsKeyArn": "", "ServerZone": "a", "Network": "vpc-1"}

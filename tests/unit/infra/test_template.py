@@ -112,16 +112,9 @@ def test_all_functions_take_the_same_pipelines(template: dict[str, Any]) -> None
     assert template["Parameters"]["Index"]["Default"] == ",".join(index)
 
 
-@pytest.mark.parametrize(("index", "has_queue"), [("200,off,4", False), ("200,rapidocr,4", True)])
-def test_scans_have_a_queue_with_an_ocr_engine(template: dict[str, Any], index: str, has_queue: bool) -> None:
-    condition = {"Recognises": template["Conditions"]["Recognises"]}
-    assert bool(Values({"Index": index}).holding(condition)) is has_queue
-
-
 def test_no_document_counts_as_stuck_while_ingest_may_still_work(template: dict[str, Any]) -> None:
     timeout = properties(template, "IngestFunction")["Timeout"]
-    assert ReconcileSettings.model_fields["stuck_after_s"].default > timeout
-    assert timeout < FORGET_AFTER_S
+    assert timeout < min(FORGET_AFTER_S, ReconcileSettings.model_fields["stuck_after_s"].default)
 
 
 def test_the_query_function_answers_before_the_gateway_gives_up(template: dict[str, Any]) -> None:
