@@ -28,6 +28,7 @@ def test_an_ill_part_has_the_page_with_its_fix(
     boto3.client("sqs").send_message_batch(QueueUrl=queue, Entries=messages[: row.get("messages", 1)])
     api.others["/v1/openapi.json"] = {"info": {"version": row.get("version", VERSION)}}
     api.others["/v1/ready"] = {"dependencies": row.get("ready", {"chroma": "ok"})}
+    api.others["/v1/status"] = {"model": "m", "model_host": row.get("host", "asleep")}
     api.others["/v1/operations"] = CASES["well"] | row.get("operations", {})
     if row.get("stack"):
         topic = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]

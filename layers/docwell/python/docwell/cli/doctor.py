@@ -68,11 +68,11 @@ def _of_api(settings: Settings, _: str | None) -> Iterator[Row]:
     dependencies = (api.get("/v1/ready", "dependencies") or {}).get("dependencies")
     for name, answer in (dependencies or {"principals": "cannot be read"}).items():
         yield _row(name, answer, "answers-fail", ill=answer != "ok")
+    model = api.get("/v1/status", "model", "model_host") or {"model": "unknown", "model_host": "unknown"}
+    yield _row("model", f"{model['model']}: {model['model_host']}", "fallbacks", ill=model["model_host"] == "down")
     state = api.get("/v1/operations", "unknown") or {"unknown": {"operations": "not told"}}
     for part, reason in state["unknown"].items():
         yield _row(part, reason, "answers-fail", ill=True)
-    if model := state.get("model"):
-        yield _row("model", f"{model['name']}: {model['host']}", "fallbacks", ill=model["host"] == "down")
     if letters := state.get("dead_letters"):
         yield _row("dead letters", f"{letters['waiting']:,}", "dead-letters", ill=letters["waiting"])
         failed = f"{len(letters['failed'])}{'+' * letters['more']}"
