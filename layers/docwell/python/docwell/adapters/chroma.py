@@ -55,7 +55,7 @@ _ROW = ["documents", "metadatas"]
 # The most chunks of a document to read for one page, at about 4 KB each: those of about 600 pages.
 _MOST_READ = 2000
 # A condition costs 5 µs for each chunk that meets it and loses up to 6% of the nearest chunks; four times as many
-# hits cost 1 ms. So a search of whole collections requests `k` times this many hits, and drops hits of others.
+# hits cost 2 ms. So a search of whole collections requests this many times `k` hits where `k` have hits of others.
 _WIDER = 4
 # Filters with at most so many documents and chunks compare each chunk: about 100 pages, 20 ms. With a condition, a
 # self-hosted server computes the distance of most chunks, also of those that do not meet it.
@@ -82,6 +82,7 @@ class ChromaIndex:
         self._layout = layout
         self._kept: TTLCache[_ChunkPlace, Passage] = TTLCache(kept_passages, _KEPT_S, timer=monotonic)
         self._lock = Lock()
+        self._mixed: set[str] = set()  # Chroma collections whose nearest chunks were of several collections
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
         """Write records by id. After an error some may be written: write all again."""
@@ -172,10 +173,12 @@ class ChromaIndex:
             return query(k, condition) if compared is None else nsmallest(k, compared)
         marks = tuple(map(self._layout.mark, collections))
         wider = max(k, min(_WIDER * k, _MOST_HITS, self._server.quotas.records))
-        everything = query(wider)
-        hits = [hit for hit in everything if hit.place[1].startswith(marks)]
-        if len(hits) >= k or len(everything) < wider:
-            return hits[:k]
+        for count in (wider,) if name in self._mixed else (k, wider):
+            everything = query(count)
+            hits = [hit for hit in everything if hit.place[1].startswith(marks)]
+            if len(hits) >= k or len(everything) < count:
+                return hits[:k]
+            self._mixed.add(name)
         # Merge both searches: the one with the condition misses near chunks.
         return nsmallest(k, {hit.place: hit for hit in (*hits, *query(k, condition))}.values())
 
