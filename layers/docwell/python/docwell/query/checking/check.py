@@ -363,14 +363,15 @@ class Checker:
             text = self._cleaned(sentence, named) if named else sentence
             claim = Claim.of(claimed(text), self._question, self._parts)
             sources = self._sources(claim, named)
-            judged = [self._judged(self._cited(text, named, markers), claim) for markers in sources]
+            judged = [
+                self._judged(text if set(markers) == set(named) else self._cited(text, markers), claim)
+                for markers in sources
+            ]
             checked = self._checked[sentence] = next((row for row in judged if row.supported), judged[0])
         return checked
 
-    def _cited(self, sentence: str, named: list[int], markers: list[int]) -> str:
-        """Return a sentence with `markers` in place of those that it has, `named`."""
-        if set(markers) == set(named):
-            return sentence
+    def _cited(self, sentence: str, markers: list[int]) -> str:
+        """Return a sentence with these markers in place of those that it has."""
         sentence = MARKER.sub("", sentence)
         for marker in markers:
             sentence = with_marker(sentence, marker)

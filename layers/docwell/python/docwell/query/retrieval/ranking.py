@@ -269,7 +269,8 @@ def _joined(better: Passage, passage: Passage) -> Passage | None:
 
 def named_text(passage: Passage) -> str:
     """Return the text of a passage after the names of its file and section, which say what it is about."""
-    names = " > ".join(filter(None, (file_words(passage.document), passage.chunk.heading)))
+    file = passage.document.rpartition("/")[2].replace("_", " ")
+    names = " > ".join(filter(None, (file, passage.chunk.heading)))
     return f"{names}. {passage.chunk.text}" if names else passage.chunk.text
 
 
