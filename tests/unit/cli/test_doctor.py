@@ -21,7 +21,7 @@ CASES = tomllib.loads(Path(__file__).with_name("doctor.toml").read_text())
 def test_an_ill_part_has_the_page_with_its_fix(
     run: Run, api: FakeApi, aws: None, monkeypatch: pytest.MonkeyPatch, row: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("docwell.cli.doctor.time.time", lambda: 1_000_000.0)
+    monkeypatch.setattr("docwell.cli.doctor.time.time", lambda: float(row.get("now", 1_000_000)))
     queue = boto3.client("sqs").create_queue(QueueName="ingest")["QueueUrl"]
     monkeypatch.setenv("DOCWELL_QUEUE", queue)
     messages: Any = [{"Id": str(number), "MessageBody": "{}"} for number in range(10)]

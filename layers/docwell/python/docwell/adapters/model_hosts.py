@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -218,7 +219,9 @@ class ModelServer(ABC):
         except DocwellError:
             raise
         except (httpx.TransportError, OSError) as error:
-            if self._sleeps and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            is_unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            is_tls = error.__cause__ is not None and isinstance(error.__cause__.__cause__, ssl.SSLError)
+            if self._sleeps and is_unreachable and not is_tls:
                 raise ModelWaking("ollama", _NO_HOST) from None
             detail = f"no answer from the model host ({type(error).__name__})"
             raise Unavailable(self.dependency, detail) from None

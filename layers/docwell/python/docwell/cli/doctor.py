@@ -100,8 +100,11 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
         return
     (described,) = aws_client(settings, "cloudformation").describe_stacks(StackName=stack)["Stacks"]
     outputs = {entry["OutputKey"]: entry["OutputValue"] for entry in described.get("Outputs", [])}
+    parameters = {entry["ParameterKey"]: entry["ParameterValue"] for entry in described.get("Parameters", [])}
     fix = "" if described["StackStatus"] in _WELL else f"{_DEPLOY}when-a-deployment-fails"
     yield "stack", described["StackStatus"], fix
+    if "AlarmTopic" not in outputs:  # it was never created whole
+        return
     listed = aws_client(settings, "sns").list_subscriptions_by_topic(TopicArn=outputs["AlarmTopic"])
     heard = sum(entry["SubscriptionArn"].startswith("arn:") for entry in listed["Subscriptions"])
     yield "alarm subscribers", f"{heard} confirmed", "" if heard else f"{_DEPLOY}alarms-and-undo"
@@ -113,7 +116,9 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
     snapshots = aws_client(settings, "ec2").get_paginator("describe_snapshots")
     pages = snapshots.paginate(OwnerIds=["self"], Filters=[tag])
     times = [snapshot["StartTime"].timestamp() for page in pages for snapshot in page["Snapshots"]]
-    yield _aged("snapshot", max(times, default=None), _SNAPSHOT_H, "snapshots")
+    if not parameters.get("ChromaUrl"):
+        created = described["CreationTime"].timestamp()
+        yield _aged("snapshot", max(times, default=created), _SNAPSHOT_H, "snapshots")
     certificates = aws_client(settings, "acm").get_paginator("list_certificates")
     for page in certificates.paginate(Includes={"keyTypes": _KEY_TYPES}):
         for entry in page["CertificateSummaryList"]:
