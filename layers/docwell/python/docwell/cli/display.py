@@ -127,11 +127,6 @@ def is_pending(record: Json) -> bool:
     return record.get("status") == Status.PENDING
 
 
-def reason_of(record: Json) -> str:
-    """Return the reason for a record's status: `reason: detail`."""
-    return ": ".join(record[name] for name in ("reason", "detail") if record.get(name))
-
-
 def local_time(seconds: float) -> str:
     """Return seconds since the epoch as local time."""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
@@ -325,7 +320,11 @@ def _cell(value: object) -> Text:
 def _document_table(records: Iterable[Json]) -> Table:
     facts = ("pages", "size", "updated")
     rows = (
-        [row.get("document"), status_of(row), _pages(row), *_size_and_date(row), reason_of(row)] for row in records
+        [
+            *(row.get("document"), status_of(row), _pages(row), *_size_and_date(row)),
+            ": ".join(row[name] for name in ("reason", "detail") if row.get(name)),
+        ]
+        for row in records
     )
     return _table(("document", "status", *facts, "reason"), rows, right=facts)
 

@@ -100,7 +100,7 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
         return
     (described,) = aws_client(settings, "cloudformation").describe_stacks(StackName=stack)["Stacks"]
     outputs = {entry["OutputKey"]: entry["OutputValue"] for entry in described.get("Outputs", [])}
-    parameters = {entry["ParameterKey"]: entry["ParameterValue"] for entry in described.get("Parameters", [])}
+    filled = {entry["ParameterKey"] for entry in described.get("Parameters", ()) if entry["ParameterValue"]}
     fix = "" if described["StackStatus"] in _WELL else f"{_DEPLOY}when-a-deployment-fails"
     yield "stack", described["StackStatus"], fix
     if "AlarmTopic" not in outputs:  # it was never created whole
@@ -111,14 +111,15 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
     alarms = aws_client(settings, "cloudwatch").get_paginator("describe_alarms")
     for page in alarms.paginate(AlarmNamePrefix=f"{stack}/", StateValue="ALARM"):
         for alarm in page["MetricAlarms"]:
-            yield "alarm", alarm["AlarmName"].partition("/")[2], alarm["AlarmDescription"].split()[-1]
+            fix = alarm.get("AlarmDescription", _RUNBOOK).split()[-1]
+            yield "alarm", alarm["AlarmName"].partition("/")[2], fix
     tag = {"Name": "tag:docwell-snapshots", "Values": [f"{stack}-ServersStack-*"]}
     snapshots = aws_client(settings, "ec2").get_paginator("describe_snapshots")
     pages = snapshots.paginate(OwnerIds=["self"], Filters=[tag])
     times = [snapshot["StartTime"].timestamp() for page in pages for snapshot in page["Snapshots"]]
-    if not parameters.get("ChromaUrl"):
-        created = described["CreationTime"].timestamp()
-        yield _aged("snapshot", max(times, default=created), _SNAPSHOT_H, "snapshots")
+    if "ChromaUrl" not in filled:
+        newest = max(times, default=described["CreationTime"].timestamp())
+        yield _aged("snapshot", newest, _SNAPSHOT_H, "snapshots")
     certificates = aws_client(settings, "acm").get_paginator("list_certificates")
     for page in certificates.paginate(Includes={"keyTypes": _KEY_TYPES}):
         for entry in page["CertificateSummaryList"]:

@@ -101,7 +101,7 @@ def read_answer(body: Mapping[str, Any]) -> Answer:
         )
         for sentence in body.get("sentences") or ()
     )
-    text = without_markers(str(body["answer"]))
+    text = _MARKERS.sub("", str(body["answer"]))
     return Answer(str(body["status"]), text, frozenset(pages.values()), sentences, body.get("mode"))
 
 
@@ -117,11 +117,6 @@ def judge_answer(answer: Answer, wordings: Collection[str], *, answerable: bool,
         return Verdict.RIGHT
     marked = bool(answer.sentences) and not any(sentence.supported for sentence in answer.sentences)
     return Verdict.WRONG_MARKED if marked else Verdict.WRONG
-
-
-def without_markers(text: str) -> str:
-    """Return an answer without its markers, such as `[1]` and `[1, 2]`."""
-    return _MARKERS.sub("", text)
 
 
 def says(text: str, wording: str, language: str = "en") -> bool:
