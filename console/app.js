@@ -41,7 +41,7 @@ function KeyForm({ error, onKey, onLanguage }) {
       <h1>docwell</h1>
       ${hasSignIn && html`<p class="row">
         <button class="main" onClick=${startSignIn}>${t("sign_in.start")}</button>
-        <button class="quiet" onClick=${signOut}>${t("sign_in.another")}</button></p>`}
+        <button class="quiet" onClick=${() => (forgetConversations(), signOut())}>${t("sign_in.another")}</button></p>`}
       <p>${t("key.text")}</p>
       <form onSubmit=${submit}>
         <label for="key">${t("key.label")}</label>
@@ -171,7 +171,7 @@ function App({ failed, given }) {
   }
   const leave = () => {
     const signedIn = isSignedIn();
-    forgetConversations(usage?.id);
+    forgetConversations();
     if (signedIn) signOut();
     forgetKey();
     if (!signedIn) location.reload();

@@ -8,7 +8,7 @@ import { Icon, IconButton } from "./icons.js";
 import { Answer, AnswerTools, Cards, Failure } from "./parts.js";
 import { isSignedIn } from "./sign-in.js";
 import { Start } from "./start.js";
-import { day, t } from "./strings.js";
+import { date, t } from "./strings.js";
 
 // The refusals whose passages were searched and read in full.
 const LOOKED = ["nothing_near", "not_in_documents", "other_language"];
@@ -87,7 +87,7 @@ function Conversations({ talks, isOpen, onClose, onStart }) {
       <button class="new" onClick=${onStart}><${Icon} name="add" /> ${t("ask.new")}</button>
       <ul>${all.map(({ id, name, at }) => html`
         <li><button aria-current=${id === talk.id ? "true" : undefined} title=${name}
-          onClick=${() => (load(id), onClose(false))}>${name} <small class="muted">${day(at)}</small></button></li>`)}</ul>
+          onClick=${() => (load(id), onClose(false))}>${name} <small class="muted">${date(at / 1000)}</small></button></li>`)}</ul>
       <p class="muted">${t("talks.kept", { count: DAYS, leave: t(isSignedIn() ? "nav.sign_out" : "nav.leave") })}</p>
     </nav>`;
 }

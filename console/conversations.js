@@ -7,6 +7,8 @@ const PREFIX = "docwell.conversation.";
 // The open conversation, and the question that is being written, of this tab.
 const OPEN = "docwell.open";
 const DRAFT = "docwell.draft";
+// The last caller of this tab, whom a sign-out after an error does not know otherwise.
+const OWNER = "docwell.owner";
 // Of all callers. A browser stores 5 MB for a page, and an answer with its passages takes about 20 KB.
 const MOST = 50;
 export const DAYS = 30;
@@ -35,7 +37,7 @@ function stored(prefix) {
 function keep(owner, { key: _, ...talk }) {
   if (isOver) return undefined;
   const key = prefixOf(owner) + talk.id;
-  const text = JSON.stringify({ ...talk, at: Date.now() });
+  const text = JSON.stringify({ ...talk, at: talk.turns.at(-1).at });
   const others = stored(PREFIX).filter((one) => one.key !== key);
   for (const one of others.splice(MOST - 1)) localStorage.removeItem(one.key);
   for (;;) {
@@ -55,9 +57,11 @@ export function closeConversation() {
 
 let isOver = false;
 
-/** Remove the conversations of a caller who signs out. An answer that still comes is not kept. */
-export function forgetConversations(owner) {
+/** Remove the conversations of the caller who signs out. An answer that still comes is not kept. */
+export function forgetConversations() {
   isOver = true;
+  const owner = sessionStorage.getItem(OWNER);
+  sessionStorage.removeItem(OWNER);
   for (const key of owner ? keysOf(prefixOf(owner)) : []) localStorage.removeItem(key);
   closeConversation();
 }
@@ -70,7 +74,7 @@ const cites = ({ answer, passages }) => [...(answer?.citations ?? []), ...passag
 /** Remove the turns with words of documents that are deleted, or that the caller may not read any more. */
 function withoutGone(owner, list) {
   const there = new Set(list.filter((one) => one.status !== "DELETED").map((one) => one.document));
-  for (const talk of there.size ? stored(prefixOf(owner)) : []) {
+  for (const talk of stored(prefixOf(owner))) {
     const turns = talk.turns.filter((turn) => cites(turn).every((document) => there.has(document)));
     if (!turns.length) localStorage.removeItem(talk.key);
     else if (turns.length < talk.turns.length) localStorage.setItem(talk.key, JSON.stringify({ ...talk, turns }));
@@ -106,6 +110,7 @@ export function useConversations(owner, list) {
     setTalk(restored(owner, id) ?? started());
   };
   useEffect(() => {
+    if (owner && !isOver) sessionStorage.setItem(OWNER, owner);
     if (!owner || !list) return;
     for (const one of stored(PREFIX)) {
       if (one.at < Date.now() - DAYS * 86_400_000) localStorage.removeItem(one.key);

@@ -9,7 +9,7 @@ import {
 import { Failure, errorWords } from "./parts.js";
 import { bytes, date, day, has, moment, t, whole } from "./strings.js";
 import {
-  addUploads, forgetUploads, retryUploads, sizeProblem, stopUploads, takeSent, uploadOf, uploadsNow, watchUploads,
+  GENERAL, addUploads, forgetUploads, retryUploads, sizeProblem, stopUploads, takeSent, uploadOf, uploadsNow, watchUploads,
 } from "./uploads.js";
 
 // Rows at first; a button shows more.
@@ -288,6 +288,7 @@ export function Documents({ list: known, setList, usage, folder, files, setFiles
           change(one.document, { deleting: true, awaits: "deletion" });
         } catch (error) {
           setFailure(error);
+          if (GENERAL.has(error.status)) left.splice(0);
         }
         setSaid(left.length ? t("documents.deleting", { done: documents.length - left.length, count: documents.length }) : "");
       }

@@ -1,6 +1,6 @@
 // The statuses of documents that are being read: looked at one by one, because a list is charged as a request.
 import { useEffect, useRef } from "./vendor/htm-preact.mjs";
-import { call, pathOf } from "./api.js";
+import { call, pathOf, pauseLeft } from "./api.js";
 import { isWorking } from "./folders.js";
 
 // The wait between two looks at documents that are being read. It grows while nothing changes: ingest of a long
@@ -44,14 +44,15 @@ export function useFollow(list, change, setFailure) {
     const poll = async () => {
       const working = nextOf(latest.current.filter(isWorking), turn);
       const { current } = pace;
-      if (working.length && Date.now() >= current.at && !document.hidden) {
+      if (working.length && Date.now() >= current.at && !document.hidden && !pauseLeft()) {
         const failed = [];
         const looks = await Promise.all(working.map((one) => look(one, change, (error) => failed.push(error))));
         const moved = working.some(({ document: key }, place) => before.get(key) !== looks[place]);
         working.forEach(({ document: key }, place) => before.set(key, looks[place]));
         turn += POLLED;
         const pause = moved ? POLL_MS : Math.min(MOST_POLL_MS, GROWTH * current.wait);
-        const wait = Math.max(pause, working.length * POLL_MS);
+        const pauses = failed.map((error) => 1000 * (error.retryAfter ?? 0));
+        const wait = Math.max(pause, working.length * POLL_MS, ...pauses);
         if (pace.current === current) pace.current = { at: Date.now() + wait, wait }; // else there is new work
         // An answer clears the message that the server does not answer.
         setFailure((now) => failed[0] ?? (now?.status === 0 ? null : now));

@@ -43,8 +43,15 @@ export function Failure({ error }) {
 // The keys that move the focus among the cards of a list, and by how many.
 const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
 
+/** Return by how many an event's key moves, in the direction of the language; 0 for other keys and with a modifier. */
+export function stepOf({ key, altKey, ctrlKey, metaKey, shiftKey }) {
+  if (altKey || ctrlKey || metaKey || shiftKey) return 0;
+  const isMirrored = document.documentElement.dir === "rtl" && ["ArrowLeft", "ArrowRight"].includes(key);
+  return (STEPS[key] ?? 0) * (isMirrored ? -1 : 1);
+}
+
 function step(event) {
-  const by = STEPS[event.key];
+  const by = stepOf(event);
   if (!by) return;
   const cards = [...event.currentTarget.querySelectorAll("button.citation")];
   const at = cards.indexOf(document.activeElement) + by;

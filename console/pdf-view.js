@@ -11,7 +11,10 @@ const OPEN = 3;
 const RENEWED_MS = 60_000;
 
 let library;
+/** The loading tasks of the open PDFs by their ids, and of each the time of its link. */
 const open = new Map();
+const linked = new WeakMap();
+const views = new Set();
 
 async function pdfjs() {
   library ??= await import("./vendor/pdf.min.mjs");
@@ -19,27 +22,36 @@ async function pdfjs() {
   return library;
 }
 
-/** Return the PDF at an address. Those of the last documents stay open. */
-export async function opened(id, url) {
+/** Return the PDF at a link of the time `at`, in milliseconds. Those of the last documents stay open. */
+export async function opened(id, url, at) {
   const { getDocument } = await pdfjs();
-  if (open.has(id) && isOld(id)) forget(id);
+  const known = open.get(id);
+  if (known && isOld(known) && linked.get(known) < at) forget(id);
   if (!open.has(id)) {
     const options = { rangeChunkSize: RANGE_BYTES, disableAutoFetch: true, disableStream: true };
     // No WebAssembly, which the page's policy forbids; no scripts and forms of the document.
     const task = getDocument({ url, ...options, useWasm: false, enableXfa: false });
-    task.promise.catch(() => open.delete(id));
-    open.set(id, { task, at: Date.now() });
+    task.promise.catch(() => open.get(id) === task && open.delete(id));
+    open.set(id, task);
+    linked.set(task, at);
     [...open.keys()].slice(0, -OPEN).forEach(forget);
   }
-  return open.get(id).task.promise;
+  return open.get(id).promise;
 }
 
-/** Return whether the link of an open PDF may have expired. */
-export const isOld = (id) => open.has(id) && Date.now() - open.get(id).at > RENEWED_MS;
+/** Return whether the link of a PDF's loading task may have expired. */
+export const isOld = (task) => Date.now() - linked.get(task) > RENEWED_MS;
 
 function forget(id) {
-  open.get(id).task.destroy();
+  const task = open.get(id);
   open.delete(id);
+  release(task);
+}
+
+/** Close a PDF that is forgotten, when no view shows it. */
+function release(task) {
+  const isShown = [...views].some((view) => view.pdf.loadingTask === task);
+  if (!isShown && ![...open.values()].includes(task)) task.destroy();
 }
 
 function element(name, className) {
@@ -57,6 +69,7 @@ export class PdfView {
     Object.assign(this, { root, pdf, page, quote, onQuote, onFailed, label, alone });
     Object.assign(this, { sheets: [], drawn: new Map(), closed: false });
     this.seen = new IntersectionObserver((entries) => this.moved(entries), { root, rootMargin: AHEAD });
+    views.add(this);
   }
 
   async start() {
@@ -87,6 +100,8 @@ export class PdfView {
     this.closed = true;
     this.seen.disconnect();
     for (const number of [...this.drawn.keys()]) this.erase(number);
+    views.delete(this);
+    release(this.pdf.loadingTask);
   }
 
   moved(entries) {

@@ -6,19 +6,19 @@ import { PdfView, opened } from "./pdf-view.js";
 const SOON_MS = 400;
 const SIZE = { width: 260, height: 330 };
 const GAP = 8;
-// A link is asked for once in this time: each counts as a request.
-const KEPT_MS = 300_000;
+// A link is asked for once in this time: each counts as a request. It is valid for 300 s (DOCWELL_LINK_S).
+const KEPT_MS = 200_000;
 
 const links = new Map();
 let shown = null;
 
 function linkOf(document) {
   const known = links.get(document);
-  if (known && Date.now() - known.at < KEPT_MS) return known.record;
+  if (known && Date.now() - known.at < KEPT_MS) return known;
   const record = call("GET", `${pathOf(document)}?link=true`);
   record.catch(() => links.delete(document));
   links.set(document, { at: Date.now(), record });
-  return record;
+  return links.get(document);
 }
 
 export function hidePreview() {
@@ -30,8 +30,9 @@ export function hidePreview() {
 
 async function show(mine, { document: name, page, quote }) {
   const { target } = mine;
-  const { link, live_version: version } = await linkOf(name);
-  const pdf = await opened(`${name}\n${version}`, link);
+  const { record, at: linkedAt } = linkOf(name);
+  const { link, live_version: version } = await record;
+  const pdf = await opened(`${name}\n${version}`, link, linkedAt);
   if (shown !== mine || !target.isConnected) return;
   const box = document.createElement("div");
   box.className = "preview pages";

@@ -1,7 +1,7 @@
 // The source of a quote: its page, with the quote marked, and the quote as text.
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { call, pageText, pathOf } from "./api.js";
-import { errorWords } from "./parts.js";
+import { errorWords, stepOf } from "./parts.js";
 import { PdfView, isOld, opened } from "./pdf-view.js";
 import { IconButton } from "./icons.js";
 import { find } from "./quote.js";
@@ -54,12 +54,13 @@ export function Source({ source, onClose, onStep }) {
     let left = false;
     const show = async () => {
       setState({ status: "loading" });
+      const linkedAt = Date.now();
       const record = await call("GET", `${pathOf(name)}?link=true`);
       if (left) return;
       if (!record.link) return setState({ status: "gone" });
       const replaced = Boolean(version) && version !== record.live_version;
       const id = `${name}\n${record.live_version}`;
-      const pdf = await opened(id, record.link).catch((error) => {
+      const pdf = await opened(id, record.link, linkedAt).catch((error) => {
         if (error.name === "InvalidPDFException") return null; // pdf.js: another kind of document
         throw error;
       });
@@ -68,7 +69,7 @@ export function Source({ source, onClose, onStep }) {
       const onQuote = (boxes) => setState((now) => ({ ...now, status: boxes ? "marked" : "unmarked" }));
       const label = (number) => t("source.page", { page: ordinal(number) });
       const onFailed = (number, { message }) => {
-        if (isOld(id)) setAgain({ page: number });
+        if (isOld(pdf.loadingTask)) setAgain({ page: number });
         else if (number === page) setState({ status: "failed", detail: message, replaced });
       };
       view.current = new PdfView(root.current, pdf, { page, quote, onQuote, onFailed, label });
@@ -110,8 +111,8 @@ export function Source({ source, onClose, onStep }) {
   const number = among.indexOf(one) + 1;
   const onKey = (event) => {
     if (event.key === "Escape") onClose();
-    const ahead = document.documentElement.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
-    if (["ArrowLeft", "ArrowRight"].includes(event.key)) onStep(event.key === ahead ? 1 : -1);
+    const by = stepOf(event);
+    if (by && ["ArrowLeft", "ArrowRight"].includes(event.key)) onStep(by); // the others scroll
   };
   return html`
     <section class="source" aria-labelledby="source-title" data-state=${state.status} onKeyDown=${onKey}>

@@ -9,11 +9,13 @@ const BATCH_BYTES = 32 * 2 ** 20;
 // Between two looks of a view at the queue: each event of 1,000 files would freeze the page.
 const TICK_MS = 250;
 // Errors that the following files would meet too: no answer, an ended key, a quota that is used up.
-const GENERAL = new Set([0, 401, 429]);
+export const GENERAL = new Set([0, 401, 429]);
 
 /** The files by their keys, as {key, file, before, sent, state, error}; `state` is waiting, sending, sent or failed. */
 const files = new Map();
 const viewers = new Set();
+/** What ends when the file of a key is sent or has failed: the bucket keeps the file that comes last. */
+const sending = new Map();
 let waiting = [];
 let active = 0;
 let timer = null;
@@ -70,9 +72,9 @@ export function retryUploads(key) {
   start();
 }
 
-/** Leave out the files that wait. Those on their way end. */
+/** Leave out the files that wait, also those of a batch. Those on their way end. */
 export function stopUploads() {
-  for (const { key } of waiting) files.delete(key);
+  for (const one of uploadsNow()) if (one.state === "waiting") files.delete(one.key);
   waiting = [];
   changed();
 }
@@ -95,7 +97,8 @@ async function work() {
 
 function nextBatch() {
   let [count, bytes] = [0, 0];
-  while (count < Math.min(waiting.length, BATCH_FILES) && (!count || bytes + waiting[count].file.size <= BATCH_BYTES)) {
+  const most = Math.min(BATCH_FILES, Math.ceil(waiting.length / AT_ONCE)); // few files go at once too
+  while (count < most && (!count || bytes + waiting[count].file.size <= BATCH_BYTES)) {
     bytes += waiting[count].file.size;
     count += 1;
   }
@@ -109,23 +112,38 @@ async function sendBatch(batch) {
   } catch (error) {
     if (GENERAL.has(error.status)) return fail([...batch, ...waiting.splice(0)], error);
     if (batch.length === 1) return fail(batch, error);
-    for (const one of batch) await sendBatch([one]); // to know which of them it is
+    for (const one of batch) if (isWanted(one)) await sendBatch([one]); // to know which of them it is
     return;
   }
   for (const [place, one] of batch.entries()) {
-    one.state = "sending";
-    const progress = (share) => {
-      one.sent = share * one.file.size;
-      changed();
-    };
-    try {
-      await sendForm(forms[place], one.file, progress);
-      Object.assign(one, { state: "sent", sent: one.file.size });
-    } catch (error) {
-      fail([one], error);
-    }
-    changed();
+    await sending.get(one.key);
+    if (!isWanted(one)) continue;
+    sending.set(one.key, sendFile(one, forms[place]));
+    await sending.get(one.key);
+    sending.delete(one.key);
   }
+}
+
+/** Return whether a file is neither stopped nor replaced by a later one of its key. */
+const isWanted = (one) => files.get(one.key) === one;
+
+async function sendFile(one, form) {
+  one.state = "sending";
+  const send = (given) => sendForm(given, one.file, (share) => {
+    one.sent = share * one.file.size;
+    changed();
+  });
+  try {
+    await send(form).catch(async (error) => {
+      if (error.status !== 403) throw error;
+      const [renewed] = await uploadForms([one]); // the form has expired
+      await send(renewed);
+    });
+    Object.assign(one, { state: "sent", sent: one.file.size });
+  } catch (error) {
+    fail([one], error);
+  }
+  changed();
 }
 
 function fail(entries, error) {

@@ -121,11 +121,11 @@ def test_a_conversation_outlives_a_reload_and_no_other_caller_sees_it(console: C
     ask(page)
     page.reload()
     expect(page.locator(".turn .answer")).to_contain_text("every March")
-    reader = console.key_of("reader", lambda id_: Grant(id_, frozenset({"house"})))
-    for key, count in ((reader, 0), (console.stack.api_key, 1)):
-        tab = page.context.new_page()
-        tab.goto(console.stack.gateway)
-        tab.fill("#key", key)
-        tab.keyboard.press("Enter")
-        tab.locator(".start").wait_for()
-        expect(tab.locator(".talks li")).to_have_count(count)
+    for key, count in ((console.key_of("other", lambda id_: Grant(id_, None)), 0), (console.stack.api_key, 1)):
+        page.route("**/v1/usage", lambda route: route.fulfill(status=401, json={}), times=1)  # the key is deleted
+        for selector, words in (("#question", QUESTION), ("#question", "A draft"), ("#key", key)):
+            page.fill(selector, words)
+            page.keyboard.press("Enter")
+        page.locator(".start").wait_for()
+        expect(page.locator("#question")).to_have_value("")
+        expect(page.locator(".turn, .talks li")).to_have_count(count)

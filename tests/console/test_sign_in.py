@@ -62,7 +62,7 @@ def test_a_person_signs_in_asks_and_signs_out(console: Console, deployed: Deploy
     (token,) = pool.tokens
     assert {request.headers.get("authorization") for request in sent} == {f"Bearer {token}"}
     assert not [request for request in sent if "x-api-key" in request.headers]
-    assert set(stored(page)) == {"docwell.tokens", "docwell.open"}
+    assert set(stored(page)) == {"docwell.tokens", "docwell.open", "docwell.owner"}
     assert len(page.evaluate("Object.keys(localStorage)")) == 1  # the conversation
     assert page.context.cookies() == []
     refresh = json.loads(stored(page)["docwell.tokens"])["refresh"]
