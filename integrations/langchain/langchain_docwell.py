@@ -57,8 +57,8 @@ class DocwellRetriever(BaseRetriever):
         top_k: int | None = None,
         k: int | None = None,
     ) -> list[Document]:
-        own = nullcontext(self.async_client) if self.async_client else None
-        async with own or httpx.AsyncClient(timeout=self.timeout_s) as client:
+        lent = nullcontext(self.async_client) if self.async_client else None
+        async with lent or httpx.AsyncClient(timeout=self.timeout_s) as client:
             return _documents(await client.post(**self._request(query, top_k or k)))
 
     def _request(self, question: str, top_k: int | None) -> dict[str, Any]:

@@ -56,8 +56,8 @@ class DocwellRetriever(BaseRetriever):
             return _nodes(client.post(**self._request(query_bundle.query_str)))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        own = nullcontext(self._async_client) if self._async_client else None
-        async with own or httpx.AsyncClient(timeout=self._timeout_s) as client:
+        lent = nullcontext(self._async_client) if self._async_client else None
+        async with lent or httpx.AsyncClient(timeout=self._timeout_s) as client:
             return _nodes(await client.post(**self._request(query_bundle.query_str)))
 
     def _request(self, question: str) -> dict[str, Any]:

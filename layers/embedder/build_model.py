@@ -22,7 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from docwell.adapters.embedding.example_vectors import EXAMPLES, EXAMPLES_FILE, digest_of, write_vectors
+from docwell.adapters.embedding.example_vectors import EXAMPLES, EXAMPLES_FILE, digest_of
 from docwell.adapters.embedding.model_manifest import (
     CALIBRATION_FILE,
     MODEL_FILE,
@@ -326,9 +326,11 @@ def _is_near_enough(manifest: ModelManifest, out: Path, work: Path) -> bool:
 
 def _keep_examples(out: Path) -> None:
     """Write the vectors of the router's examples beside a model that lacks them."""
+    import numpy as np
+
     manifest, texts = ModelManifest.read(out), example_texts()
     if manifest.made_from.get(EXAMPLES) != digest_of(texts):
-        write_vectors(out, _embedder(out), texts)
+        np.save(out / EXAMPLES_FILE, _embedder(out).embed_queries(texts).astype(np.float16))
         stored = {**manifest.stored, EXAMPLES_FILE: FileEntry.of(out / EXAMPLES_FILE)}
         replace(manifest, stored=stored, made_from={**manifest.made_from, EXAMPLES: digest_of(texts)}).write(out)
 

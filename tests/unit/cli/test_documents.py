@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from typer.testing import Result
@@ -151,14 +153,24 @@ def test_put_goes_on_after_a_file_that_fails_lists_it_and_stops_after_five_in_a_
         return upload(self, path, key, *rest)
 
     monkeypatch.setattr(Bucket, "upload", failing)
-    result = run(
-        "put", *(folder_of(tmp_path, f"{name}.pdf") / f"{name}.pdf" for name in "abcd"), "--json", api=api
-    )
+    files = [folder_of(tmp_path, f"{name}.pdf") / f"{name}.pdf" for name in "abcd"]
+    result = run("put", *files, "--json", api=api)
     assert list(statuses(result.stdout).values()) == ["INDEXED", "NOT UPLOADED", "NOT UPLOADED", "INDEXED"]
     assert all(text in result.stderr for text in ("2 of 4 files were not uploaded", "AccessDenied"))
     tries.clear()
     result = run("put", folder_of(tmp_path, *numbered(40)), "--json", api=api)
     assert (result.exit_code, len(tries) < 20) == (1, True), result.output
+
+
+def test_ctrl_c_ends_the_uploads_in_progress(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def upload(_: Bucket, path: Path, _key: str, on_bytes: Callable[[int], None], _mark: str) -> str:
+        if path.name == "000.pdf":
+            raise KeyboardInterrupt
+        while True:
+            on_bytes(0)
+
+    monkeypatch.setattr(Bucket, "upload", upload)
+    assert run("put", folder_of(tmp_path, *numbered(2)), "--no-wait", "--bucket", BUCKET).exit_code == 130
 
 
 # --- the wait ---
@@ -240,9 +252,8 @@ def test_a_sync_that_is_killed_anywhere_goes_on_and_removes_nothing_of_others(
     run: Run, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
 ) -> None:
     def sync(*options: str) -> Result:
-        return run(
-            "sync", folder, "--collection", "c", "--delete", "--yes", "--no-wait", "--bucket", BUCKET, *options
-        )
+        fixed = ("--collection", "c", "--delete", "--yes", "--no-wait", "--bucket", BUCKET)
+        return run("sync", folder, *fixed, *options)
 
     folder, steps = folder_of(tmp_path, "a.pdf", "b/c.pdf", "b/d.txt", "e.pdf", "README.md"), iter(range(100))
     (folder / ".docwellignore").write_text("*.md\n!*/README.md")
@@ -275,6 +286,20 @@ def test_a_sync_that_is_killed_anywhere_goes_on_and_removes_nothing_of_others(
     assert len(stored(bucket)) == 9  # the other collection of the same folder stays
     assert bucket.get_object(Bucket=BUCKET, Key="c/b/d.txt")["Body"].read() == b"changed"
     assert "0 to upload, 0 to remove" in sync().stdout
+
+
+def test_nothing_is_removed_after_an_unreadable_folder_or_a_failed_upload(
+    run: Run, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(tmp_path, "a/b.pdf", "c.pdf")
+    command = ("sync", folder, "--delete", "--yes", "--no-wait", "--bucket", BUCKET)
+    assert run(*command).exit_code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", Mock(side_effect=PermissionError(13, "denied", str(folder / "a"))))
+        assert "cannot read the folder" in run(*command).stderr
+    (folder / "c.pdf").rename(folder / "d.pdf")
+    monkeypatch.setattr(Bucket, "upload", Mock(side_effect=Failure("down")))
+    assert (run(*command).exit_code, stored(bucket)) == (1, ["a/b.pdf", "c.pdf"])
 
 
 def test_a_watch_scans_the_folder_and_lists_the_bucket_only_after_a_change(
@@ -322,15 +347,7 @@ def test_ls_filters_and_status_counts(run: Run, api: FakeApi) -> None:
     api.pages = [{"documents": [{"document": "a", "status": "EMPTY"}] * 2}]
     api.model_host, api.asleep_until = "asleep", "2026-11-28T07:00:00Z"
     host = "asleep until 2026-11-28T07:00:00Z"
-    assert run("status", api=api).stdout.split() == [
-        "documents",
-        "2",
-        "EMPTY",
-        "2",
-        "model",
-        "host",
-        *host.split(),
-    ]
+    assert run("status", api=api).stdout.split() == f"documents 2 EMPTY 2 model host {host}".split()
     assert json.loads(run("status", "--json", api=api).stdout) == {"documents": 2, "EMPTY": 2, "model_host": host}
 
 

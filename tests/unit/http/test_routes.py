@@ -277,6 +277,7 @@ def test_dify_gets_the_passages_of_one_collection_or_an_error_in_its_shape(
         assert all(record["content"] and record["title"] and record["score"] >= 0 for record in answer["records"])
     else:
         assert (got, answer["error_code"], set(answer)) == (status, expected, {"error_code", "error_msg"})
+        assert {event.actor for event in pages.audit.refused} <= {"key:revoked", "address:127.0.0.1"}
 
 
 @pytest.mark.parametrize(("method", "path", "body"), rows(__file__, "foreign"))
@@ -313,10 +314,14 @@ def test_a_form_fixes_key_size_and_type_and_is_in_the_audit_trail(world: HttpWor
     files = [UPLOAD, UPLOAD | {"document": "house/b.pdf"}]
     _, answer, _ = call("POST", "/v1/uploads", {"files": files}, key="porter")
     assert [form["document"] for form in answer["forms"]] == ["house/new.pdf", "house/b.pdf"]
-    assert (len(changes(world)), world.principals.requests) == (3, 2)
+    assert changes(world)[1:] == [("key:porter", Action.UPLOADED, frozenset({"house/new.pdf", "house/b.pdf"}))]
+    assert (len(world.writer.forms), world.principals.requests) == (3, 2)
     files.append(UPLOAD | {"document": "attic/a.pdf"})
     assert call("POST", "/v1/uploads", {"files": files}, key="porter")[0] == 403
     assert call("POST", "/v1/uploads", {"files": files * 9}, key="porter")[0] == 400
+    assert (len(world.writer.forms), len(changes(world))) == (3, 2)
+    _, problem, _ = call("POST", "/v1/uploads", UPLOAD | {"size": 0}, key="porter")
+    assert [error["where"] for error in problem["errors"]] == ["body.size"]
 
 
 @pytest.mark.parametrize("key", ["attic/a.pdf", "a.pdf", "/house/a.pdf", "housed/a.pdf"])

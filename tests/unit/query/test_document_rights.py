@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from docwell.errors import DocwellError
 from docwell.identity import Principal, Rule
 from docwell.models import Attributes, DocumentRecord, Status, collection_of
-from docwell.query.documents import delete_document, upload_form
+from docwell.query.documents import delete_document, upload_forms
 from docwell.query.retrieval.scope import may_see_record
 
 NAMES = st.sampled_from(["legal", "hr"])
@@ -48,6 +48,6 @@ def test_a_caller_replaces_and_deletes_only_what_it_sees(
     there = records(key, tags)
     sees = may_see_record(principal, there) and principal.may_write(collection_of(key))
     assert may(delete_document, Mock(), None, principal, there) == sees
-    if may(upload_form, Mock(), None, principal, key, 1, ""):
+    if may(upload_forms, Mock(), None, principal, [(key, 1, "")]):
         assert sees
         assert may_see_record(principal, records(key, {}))  # the upload, which has no tags

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -24,15 +25,26 @@ def is_readable(key: str) -> bool:
 def files_of(folder: Path, omitted: list[Path]) -> Iterator[tuple[Path, str]]:
     """Yield the documents of a folder with their paths below it; add the other files to `omitted`.
 
-    Files in hidden folders, such as .git and .venv, count as hidden.
+    Files in hidden folders, such as .git and .venv, count as hidden. Raises `OSError` for an unreadable folder.
     """
     ignore = folder / IGNORE_FILE
     patterns = ignore.read_text(encoding="utf-8", errors="replace").splitlines() if ignore.is_file() else []
-    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+
+    def is_left_out(name: str) -> bool:
+        return name.startswith(".") or "/." in name or is_ignored(name, patterns)
+
+    def fail(error: OSError) -> None:
+        if not is_left_out((Path(error.filename).relative_to(folder) / "_").as_posix()):
+            raise error
+
+    walk = os.walk(folder, onerror=fail)
+    for file in sorted(
+        path for place, _, names in walk for name in names if (path := Path(place, name)).is_file()
+    ):
         name = file.relative_to(folder).as_posix()
         if name in {IGNORE_FILE, _ID_FILE}:
             continue
-        if name.startswith(".") or "/." in name or is_ignored(name, patterns) or not is_readable(name):
+        if is_left_out(name) or not is_readable(name):
             omitted.append(file)
         else:
             yield file, name

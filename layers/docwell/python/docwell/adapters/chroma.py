@@ -173,7 +173,7 @@ class ChromaIndex:
             return query(k, condition) if compared is None else nsmallest(k, compared)
         marks = tuple(map(self._layout.mark, collections))
         wider = max(k, min(_WIDER * k, _MOST_HITS, self._server.quotas.records))
-        for count in (wider,) if name in self._mixed else (k, wider):
+        for count in (wider,) if name in self._mixed else dict.fromkeys((k, wider)):
             everything = query(count)
             hits = [hit for hit in everything if hit.place[1].startswith(marks)]
             if len(hits) >= k or len(everything) < count:

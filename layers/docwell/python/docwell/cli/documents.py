@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Literal
 
 import typer
@@ -39,8 +40,6 @@ _WATCH_S, _RETRY_S, _LIST_S = 5.0, 60.0, 900.0
 _THREADS = 8
 # A bucket that cannot be reached fails each upload after 30 s.
 _FAILURES_IN_A_ROW = 5
-# Shown as the status of a document that was not uploaded.
-_NOT_UPLOADED = "NOT UPLOADED"
 # The records to request in one round of the wait. Reading a record is not charged, unlike a list.
 _AT_ONCE = 10
 # Seconds without progress after which `put` gives up.
@@ -51,7 +50,6 @@ _PAUSE_S, _LONGEST_PAUSE_S = 0.6, 5.0
 _FAILURES_ALLOWED = 5
 # The pause for a busy server that states no time to retry.
 _BUSY_S = 20.0
-
 # The version of a removed document: no record has it, so that a wait ends when the document is DELETED.
 _REMOVED = ""
 
@@ -201,7 +199,8 @@ def sync(
     while True:
         omitted: list[Path] = []
         try:
-            files = _scan(folder, prefix, omitted)
+            with plain_failures("cannot read the folder"):
+                files = {prefix + name: (file, checksum_of(file)) for file, name in files_of(folder, omitted)}
             if files != synced or time.monotonic() > listed + _LIST_S:
                 uploads, removals = _changes(folder, prefix, files, bucket, delete=delete, store=not dry_run)
                 if synced is None or uploads or removals:
@@ -211,6 +210,8 @@ def sync(
                     display.show_documents(change.as_json() for change in (*uploads, *removals))
                 else:
                     _upload(uploads, bucket)
+                    if any(upload.failure is not None for upload in uploads):
+                        removals = []  # a file that moved is not yet in the bucket under its new key
                     _remove(removals, bucket, yes=yes)
                     _finish([*uploads, *removals], bucket, api, as_json=False)
                 synced, listed = files, time.monotonic()
@@ -232,12 +233,6 @@ def _remove(removals: Sequence[Upload], bucket: Bucket, *, yes: bool) -> None:
     for removal in removals:
         bucket.delete(removal.key)
         display.say(f"removed {removal.key}")
-
-
-@plain_failures("cannot read the folder")
-def _scan(folder: Path, prefix: str, omitted: list[Path]) -> dict[str, tuple[Path, str]]:
-    """Return the documents of a folder with their checksums, by key. Reads only new and changed files."""
-    return {prefix + name: (file, checksum_of(file)) for file, name in files_of(folder, omitted)}
 
 
 @plain_failures("cannot sync the folder")
@@ -284,12 +279,13 @@ class Upload:
     def as_json(self) -> Json:
         """Return the API's record and the file's path."""
         place = {"document": self.key, "collection": collection_of(self.key)}
-        status = Status.PENDING.value if self.failure is None else _NOT_UPLOADED
+        status = Status.PENDING.value if self.failure is None else "NOT UPLOADED"
         record = self.record or {**place, "status": status, "version": self.version, "size": self.size}
         reason = {} if self.record or self.failure is None else {"reason": self.failure}
         return {"file": str(self.path), **record, **reason}
 
 
+@plain_failures("cannot read the files")
 def _plan(paths: Sequence[Path], prefix: str | None, key: str | None) -> list[Upload]:
     """Return the files to upload with their keys, and print those left out.
 
@@ -307,11 +303,8 @@ def _plan(paths: Sequence[Path], prefix: str | None, key: str | None) -> list[Up
                 omitted.append(file)
                 continue
             if target in uploads:
-                raise Failure(
-                    f"{uploads[target].path} and {file} both get the key {target}: rename one, or put them one by"
-                    " one with --key",
-                    ExitCode.USAGE,
-                )
+                message = f"{uploads[target].path} and {file} both get the key {target}: rename one, or use --key"
+                raise Failure(message, ExitCode.USAGE)
             uploads[target] = Upload(file, target, file.stat().st_size)
     if not uploads:
         hint = f"docwell reads {' '.join(MEDIA_TYPES)}; --key NAME.txt uploads a file as text"
@@ -329,7 +322,12 @@ def _say_omitted(omitted: Sequence[Path]) -> None:
 
 def _upload(uploads: Sequence[Upload], bucket: Bucket) -> None:
     """Upload files, some at once. After failures in a row, the remaining files are not tried."""
-    in_a_row = 0
+    in_a_row, interrupted = 0, Event()
+
+    def count(size: int) -> None:
+        if interrupted.is_set():
+            raise Failure("interrupted")
+        advance(size)
 
     def send(upload: Upload) -> None:
         nonlocal in_a_row
@@ -337,7 +335,7 @@ def _upload(uploads: Sequence[Upload], bucket: Bucket) -> None:
             upload.failure = f"not tried after {_FAILURES_IN_A_ROW} failures in a row"
             return
         try:
-            upload.version = bucket.upload(upload.path, upload.key, advance, upload.mark)
+            upload.version = bucket.upload(upload.path, upload.key, count, upload.mark)
             in_a_row = 0
         except Failure as failure:
             upload.failure = failure.detail
@@ -345,7 +343,10 @@ def _upload(uploads: Sequence[Upload], bucket: Bucket) -> None:
 
     size = sum(upload.size for upload in uploads)
     with display.progress("uploading", size, size=True) as advance, ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(send, uploads))
+        try:
+            list(pool.map(send, uploads))
+        finally:
+            interrupted.set()  # after Ctrl-C, the pool waits for the uploads in progress
 
 
 def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callable[[], None]) -> None:

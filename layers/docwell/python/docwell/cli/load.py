@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 # A store that is down for a minute must not end a load of days. The mode has no quota that the threads share.
 _RETRIES = {"mode": "legacy", "total_max_attempts": 9}
-
 app = group()
 
 
@@ -75,7 +73,8 @@ def load(
     elif not dry_run:
         display.say(f"{work.loaded:,} documents loaded, {survey.unchanged:,} were loaded already", "bold")
         if survey.left_out:
-            display.say(f"left out: {_reasons(survey.left_out)}; listed in {omissions}", "yellow")
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(survey.left_out.items()))
+            display.say(f"left out: {reasons}; listed in {omissions}", "yellow")
         display.say("`docwell status` counts them", err=True)
     if work.omissions:
         raise typer.Exit(ExitCode.NOT_INDEXED)
@@ -105,10 +104,8 @@ def _work(settings: Settings, route: Route, queue_limit: int) -> Load:
     name = settings.need("queue")
     with plain_failures(f"cannot use queue {name}"):
         queue = SqsTaskQueue(sqs, queue_url(sqs, name))
-    source, target = (
-        S3Listing(s3, route.source, route.prefix),
-        S3Listing(s3, route.target, route.key(route.prefix)),
-    )
+    source = S3Listing(s3, route.source, route.prefix)
+    target = S3Listing(s3, route.target, route.key(route.prefix))
     return Load(route, source, target, QueueGate(queue.waiting, queue_limit))
 
 
@@ -122,7 +119,3 @@ def _run(work: Load, documents: int, omissions: Path) -> None:
         raise Failure(f"paused at {work.loaded:,} of {documents:,} documents: {go_on}") from None
     except DocwellError as error:
         raise Failure(f"stopped at {work.loaded:,} of {documents:,} documents: {error.detail}; {go_on}") from None
-
-
-def _reasons(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items())) or "0"

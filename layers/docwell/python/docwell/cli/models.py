@@ -32,7 +32,6 @@ _PATIENCE_S, _PASSAGE_TOKENS = 15.0, 250
 _BLANK_THOUGHTS = 3
 # Room for thinking where the profile of a model that thinks has none.
 _THINKING_TOKENS = 2048
-
 _USE = attrgetter("num_ctx", "top_k", "json", "licence", "published")
 app = group()
 _HOST_HELP = "Ollama, or OpenAI's protocol if it ends with /v1. Default: the local stack's."
@@ -47,23 +46,14 @@ def list_models(ctx: typer.Context, *, host: HostOption = None, token: TokenOpti
     """List the models of a host, and how docwell uses each. The last column is published by others."""
     from docwell.adapters.model_profiles import profile_of
 
-    columns = [
-        "model",
-        "profile",
-        "thinking",
-        "context",
-        "passages",
-        "follows JSON",
-        "licence",
-        "published, not ours",
-    ]
+    columns = ["model", "profile", "thinking", "context", "passages", "follows JSON", "licence"]
     rows = []
     for name in sorted(run(_model(ctx.obj, "", host, token).listed())):
         profile = profile_of(name)
         kind = "demo only" if profile.demo else "known" if profile.names else "unknown"
         thinking = f"room of {profile.thinking_tokens} tokens" if profile.thinking_tokens else "off"
         rows.append([name, kind, thinking, *_USE(profile)])
-    display.show_table(columns, rows)
+    display.show_table([*columns, "published, not ours"], rows)
 
 
 @app.command(cls=ConnectedCommand)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from docwell.models import ObjectVersion, StoredObject
 
 Json = dict[str, Any]
-
 QUERY_PATH = "/v1/query"
 # The metadata of an object that `docwell sync` put.
 _MARK = "docwell-sync"

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlencode
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
 from docwell.answers import Answer, AnswerStatus, Cost, HostState, Mode, Refusal, Sentence
 from docwell.errors import BadInput
@@ -277,7 +277,7 @@ class MetadataCondition(BaseModel):
         description="`start with` for `document`, `contains` for `title` and `author`, `≥` and `≤` for `created`, "
         "`is` or `=` for S3 user metadata."
     )
-    value: str | float | None = None
+    value: str | float
 
 
 class MetadataConditions(BaseModel):
@@ -434,6 +434,15 @@ class UploadsRequest(BaseModel, extra="forbid"):
     """Files to upload. The list counts as one request."""
 
     files: list[UploadRequest] = Field(min_length=1, max_length=25)
+
+
+# A plain union names each of its kinds in the errors.
+UploadBody = Annotated[
+    UploadRequest | UploadsRequest,
+    BeforeValidator(
+        lambda fields: (UploadsRequest if "files" in fields else UploadRequest).model_validate(fields)
+    ),
+]
 
 
 class UploadResponse(BaseModel):

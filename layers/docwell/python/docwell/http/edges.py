@@ -259,8 +259,8 @@ def validated(model: type[_Body], fields: Mapping[str, Any]) -> _Body:
         raise BadInput(detail, first["where"]) from None
 
 
-def record_error(error: Exception) -> DocwellError:
-    """Log and count an error; return the error for the client."""
+def record_error(error: Exception, event: Mapping[str, Any] | None = None) -> DocwellError:
+    """Log and count an error, by default of the current event; return the error for the client."""
     if not isinstance(error, DocwellError):
         # Log the type and the place, not the message: it may hold text of a document or a user.
         *_, (frame, line) = walk_tb(error.__traceback__)
@@ -277,7 +277,9 @@ def record_error(error: Exception) -> DocwellError:
     if error.problem in _COUNTED:
         record_alone(_COUNTED[error.problem], 1)
     if error.status in {401, 403, 429} and (trail := wiring.audit_trail()):
-        caller = app.current_event.raw_event["requestContext"].get("authorizer") or {}
+        context = (event or app.current_event.raw_event)["requestContext"]
+        address = (context.get("identity") or {}).get("sourceIp")
+        actor = (context.get("authorizer") or {}).get("principalId") or f"address:{address}"
         with suppress(DocwellError):
-            trail.append(AuditEvent(str(caller.get("principalId")), Action.REFUSED, subject=error.problem))
+            trail.append(AuditEvent(actor, Action.REFUSED, subject=error.problem))
     return error

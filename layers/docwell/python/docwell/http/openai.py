@@ -45,7 +45,6 @@ from docwell.wiring import query as wiring
 MODEL = "docwell"
 # Only the last turns are read.
 _MAX_MESSAGES = 1000
-
 MODEL_ROUTE = f"{MODELS}/.+"  # `docwell/NAME` holds a slash
 
 router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
@@ -76,9 +75,15 @@ class ContentPart(BaseModel, extra="allow"):
 class ChatMessage(BaseModel, extra="allow"):
     """One message. docwell ignores the roles `system` and `developer`: it has a prompt already."""
 
-    type: _Text = Field(default="message", description="docwell reads items of no other type.")
-    role: _Text = Field(default="", description="`user`, `assistant`, `system` or `developer`.")
+    role: _Text = Field(description="`user`, `assistant`, `system` or `developer`.")
     content: _Text | Annotated[list[ContentPart], Field(fail_fast=True)] | None = None
+
+
+class ResponseItem(ChatMessage):
+    """One item of a conversation."""
+
+    type: _Text = Field(default="message", description="docwell reads items of no other type.")
+    role: _Text = Field(default="", description="Of a message, as in chat completions.")
 
 
 class ModelRequest(BaseModel, extra="allow"):
@@ -107,7 +112,7 @@ class ResponseRequest(ModelRequest):
     """
 
     tools: Annotated[list[Any], Field(max_length=0)] | None = None
-    input: _Text | Annotated[list[ChatMessage], Field(min_length=1, max_length=_MAX_MESSAGES, fail_fast=True)]
+    input: _Text | Annotated[list[ResponseItem], Field(min_length=1, max_length=_MAX_MESSAGES, fail_fast=True)]
 
 
 class ChatModelBody(BaseModel):
@@ -461,7 +466,7 @@ def _text(message: ChatMessage, where: str) -> str:
     for name in ("tool_calls", "function_call", "audio"):
         if (message.model_extra or {}).get(name):
             raise BadInput(f"docwell does not support {name}", f"{where}.{name}")
-    if message.type != "message":
+    if isinstance(message, ResponseItem) and message.type != "message":
         raise BadInput("docwell reads messages only, and stores none: send their text", f"{where}.type")
     if not isinstance(message.content, list):
         return message.content or ""

@@ -30,7 +30,6 @@ _DAYS = 14
 _FAILED = 50
 # The most messages of one redrive: each takes about 20 ms, and a function answers within 28 s.
 MOST_REDRIVEN = 100
-
 router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
 _Part = TypeVar("_Part")
 

@@ -30,7 +30,7 @@ from docwell.http.streaming import StreamedResponse
 from docwell.identity import Principal
 from docwell.models import FIRST_PAGE, KEY_BYTES, DocumentRecord, Status
 from docwell.observability import logger, record_alone
-from docwell.query.documents import Listing, delete_document, list_documents, upload_form
+from docwell.query.documents import Listing, delete_document, list_documents, upload_forms
 from docwell.query.readiness import OK
 from docwell.query.receipts import quoted
 from docwell.query.retrieval.scope import NO_DOCUMENT, may_see_record
@@ -62,7 +62,7 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     try:
         body_text = _json_object(event)
     except BadInput as error:
-        problem = edges.problem_response(edges.record_error(edges.to_known_caller(event, error)), id_)
+        problem = edges.problem_response(edges.record_error(edges.to_known_caller(event, error), event), id_)
         problem.headers["x-request-id"] = clients_id or id_
         answer = ResponseBuilder[APIGatewayProxyEvent](problem).build(APIGatewayProxyEvent(event))
     else:
@@ -152,16 +152,11 @@ def search(body: Annotated[bodies.SearchRequest, Body()]) -> bodies.SearchRespon
 @app.post(shapes.RETRIEVAL, description="`/v1/search` as Dify's External Knowledge API.")
 def retrieval(body: Annotated[bodies.RetrievalRequest, Body()]) -> bodies.RetrievalResponse:
     """Search in one collection."""
-    setting, filter_ = body.retrieval_setting, dict[str, Any]()
-    for condition in (body.metadata_condition and body.metadata_condition.conditions) or ():
-        name, operator = "".join(condition.name), condition.comparison_operator
-        field = edges.data_file("dify").get(f"{name} {operator}")
-        part = filter_ if field else filter_.setdefault("metadata", {})
-        if not (field or operator in {"is", "="}) or (field or name) in part:
-            raise BadInput("docwell cannot filter by these conditions", "metadata_condition.conditions")
-        part[field or name] = condition.value
-    fields = {"question": body.query, "collection": body.knowledge_id, "top_k": setting.top_k}
-    answer = answering.search(edges.validated(bodies.SearchRequest, fields | {"filter": filter_}))
+    try:
+        request = _search_of(body)
+    except BadInput:
+        charge()
+        raise
     records = [
         bodies.RetrievalRecord(
             content=hit.text,
@@ -169,10 +164,23 @@ def retrieval(body: Annotated[bodies.RetrievalRequest, Body()]) -> bodies.Retrie
             title=openai.title(hit),
             metadata=hit.model_dump(mode="json", exclude={"text", "score", "start", "end", "quote"}),
         )
-        for hit in answer.passages or ()
-        if hit.score >= (setting.score_threshold or 0)
+        for hit in answering.search(request).passages or ()
+        if hit.score >= (body.retrieval_setting.score_threshold or 0)
     ]
     return bodies.RetrievalResponse(records=records)
+
+
+def _search_of(body: bodies.RetrievalRequest) -> bodies.SearchRequest:
+    filter_ = dict[str, Any]()
+    for condition in (body.metadata_condition and body.metadata_condition.conditions) or ():
+        name, operator = "".join(condition.name), condition.comparison_operator
+        field = edges.data_file("dify").get(f"{name} {operator}")
+        part = filter_ if field else filter_.setdefault("metadata", {})
+        if not (field or operator in {"is", "="}) or (field or name) in part:
+            raise BadInput("docwell cannot filter by these conditions", "metadata_condition.conditions")
+        part[field or name] = condition.value
+    fields = {"question": body.query, "collection": body.knowledge_id, "top_k": body.retrieval_setting.top_k}
+    return edges.validated(bodies.SearchRequest, fields | {"filter": filter_})
 
 
 @app.post("/v1/feedback", description="Say whether an answer was good; stored in its receipt.")
@@ -223,7 +231,9 @@ def document(
 ) -> bodies.DocumentBody:
     """Return one document."""
     principal = charge() if link else caller()
-    body = bodies.document_body(_document(principal))
+    raw = _path_key()
+    # Some gateways decode the path. Try the raw form too, for keys with a literal percent sign.
+    body = bodies.document_body(_first_visible(principal, dict.fromkeys((unquote(raw), raw))))
     if link and body.live_version is not None:
         body.link = wiring.document_links().link(body.document, body.live_version, FIRST_PAGE, body.media_type)
         answering.audit(principal, Action.READ, frozenset({body.document}))
@@ -237,13 +247,6 @@ def delete() -> bodies.DeletionResponse:
     record = _first_visible(principal, (unquote(_path_key()),))  # no guess: the raw form may be another document
     delete_document(wiring.document_links(), wiring.audit_trail(), principal, record)
     return bodies.DeletionResponse(document=record.key)
-
-
-def _document(principal: Principal) -> DocumentRecord:
-    """Return the document that the path names. Raises `NotFound` for one that the principal cannot see."""
-    raw = _path_key()
-    # Some gateways decode the path. Try the raw form too, for keys with a literal percent sign.
-    return _first_visible(principal, dict.fromkeys((unquote(raw), raw)))
 
 
 def _path_key() -> str:
@@ -261,26 +264,19 @@ def _first_visible(principal: Principal, keys: Iterable[str]) -> DocumentRecord:
 
 
 @app.post("/v1/uploads", description="Get forms that upload files to the bucket; needs a grant to write.")
-def upload(
-    body: Annotated[bodies.UploadRequest | bodies.UploadsRequest, Body()],
-) -> bodies.UploadResponse | bodies.UploadsResponse:
+def upload(body: Annotated[bodies.UploadBody, Body()]) -> bodies.UploadResponse | bodies.UploadsResponse:
     """Return a form for each file; a file that is refused refuses its list."""
-    principal = charge()
-    if isinstance(body, bodies.UploadRequest):
-        return _form(principal, body)
-    return bodies.UploadsResponse(forms=[_form(principal, file) for file in body.files])
-
-
-def _form(principal: Principal, file: bodies.UploadRequest) -> bodies.UploadResponse:
-    settings = wiring.query_settings()
-    if file.size > settings.max_upload_bytes:
+    principal, settings = charge(), wiring.query_settings()
+    files = body.files if isinstance(body, bodies.UploadsRequest) else [body]
+    if any(file.size > settings.max_upload_bytes for file in files):
         raise BadInput(f"size is over {settings.max_upload_bytes:,} bytes")
-    form = upload_form(
-        wiring.document_links(), wiring.audit_trail(), principal, file.document, file.size, file.content_type
-    )
-    return bodies.UploadResponse(
-        document=file.document, url=form.url, fields=dict(form.fields), expires_in=settings.link_s
-    )
+    sent = [(file.document, file.size, file.content_type) for file in files]
+    signed = upload_forms(wiring.document_links(), wiring.audit_trail(), principal, sent)
+    forms = [
+        bodies.UploadResponse(document=file.document, expires_in=settings.link_s, **form._asdict())
+        for file, form in zip(files, signed, strict=True)
+    ]
+    return bodies.UploadsResponse(forms=forms) if isinstance(body, bodies.UploadsRequest) else forms[0]
 
 
 @app.get("/v1/usage", description="The caller's rights to write, its quotas and today's use. Charges nothing.")

@@ -118,33 +118,29 @@ def read_page(catalogue: Catalogue, index: PageIndex, principal: Principal, docu
     return strip_invisible(text)
 
 
-def upload_form(
-    writer: DocumentWriter,
-    trail: AuditTrail | None,
-    principal: Principal,
-    document: str,
-    size: int,
-    content_type: str,
-) -> UploadForm:
-    """Return a form that uploads one file of `size` bytes to the key `document`.
+def upload_forms(
+    writer: DocumentWriter, trail: AuditTrail | None, principal: Principal, files: Sequence[tuple[str, int, str]]
+) -> list[UploadForm]:
+    """Return a form for each file, given as its key, size in bytes and content type. One event records all.
 
     Raises:
-        BadInput: the key names a folder, is a template, or has a folder `.` or `..`.
+        BadInput: a key names a folder, is a template, or has a folder `.` or `..`.
         Forbidden: the principal may not write there, or could not see what it writes, which has no tags.
     """
-    if document.endswith("/") or _FILE_NAME in document:
-        raise BadInput(f"a document's key does not end with / and does not contain {_FILE_NAME}")
-    if _RELATIVE & set(document.split("/")):
-        raise BadInput("a document's key has no folder . or ..")
-    _check_write(principal, document)
-    if not may_see(principal, document, {}):
-        raise Forbidden(
-            "this principal could not see the document: an upload needs a grant to read its key, any tags"
-        )
-    form = writer.form(document, size, content_type)
+    for document, _, _ in files:
+        if document.endswith("/") or _FILE_NAME in document:
+            raise BadInput(f"a document's key does not end with / and does not contain {_FILE_NAME}")
+        if _RELATIVE & set(document.split("/")):
+            raise BadInput("a document's key has no folder . or ..")
+        _check_write(principal, document)
+        if not may_see(principal, document, {}):
+            raise Forbidden(
+                "this principal could not see the document: an upload needs a grant to read its key, any tags"
+            )
+    forms = [writer.form(*file) for file in files]
     if trail:
-        trail.append(AuditEvent(principal.id, Action.UPLOADED, frozenset({document})))
-    return form
+        trail.append(AuditEvent(principal.id, Action.UPLOADED, frozenset(document for document, _, _ in files)))
+    return forms
 
 
 def delete_document(

@@ -52,8 +52,8 @@ class DynamoAudit:
     def events(self, actor: str | None = None, document: str | None = None) -> list[AuditEvent]:
         """Return the events of an actor, or those that name a document, or all; oldest first."""
         names = {document, pseudonym(document)} if document else None
-        events = [event for event in map(_event, self._table.rows(_ALL)) if actor in (None, event.actor)]
-        events = [event for event in events if names is None or names & event.documents]
+        rows = self._table.rows(Selection("", {"actor": actor}, key="actor = :actor") if actor else _ALL)
+        events = (event for event in map(_event, rows) if not names or names & event.documents)
         return sorted(events, key=lambda event: event.at)
 
     def erase(self, documents: Collection[str], prefix: str | None = None, *, dry_run: bool = False) -> int:

@@ -140,7 +140,7 @@ def _documents(receipt: Receipt) -> set[str]:
     scope = receipt.request.get("filter") or {}
     named = {receipt.request.get("document"), *(scope.get("documents") or ())}
     cited = {citation.get("document") for citation in receipt.answer.get("citations") or ()}
-    return {str(key) for key in named | cited | {document for _, document, _ in receipt.passages}}
+    return {str(key) for key in named | cited | {document for _, document, _ in receipt.passages} if key}
 
 
 def _key(principal: str, request_id: str) -> Row:

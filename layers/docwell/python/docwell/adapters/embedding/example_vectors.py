@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docwell.adapters.embedding.model_manifest import FileEntry
-from docwell.ports import Embedder
 
 if TYPE_CHECKING:
     from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
@@ -28,11 +27,6 @@ EXAMPLES = "examples"
 def digest_of(texts: Sequence[str]) -> str:
     """Return 16 hex digits that name these texts in this order."""
     return sha256("\0".join(texts).encode()).hexdigest()[:16]
-
-
-def write_vectors(folder: Path, embedder: Embedder, texts: Sequence[str]) -> None:
-    """Write the query vectors of texts beside a model."""
-    np.save(folder / EXAMPLES_FILE, embedder.embed_queries(texts).astype(np.float16))
 
 
 def kept_vectors(folder: Path, embedder: OnnxEmbedder, texts: Sequence[str]) -> NDArray[np.float32]:
