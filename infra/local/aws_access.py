@@ -13,7 +13,7 @@ import re
 from asyncio import CancelledError
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -41,7 +41,7 @@ _MOTO_PAGES = ("/moto-api", "/latest/", "/favicon.ico", "/v20180820/")
 # The fields of a form that need no condition:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-post-example.html
 _UNCONDITIONAL = {"policy", "x-amz-signature"}
-# The time for a signed request, as at AWS.
+# The time for a signed request, and the most that its date may be ahead, as at AWS.
 _REQUEST_S = 900
 # Each poller of a queue blocks a thread while it waits for messages.
 _THREADS = 64
@@ -91,7 +91,7 @@ def signed_service(request: Request, body: bytes, key: AccessKey) -> str:
             moment, seconds = request.headers["x-amz-date"], _REQUEST_S
             signer, service = key.signer(S3SigV4Auth, fields["Credential"])
         names, signature = fields["SignedHeaders"].split(";"), fields["Signature"]
-        _expire(datetime.strptime(moment, "%Y%m%dT%H%M%S%z") + timedelta(seconds=seconds))
+        _check_age(datetime.strptime(moment, "%Y%m%dT%H%M%S%z"), seconds)
     except (KeyError, ValueError):
         raise BadSignature("the request is not signed") from None
     path: str = request.scope["raw_path"].decode("latin-1")
@@ -103,9 +103,9 @@ def signed_service(request: Request, body: bytes, key: AccessKey) -> str:
     return service
 
 
-def _expire(moment: datetime) -> None:
-    if datetime.now(UTC) > moment:
-        raise BadSignature("the request has expired: sign it again")
+def _check_age(moment: datetime, most_s: float, least_s: float = -_REQUEST_S) -> None:
+    if not least_s <= (datetime.now(UTC) - moment).total_seconds() <= most_s:
+        raise BadSignature("the request has expired or has a future date: sign it again")
 
 
 class CheckedAccess:
@@ -171,7 +171,7 @@ class CheckedAccess:
             signed.context["timestamp"] = form["x-amz-date"]
             _compare(signer.signature(form["policy"], signed), form["x-amz-signature"])
             policy = json.loads(base64.b64decode(form["policy"]))
-            _expire(datetime.fromisoformat(policy["expiration"]))
+            _check_age(datetime.fromisoformat(policy["expiration"]), 0, float("-inf"))
             fixed = [condition for condition in policy["conditions"] if isinstance(condition, dict)]
             ((_, smallest, largest),) = (condition for condition in policy["conditions"] if condition not in fixed)
         except (KeyError, ValueError):

@@ -70,7 +70,7 @@ class PortTaken(StackFailed):
 def remove_temporary(logs: Path) -> None:
     """Remove the temporary folder of a killed supervisor."""
     with suppress(OSError):
-        shutil.rmtree((logs / "temporary").read_text(encoding="utf-8"))
+        shutil.rmtree((logs / "temporary").read_text(encoding="utf-8"), ignore_errors=True)
 
 
 class _Running:

@@ -235,9 +235,11 @@ def test_a_document_with_a_worker_is_not_forgotten(erasing: Erasing, monkeypatch
     assert lease is not None
     with monkeypatch.context() as patched:
         patched.setattr(command, "LONGEST_WAIT_S", 1.0)
-        result = erasing.erase(KEY, "--yes")
+        result = erasing.erase(KEY, "--yes", "--json")
     assert result.exit_code == 1
     assert "not yet gone" in result.output
+    report = json.loads(result.stdout[result.stdout.index("{\n") : result.stdout.rindex("}\n") + 1])
+    assert (report["erased"]["chunks"] < 4, report["erased"]["ledger_rows"]) == (True, 0)
     assert ledger.get(KEY) is not None
     while lease := ledger.release(lease):  # marked to look again
         pass

@@ -73,9 +73,10 @@ def test_each_change_of_an_object_sends_a_notification(aws: Aws) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "secret", "age_s"), [("mine", "guessed", 0), ("guessed", "secret", 0), ("mine", "secret", 960)]
+    ("key", "secret", "age_s"),
+    [("mine", "guessed", 0), ("guessed", "secret", 0), ("mine", "secret", 960), ("mine", "secret", -960)],
 )
-def test_other_credentials_and_old_requests_are_refused(
+def test_other_credentials_and_old_and_future_requests_are_refused(
     aws: Aws, key: str, secret: str, age_s: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signed_at = datetime.now(UTC) - timedelta(seconds=age_s)

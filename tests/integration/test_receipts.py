@@ -189,4 +189,6 @@ def test_an_erasure_finds_an_answer_in_the_history_of_later_questions(
     monkeypatch.setattr(Table, "delete_many", delete_many)
     assert erase_receipts(client("dynamodb"), TABLE, ["a.pdf"]) == 3
     assert [name for name in "01234567" if receipts.get("key:a", name)] == ["4", "5"]
-    assert erase_receipts(client("dynamodb"), TABLE, [], prefix="b.") == 2
+    receipts.keep(replace(RECEIPT, request={"question": "q", "document": None, "filter": {"prefix": "c/"}}))
+    erased = [erase_receipts(client("dynamodb"), TABLE, [], prefix=prefix) for prefix in ("N", "c", "b.")]
+    assert erased == [0, 1, 2]

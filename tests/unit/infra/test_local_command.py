@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import psutil
@@ -17,7 +18,7 @@ from infra.local import __main__ as command
 from infra.local.keys import private_folder, write_private
 from infra.local.names import HOST, ROOT
 from infra.local.stack import Stack, StackOptions, model_host, plan
-from infra.local.supervisor import locked
+from infra.local.supervisor import locked, remove_temporary
 from tests.unit.adapters.model_hosts import VLLM, Host, whole
 from tests.unit.cases import rows
 
@@ -41,6 +42,15 @@ def test_a_wrong_setting_is_named_before_anything_is_started(
     assert command.main() == 2
     assert "DOCWELL_MAX_TOP_K: Input should be a valid integer" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
+
+
+def test_a_temporary_file_that_stays_keeps_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder := tmp_path / "folder").mkdir()
+    for path in (tmp_path / "temporary", folder / "a", folder / "b"):
+        path.write_text(str(folder))
+    monkeypatch.setattr(os, "unlink", unlink := Mock(side_effect=[PermissionError, None]))
+    remove_temporary(tmp_path)
+    assert unlink.call_count == 2
 
 
 NAMESPACE = """

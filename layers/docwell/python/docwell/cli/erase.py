@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import time
+from collections import ChainMap, Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -135,18 +136,18 @@ class Erasure:
 
     def _erase_chunks(self, erased: Erased) -> int:
         """Ask ingest to remove the chunks until none is left, or the time is up."""
-        deadline, next_hint = time.monotonic() + LONGEST_WAIT_S, 0.0
-        count = sum(sum(answer["chunks"].values()) for answer in self._calls("check", erased.documents))
+        deadline, next_hint, after = time.monotonic() + LONGEST_WAIT_S, 0.0, Counter[str]()
+        before = Counter(ChainMap(*(answer["chunks"] for answer in self._calls("check", erased.documents))))
         while not erased.dry_run:
             hint = time.monotonic() >= next_hint
             answers = list(self._calls("check", erased.documents, self._prefix, hint=hint))
-            if hint:
-                next_hint = time.monotonic() + _HINT_EVERY_S
+            next_hint = time.monotonic() + _HINT_EVERY_S if hint else next_hint
             erased.left = [key for answer in answers for key in answer["left"]]
+            after = Counter(ChainMap(*(answer["chunks"] for answer in answers)))
             if not erased.left or time.monotonic() > deadline:
                 break
             time.sleep(_PAUSE_S)
-        return count
+        return (before - after).total()
 
     def _erase_receipts(self, erased: Erased) -> int | None:
         from docwell.adapters.dynamodb.receipts import erase_receipts
@@ -176,7 +177,9 @@ class Erasure:
         return 0 if folder else None
 
     def _erase_rows(self, erased: Erased) -> int:
-        step = "check" if erased.dry_run or erased.left else "forget"
+        if erased.left and not erased.dry_run:
+            return 0
+        step = "check" if erased.dry_run else "forget"
         return sum(answer["rows"] for answer in self._calls(step, erased.documents))
 
     def _calls(
@@ -184,8 +187,7 @@ class Erasure:
     ) -> Iterator[Json]:
         """Yield the function's answers for batches of the keys; the first call also searches for the prefix."""
         for start in range(0, max(len(keys), 1), _KEYS_AT_ONCE):
-            batch = list(keys[start : start + _KEYS_AT_ONCE])
-            event = {"action": "erase", "step": step, "keys": batch, "hint": hint}
+            event = {"action": "erase", "step": step, "keys": [*keys[start : start + _KEYS_AT_ONCE]], "hint": hint}
             yield self._function({**event, "prefix": prefix if start == 0 else None})
 
 

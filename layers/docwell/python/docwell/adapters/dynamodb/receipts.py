@@ -138,7 +138,7 @@ def _digest(turn: Mapping[str, Any] | str) -> str:
 def _documents(receipt: Receipt) -> set[str]:
     """Return the keys of the passages, the citations and the question's filter."""
     scope = receipt.request.get("filter") or {}
-    named = {receipt.request.get("document"), *(scope.get("documents") or ())}
+    named = {receipt.request.get("document"), scope.get("prefix"), *(scope.get("documents") or ())}
     cited = {citation.get("document") for citation in receipt.answer.get("citations") or ()}
     return {str(key) for key in named | cited | {document for _, document, _ in receipt.passages} if key}
 
