@@ -8,10 +8,13 @@ from typing import Any
 
 import openpyxl
 import pytest
+from docx.opc.constants import RELATIONSHIP_TYPE
+from docx.opc.packuri import PackURI
+from docx.opc.part import Part
 from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 from openpyxl.formatting.rule import FormulaRule
-from openpyxl.styles import Font, PatternFill
+from openpyxl.styles import Color, Font, PatternFill
 from pptx.util import Inches
 
 from tests.unit.adapters.documents.made import parts_of, presentation, run, saved, word
@@ -21,9 +24,16 @@ SENTENCE, ROWS = "7305", tomllib.loads(Path(__file__).with_name("looks.toml").re
 
 def hidden_in_word(row: dict[str, Any]) -> bytes:
     def body(document: Any) -> None:
+        if "notes" in row:
+            notes = f"<w:footnotes {nsdecls('w')}>{row['notes']}</w:footnotes>".replace("SENTENCE", SENTENCE)
+            kind = "application/vnd.openxmlformats-officedocument.wordprocessingml.footnotes+xml"
+            part = Part(PackURI("/word/footnotes.xml"), kind, notes.encode(), document.part.package)
+            document.part.relate_to(part, RELATIONSHIP_TYPE.FOOTNOTES)
         for tree, xml in ((document.styles.element, row.get("style")), (document.element.body, row["body"])):
             if xml:
-                tree.insert(0, parse_xml(xml.replace("SENTENCE", SENTENCE).replace(">", f" {nsdecls('w')}>", 1)))
+                content = f"<w:body {nsdecls('w', 'w14', 'wp')}>{xml.replace('SENTENCE', SENTENCE)}</w:body>"
+                for element in parse_xml(content)[::-1]:
+                    tree.insert(0, element)
 
     return word(body)
 
@@ -32,8 +42,10 @@ def hidden_in_sheets(row: dict[str, Any]) -> bytes:
     book = openpyxl.Workbook()
     cell = book.active["B2"]
     cell.value, cell.number_format = row.get("value", SENTENCE), row.get("format", "General")
-    cell.font = Font(color=row.get("font"), size=row.get("size", 11))
-    cell.fill = PatternFill("solid" if "fill" in row else None, row.get("fill", "FF000000"))
+    fonts = {name: Color(**{name: row[name]}) for name in ("theme", "indexed") if name in row}
+    cell.font = Font(color=next(iter(fonts.values()), row.get("font")), size=row.get("size", 11))
+    fill = Color(indexed=row["palette"]) if "palette" in row else row.get("fill", "FF000000")
+    cell.fill = PatternFill("solid" if row.keys() & {"fill", "palette"} else None, fill)
     book.active.column_dimensions["B"].width = row.get("width", 13)
     book.active.row_dimensions[2].height = row.get("height")
     if "rule" in row:
@@ -43,8 +55,16 @@ def hidden_in_sheets(row: dict[str, Any]) -> bytes:
 
 def hidden_in_slides(row: dict[str, Any]) -> bytes:
     made = presentation()
-    shapes = made.slides.add_slide(made.slide_layouts[6]).shapes
-    box = shapes.add_textbox(Inches(row.get("left", 1)), Inches(row.get("top", 1)), Inches(2), Inches(1))
+    slide = made.slides.add_slide(made.slide_layouts[6])
+    shapes, (width, high) = slide.shapes, row.get("size", (2, 1))
+    box = shapes.add_textbox(*map(Inches, (row.get("left", 1), row.get("top", 1), width, high)))
+    box.rotation = row.get("turn", 0)
+    places = {"ground": slide._element.cSld, "frame": shapes._spTree, "map": slide._element}
+    for name in places.keys() & row:
+        places[name].insert(0 if name == "ground" else 9, parse_xml(row[name]))
+    if "theme" in row:
+        theme = made.slide_master.part.part_related_by(RELATIONSHIP_TYPE.THEME)
+        theme._blob = theme.blob.replace(b'lastClr="FFFFFF"', row["theme"].encode())
     runs = row["runs"].replace("SENTENCE", SENTENCE)
     box.text_frame._txBody.append(parse_xml(f"<a:p {nsdecls('a')}>{runs}</a:p>"))
     if "fill" in row:

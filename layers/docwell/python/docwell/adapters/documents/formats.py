@@ -76,8 +76,8 @@ def open_image(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)
     except Image.DecompressionBombError:
-        raise Refused(Reason.TOO_MUCH_MEMORY, "the image has too many pixels") from None
-    if image.width * image.height > MAX_PIXELS:
+        image = None
+    if image is None or image.width * image.height > MAX_PIXELS:
         raise Refused(Reason.TOO_MUCH_MEMORY, "the image has too many pixels")
     return image
 

@@ -55,9 +55,7 @@ _MESSAGE = "__properties_version1.0".encode("utf-16-le")
 _MARKUP = re.compile(r"\s*(?:\{\\rtf|%!PS|<svg\b|<\?xml\b)", re.IGNORECASE)
 _ANY_CASE = re.IGNORECASE | re.DOTALL
 _BEFORE_TAG = r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<"
-_WEB = re.compile(
-    rf"{_BEFORE_TAG}(?:!doctype\s+html|(?:html|head|body|title|meta|link|base)\b)", re.IGNORECASE | re.DOTALL
-)
+_WEB = re.compile(rf"{_BEFORE_TAG}(?:!doctype\s+html|(?:html|head|body|title|meta|link|base)\b)", _ANY_CASE)
 # Tags that begin a fragment of a web page. Markdown can begin with such a tag too.
 _TAGS = (
     "script|style|div|p|table|h[1-6]|ul|ol|dl|section|article|main|header|footer|nav|aside|form|figure|blockquote"

@@ -21,8 +21,6 @@ _FIELDS = ("From", "To", "Cc", "Date", "Subject")
 _MESSAGE, _ALTERNATIVE, _RELATED = "message/rfc822", "multipart/alternative", "multipart/related"
 _PLAIN, _WEB = "text/plain", "text/html"
 _HEADER, _TEXT = "message header", "message text"
-# The header is part 0 and the text part 1.
-_FIRST_ATTACHMENT = 2
 
 
 class _Body(NamedTuple):
@@ -108,7 +106,7 @@ def _field(message: EmailMessage, name: str) -> object:
 
 def _decoded(part: Any) -> str:
     """Return a text. Many programs declare no character set, or ASCII, and write another one."""
-    payload, declared = _payload(part), part.get_content_charset()
+    payload, declared = part.get_payload(decode=True) or b"", part.get_content_charset()
     if declared and (declared != "us-ascii" or payload.isascii()):
         # Python may not know the declared character set, and the text may have bytes outside it.
         with contextlib.suppress(LookupError, OSError, UnicodeDecodeError):
@@ -116,26 +114,18 @@ def _decoded(part: Any) -> str:
     return decoded(payload) or payload.decode("utf-8", "replace").replace("\r\n", "\n")
 
 
-def _payload(part: Any) -> bytes:
-    payload = part.get_payload(decode=True)
-    return payload if isinstance(payload, bytes) else b""
-
-
-def _attachment(part: EmailMessage, number: int) -> Attachment:
-    name, anchor = part.get_filename() or f"{number}", _anchor(number)
+def _attachment(part: Any, number: int) -> Attachment:
+    # The header is part 0 and the text part 1.
+    name, anchor = part.get_filename() or f"{number}", f"part={number + 1}"
     try:
         if part.get_content_type() == _MESSAGE:
             message = part.get_content()
             return Attachment(str(_field(message, "Subject")) or name, message.as_bytes(), anchor)
         if part.get_content_maintype() == "text" and part.get_content_charset():
             return Attachment(name, _decoded(part).encode("utf-8", "replace"), anchor)
-        return Attachment(name, _payload(part), anchor)
+        return Attachment(name, part.get_payload(decode=True) or b"", anchor)
     except Exception:  # noqa: BLE001 - the library raises anything on a damaged message
         return Attachment(name, Reason.CORRUPT, anchor)
-
-
-def _anchor(number: int) -> str:
-    return f"part={number - 1 + _FIRST_ATTACHMENT}"
 
 
 def _outlook(data: bytes) -> _Content:
@@ -148,7 +138,7 @@ def _outlook(data: bytes) -> _Content:
     fields = [("From", sender), ("To", recipients), ("Date", date), ("Subject", subject)]
     files = [file for file in message.attachments if file.attached_by_value and file.file_bytes]
     attachments = [
-        Attachment(file.file_name or f"{number}", file.file_bytes or b"", _anchor(number))
+        Attachment(file.file_name or f"{number}", file.file_bytes or b"", f"part={number + 1}")
         for number, file in enumerate(files, 1)
     ]
     body = _Body([message.html_body or ""], [message.body or ""])

@@ -97,16 +97,10 @@ class Engine:
         answer: Any = self._engine(picture, use_det=True, use_cls=False, use_rec=True)
         if answer.boxes is None or answer.txts is None:
             return []
+        ends = [(*corners.min(axis=0), *corners.max(axis=0)) for corners in answer.boxes]
         return [
-            Box(
-                " ".join(text.split()),
-                float(corners[:, 0].min()),
-                float(corners[:, 1].min()),
-                float(corners[:, 0].max()),
-                float(corners[:, 1].max()),
-                min(1.0, max(0.0, float(score))),
-            )
-            for corners, text, score in zip(answer.boxes, answer.txts, answer.scores, strict=True)
+            Box(" ".join(text.split()), *map(float, (*box, min(1.0, max(0.0, score)))))
+            for box, text, score in zip(ends, answer.txts, answer.scores, strict=True)
         ]
 
 

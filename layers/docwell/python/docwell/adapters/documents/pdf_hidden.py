@@ -87,12 +87,8 @@ class Objects:
 
     def read(self) -> Drawn:
         """Return the doubtful texts, after removing replacement texts (ActualText) that have letters or digits."""
-        get, kind_of, text = (
-            self._library.FPDFPage_GetObject,
-            self._library.FPDFPageObj_GetType,
-            self._library.FPDF_PAGEOBJ_TEXT,
-        )
-        count = self._library.FPDFPage_CountObjects(self._page)
+        library, count = self._library, self._library.FPDFPage_CountObjects(self._page)
+        get, kind_of, text = library.FPDFPage_GetObject, library.FPDFPageObj_GetType, library.FPDF_PAGEOBJ_TEXT
         for order in range(count):
             item = get(self._page, order)
             kind = kind_of(item)
@@ -392,9 +388,8 @@ class Pictures:
         memory = (ctypes.c_ubyte * len(pixels)).from_buffer(pixels)
         bitmap = library.FPDFBitmap_CreateEx(wide, high, library.FPDFBitmap_BGRx, memory, wide * _PIXEL)
         pause = ctypes.byref(self._budget.pause)
-        status = library.FPDF_RenderPageBitmap_Start(
-            bitmap, self._page, 0, 0, wide, high, self._turn, library.FPDF_ANNOT, pause
-        )
+        place = 0, 0, wide, high, self._turn
+        status = library.FPDF_RenderPageBitmap_Start(bitmap, self._page, *place, library.FPDF_ANNOT, pause)
         library.FPDF_RenderPage_Close(self._page)
         library.FPDFBitmap_Destroy(bitmap)
         for item in left_out:

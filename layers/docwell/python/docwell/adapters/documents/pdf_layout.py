@@ -90,16 +90,8 @@ def _joined(left: Line, right: Line) -> Line:
     larger = max(left, right, key=lambda line: line.size)
     apart = right.left - left.right > WORD_GAP * larger.size
     space = " " if apart and not left.text[-1:].isspace() and not right.text[:1].isspace() else ""
-    bold = left.bold and right.bold
-    return Line(
-        f"{left.text}{space}{right.text}",
-        left.left,
-        right.right,
-        larger.baseline,
-        larger.size,
-        bold,
-        follows=left.follows,
-    )
+    text, bold = f"{left.text}{space}{right.text}", left.bold and right.bold
+    return larger._replace(text=text, left=left.left, right=right.right, bold=bold, follows=left.follows)
 
 
 def _tables(lines: list[Line]) -> list[Line]:

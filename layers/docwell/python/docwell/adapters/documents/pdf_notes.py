@@ -147,19 +147,15 @@ class Annotations:
     def _value(self, field: int) -> str:
         library, form = self._library, self._form
         kind, value = library.FPDFAnnot_GetFormFieldType(form, field), ""
+        shown = _text(library.FPDFAnnot_GetFormFieldValue, MAX_VALUE, form, field)
         if kind in {library.FPDF_FORMFIELD_CHECKBOX, library.FPDF_FORMFIELD_RADIOBUTTON}:
             if library.FPDFAnnot_IsChecked(form, field):
                 value = _text(library.FPDFAnnot_GetFormFieldExportValue, MAX_VALUE, form, field)
                 value = "checked" if _TICKS.match(value) else value
         elif kind in {library.FPDF_FORMFIELD_COMBOBOX, library.FPDF_FORMFIELD_LISTBOX}:
-            value = ", ".join(self._chosen(field)) or _text(
-                library.FPDFAnnot_GetFormFieldValue, MAX_VALUE, form, field
-            )
-        elif (
-            kind == library.FPDF_FORMFIELD_TEXTFIELD
-            and not library.FPDFAnnot_GetFormFieldFlags(form, field) & PASSWORD_FIELD
-        ):
-            value = _text(library.FPDFAnnot_GetFormFieldValue, MAX_VALUE, form, field)
+            value = ", ".join(self._chosen(field)) or shown
+        elif kind == library.FPDF_FORMFIELD_TEXTFIELD:
+            value = "" if library.FPDFAnnot_GetFormFieldFlags(form, field) & PASSWORD_FIELD else shown
         return value
 
     def _chosen(self, field: int) -> Iterator[str]:

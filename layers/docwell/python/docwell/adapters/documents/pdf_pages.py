@@ -93,9 +93,8 @@ class Pdfium:
         self._edges[index] = []  # not read again, even when reading fails
         with self._opened(index) as page:
             box, address = page.get_bbox(), pdf_text.address(page.raw)
-            blank = not (
-                self._library.FPDFPage_CountObjects(address) or self._library.FPDFPage_GetAnnotCount(address)
-            )
+            library = self._library
+            blank = not (library.FPDFPage_CountObjects(address) or library.FPDFPage_GetAnnotCount(address))
             # Before the text page, which has the replacement texts that this removes.
             drawn = pdf_hidden.Objects(self._library, address, box).read()
             text_page = page.get_textpage()

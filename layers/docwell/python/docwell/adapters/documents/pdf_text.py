@@ -54,10 +54,9 @@ class Library:
     def __getattr__(self, name: str) -> Any:
         member = getattr(self._raw, name)
         if hasattr(member, "argtypes"):
-            types = [
-                ctypes.c_void_p if hasattr(kind, "contents") else kind  # a type of pointers
-                for kind in (member.restype, *member.argtypes)
-            ]
+            kinds = (member.restype, *member.argtypes)
+            # A kind with contents is a type of pointers.
+            types = [ctypes.c_void_p if hasattr(kind, "contents") else kind for kind in kinds]
             member = ctypes.PYFUNCTYPE(*types)(address(member))
         setattr(self, name, member)
         return member
@@ -144,9 +143,8 @@ class Glyphs:
 
     def _cells(self, text: str, begins: int, ends: int, line: Line) -> Iterator[Line]:
         """Yield the parts of a level line between wide gaps."""
-        if ends - begins >= PROSE_CHARACTERS and line.right - line.left <= PROSE_WIDTH * line.size * (
-            ends - begins
-        ):
+        count = ends - begins
+        if count >= PROSE_CHARACTERS and line.right - line.left <= PROSE_WIDTH * line.size * count:
             yield self._cell(text, begins, ends, line)
             return
         words = list(_WORD.finditer(text, begins, ends))

@@ -21,7 +21,7 @@ import openpyxl
 from openpyxl.utils import get_column_letter
 
 from docwell.adapters.documents.kinds import delimiter
-from docwell.adapters.documents.parts import LEAST_CELLS, Cell, Metadata, Parts, Placed, Rows, is_visible
+from docwell.adapters.documents.parts import LEAST_CELLS, WHITE, Cell, Metadata, Parts, Placed, Rows, is_visible
 from docwell.models import CitationUnit, UnitKind
 
 _LITERAL = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]')
@@ -29,11 +29,13 @@ _LITERAL = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]'
 _DIGITS = re.compile(r"[#0?](?:,*[#0?])*(,*)(?:\.([#0?]+))?(,*)")
 # Codes have up to 20 digits. Excel shows 30 decimals, and a number has up to 309 digits before them.
 _LARGEST_CODE, _MOST_DECIMALS, _EXACT = 10**20, 30, Context(prec=400)
-# A section of a number format, and what shows a time or a text in it. A narrower column shows nothing.
-_SECTION = re.compile(r'(?:^|(?<=;))(?:"[^"]*"|\\.|\[[^\]]*\]|[^;])*')
-_ELAPSED, _TEXT, LEAST_WIDTH = re.compile(r"\[[hms]", re.IGNORECASE), re.compile("@|general", re.IGNORECASE), 0.3
+# A number format has sections for numbers above, below and at zero, and for texts. No section is for booleans.
+_TEXTS, _BOOLEANS, _TEXT = 3, 4, re.compile("@|general", re.IGNORECASE)
+# Brackets that choose a section, and others. A narrower column shows nothing.
+_CONDITION, _BRACKET, LEAST_WIDTH = re.compile(r"\[[<>=]"), re.compile(r"\[[^<>=]"), 0.3
 # The digits of the first colours of a theme and of the palette.
-_COLOURS = dict.fromkeys((0, 9, 65), "FFFFFF") | dict.fromkeys((1, 8, 64), "000000")
+_COLOURS = dict.fromkeys([("theme", 0), *(("indexed", at) for at in (1, 9, 65))], WHITE)
+_COLOURS |= dict.fromkeys([("theme", 1), *(("indexed", at) for at in (0, 8, 64))], "000000")
 _YEARS = range(1900, 2101)
 # The longest field of a text file: more than a page of text.
 _FIELD_CHARACTERS = 1_000_000
@@ -146,12 +148,16 @@ def _shown_rows(sheet: Any, hidden: set[int], parts: Parts) -> Iterator[_Row]:
     """Yield number and filled cells of the rows that the sheet shows, and count what it hides."""
     # Styles of tables and rules give cells another ground.
     is_plain = not sheet.tables and not len(sheet.conditional_formatting)
+    drawn: dict[tuple[int, int], bool] = {}
     for number, cells in groupby(_filled(sheet), key=attrgetter("row")):
         row = sheet.row_dimensions.get(number)
         is_hidden = row is not None and (row.hidden or not is_visible("", "", row.height))
         shown_cells = []
         for cell in cells:
-            if is_hidden or cell.column in hidden or not _is_drawn(cell, is_plain=is_plain):
+            look = cell.style_id, _section(cell.value)
+            if look not in drawn:
+                drawn[look] = _is_drawn(cell, look[1], is_plain=is_plain)
+            if is_hidden or cell.column in hidden or not drawn[look]:
                 parts.hide(str(cell.value))
             else:
                 shown_cells.append(cell)
@@ -159,24 +165,34 @@ def _shown_rows(sheet: Any, hidden: set[int], parts: Parts) -> Iterator[_Row]:
             yield _Row(number, shown_cells)
 
 
-def _is_drawn(cell: Any, *, is_plain: bool) -> bool:
-    """Return whether the font, the fill and the number format of a cell draw its value."""
-    sections, value = [match[0] for match in _SECTION.finditer(cell.number_format or "General")], cell.value
-    place = 3 if isinstance(value, str) else 2 if value == 0 else int(isinstance(value, int | float) and value < 0)
-    section = sections[place] if len(sections) > place else "@"
-    drawn = _LITERAL.sub(lambda literal: literal[1] or literal[2] or literal[3] or "", section).strip()
-    if not (drawn or _ELAPSED.search(section)) or (isinstance(value, str) and not _TEXT.search(drawn)):
+def _section(value: Any) -> int:
+    if isinstance(value, bool | str):
+        return _TEXTS if isinstance(value, str) else _BOOLEANS
+    return 2 if value == 0 else int(isinstance(value, int | float) and value < 0)
+
+
+def _is_drawn(cell: Any, section: int, *, is_plain: bool) -> bool:
+    """Return whether the font, the fill and the number format of a cell draw a value of a section."""
+    form = cell.number_format or "General"
+    plain = _LITERAL.sub(lambda mark: "x" * bool(mark[1] or mark[2] or _BRACKET.match(mark[0])), form)
+    drawn = [text.strip() for text in plain.split(";")]
+    place = min(section, _TEXTS)
+    own = drawn[place] if place < len(drawn) else "@" if place == _TEXTS else drawn[0]
+    if any(drawn) and (section == _BOOLEANS or _CONDITION.search(form)):
+        own = "@"
+    if not own or (section == _TEXTS and not _TEXT.search(own)):
         return False
-    ground = _COLOURS[0] if cell.fill.fill_type is None and is_plain else ""
-    ground = _digits(cell.fill.fgColor) if cell.fill.fill_type == "solid" else ground
-    return is_visible(_digits(cell.font.color) if cell.font.color else _COLOURS[1], ground, cell.font.sz)
+    ground = _digits(cell.fill.fgColor) if cell.fill.fill_type == "solid" else ""
+    # A colour in brackets replaces that of the font.
+    ground = "" if "[" in form else WHITE if cell.fill.fill_type is None and is_plain else ground
+    return is_visible(_digits(cell.font.color) if cell.font.color else "000000", ground, cell.font.sz)
 
 
 def _digits(colour: Any) -> str:
     """Return the six digits of a colour, "" for one that depends on the theme."""
     if colour.type == "rgb":
         return str(colour.value)[-6:]
-    return "" if colour.tint or (colour.type == "theme" and colour.value > 1) else _COLOURS.get(colour.value, "")
+    return "" if colour.tint else _COLOURS.get((colour.type, colour.value), "")
 
 
 def _is_header(row: _Row, above: _Row, following: Sequence[Any], header: _Row) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,15 +16,19 @@ from docwell.adapters.documents.parts import LEAST_CELLS, WHITE, Cell, Parts, Ro
 from docwell.models import CitationUnit, UnitKind
 
 _TEXT, _PARAGRAPH = qn("a:t"), qn("a:p")
-_DIAGRAM, _COMMENTS = "/diagramData", "/comments"
+_DIAGRAM, _COMMENTS, _THEMES = "/diagramData", "/comments", ("/theme", "/themeOverride")
 # The text of a comment in the older and the newer form of the file.
 _OLD_TEXT = qn("p:text")
 _ALTERNATE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}AlternateContent"
 _CHOICE = _ALTERNATE.replace("AlternateContent", "Choice")
 _NO_STRIKE = "noStrike"
-# What may be behind text: pictures, filled shapes, tables, and another ground than the first of a light theme.
-_GROUNDS = """boolean(.//p:pic | .//p:style | .//a:tbl | .//p:bg[not(p:bgRef/a:schemeClr/@val = 'bg1')]
+# What may be behind text or around its letters: pictures, filled shapes, tables, charts, and any ground but the
+# first of a theme.
+_EDGES = "a:ln[not(a:noFill)] or a:effectLst/* or a:effectDag"
+_GROUNDS = f"""boolean(.//p:pic | .//p:style | .//p:graphicFrame | .//a:defRPr[a:highlight or {_EDGES}]
+ | .//p:bg[not(p:bgRef[@idx = '1001']/a:schemeClr[not(*)]/@val = 'bg1')] | .//a:overrideClrMapping[@bg1 != 'lt1']
  | .//p:spPr/*[contains(name(), 'Fill') and name() != 'a:noFill'] | .//p:clrMap[@bg1 != 'lt1'])"""
+_LIGHT_THEME = re.compile(rb'<a:lt1>\s*<[^>]*"FFFFFF"')
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 
@@ -35,7 +40,7 @@ def read(data: bytes, parts: Parts) -> None:
             parts.hide("".join(slide._element.itertext(_TEXT)))
             continue
         parts.start_part()
-        for shape in [shape for shape in slide.shapes if _is_off(shape, presentation)]:
+        for shape in [shape for shape in slide.shapes if not shape.rotation and _is_off(shape, presentation)]:
             parts.hide("".join(shape._element.itertext(_TEXT)))
             slide.shapes._spTree.remove(shape._element)
         _add(slide, number, parts)
@@ -44,7 +49,8 @@ def read(data: bytes, parts: Parts) -> None:
 def _add(slide: Any, number: int, parts: Parts) -> None:
     _unwrap(slide._element)
     levels = slide, slide.slide_layout, slide.slide_layout.slide_master
-    parts.ground = "" if any(level._element.xpath(_GROUNDS) for level in levels) else WHITE
+    is_light = all(_LIGHT_THEME.search(theme) for level in levels for theme in _blobs(level, *_THEMES))
+    parts.ground = WHITE if is_light and not any(level._element.xpath(_GROUNDS) for level in levels) else ""
     unit = CitationUnit(UnitKind.SLIDE, f"slide {number}", f"slide={number}")
     title = slide.shapes.title
     if title is not None and (text := " ".join(_framed(title.text_frame, parts).split())):
@@ -65,7 +71,7 @@ def _add(slide: Any, number: int, parts: Parts) -> None:
 def _is_off(shape: Any, slides: Any) -> bool:
     """Return whether a shape is off the slide."""
     spans = (shape.left, shape.width, slides.slide_width), (shape.top, shape.height, slides.slide_height)
-    return any(start is not None and (start + (size or 0) <= 0 or start >= end) for start, size, end in spans)
+    return any(start is not None and (start + (size or 0) < 0 or start > end) for start, size, end in spans)
 
 
 def _unwrap(slide: Any) -> None:
@@ -112,7 +118,9 @@ def _paragraph(paragraph: Any, parts: Parts) -> str:
 
 def _is_drawn(run: Any, size: str, ground: str) -> bool:
     """Return whether the properties of a run draw it. The size is in hundredths of a point."""
-    if run.xpath("boolean(./a:rPr[a:noFill or a:solidFill/*/a:alpha[@val < 8000]])"):
+    if run.xpath(f"boolean(./a:rPr[a:highlight or {_EDGES}])"):
+        ground = ""
+    elif run.xpath("boolean(./a:rPr[a:noFill or a:solidFill/*/a:alpha[@val < 8000]])"):
         return False
     colour = str(run.xpath("string(./a:rPr/a:solidFill/*[not(*)]/@val)")).replace("bg1", WHITE)
     return is_visible(colour, ground, int(size) / 100 if size.isdecimal() else None)
@@ -159,12 +167,16 @@ def _plain(value: str) -> str:
     return f"{number:.11g}" if math.isfinite(number) else value
 
 
+def _blobs(level: Any, *kinds: str) -> list[bytes]:
+    """Return the parts of these kinds that a slide, layout or master refers to."""
+    relations = (relation for relation in level.part.rels.values() if relation.reltype.endswith(kinds))
+    return [relation.target_part.blob for relation in relations if not relation.is_external]
+
+
 def _related(slide: Any, kind: str) -> Iterator[str]:
     """Yield the paragraphs of the parts of this kind that a slide refers to."""
-    for relation in slide.part.rels.values():
-        if relation.is_external or not relation.reltype.endswith(kind):
-            continue
-        root = etree.fromstring(relation.target_part.blob, _PARSER)
+    for blob in _blobs(slide, kind):
+        root = etree.fromstring(blob, _PARSER)
         for element in root.iter(_PARAGRAPH, _OLD_TEXT):
             is_old = element.tag == _OLD_TEXT
             text = (element.text or "" if is_old else "".join(element.itertext(_TEXT))).strip()

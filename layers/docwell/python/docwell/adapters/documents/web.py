@@ -217,9 +217,8 @@ class _Page:
                 self._lists.pop()
         elif node.tag == "li":
             value = node.attributes.get("value")
-            self._mark = (
-                self._lists[-1].next(0, _number(value, 1) if value else None) if enters and self._lists else ""
-            )
+            restart = _number(value, 1) if value else None
+            self._mark = self._lists[-1].next(0, restart) if enters and self._lists else ""
 
     def _is_shown(self, node: Any) -> bool:
         if node.tag == _TEXT:
@@ -228,14 +227,9 @@ class _Page:
             return bool(node.tag == "-document")
         attributes = node.attributes
         declared = _declared(attributes.get("style") or "")
-        hidden = (
-            node.tag in _STRUCK
-            or "hidden" in attributes
-            or (node.tag == "dialog" and "open" not in attributes)
-            or any(
-                declared[name][0] if name in declared else node.mem_id in ids for name, ids in self._hidden.items()
-            )
-        )
+        styled = [declared.get(name, (node.mem_id in ids,))[0] for name, ids in self._hidden.items()]
+        is_closed = node.tag == "dialog" and "open" not in attributes
+        hidden = node.tag in _STRUCK or "hidden" in attributes or is_closed or any(styled)
         if hidden:
             self._parts.hide(node.text(deep=True))
         return not hidden

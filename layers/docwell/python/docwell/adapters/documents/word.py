@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from docx.document import Document
@@ -52,9 +53,12 @@ _NOTES = {qn("w:footnoteReference"): "Footnote", qn("w:endnoteReference"): "Endn
 _COMMENT = qn("w:commentReference")
 _ASIDES = frozenset({_COMMENT, _TEXT_BOX, *_NOTES})
 _NOTE_PARTS = (("Footnote", RELATIONSHIP_TYPE.FOOTNOTES), ("Endnote", RELATIONSHIP_TYPE.ENDNOTES))
-# What may be behind text: shapes, tables with a style, and fills; also in heads and feet.
-_HEADS = ("/word/header", "/word/footer")
-_GROUNDS = tuple(map(qn, ("wp:anchor", "w:pict", "w:background", "w:tblStyle", "w:shd", "w:highlight")))
+# What may be behind white text or around its letters, in the parts that have text.
+_TEXT_PARTS = ("/header", "/footer", "/footnotes", "/endnotes")
+_BEHIND = "wp:anchor w:pict w:background w:tblStyle w:shd w:highlight w:outline w:shadow w:emboss w:imprint"
+_BEHIND += " w14:textOutline w14:textFill w14:glow w14:shadow w14:reflection"
+_SHAPE = "{http://schemas.microsoft.com/office/word/2010/wordprocessingShape}wsp"
+_GROUNDS = frozenset({_SHAPE, *map(qn, _BEHIND.split())})
 # Level 9, the tenth, is body text.
 _OUTLINE_LEVELS = frozenset("012345678")
 # The bit of a table's look that sets the first row off (ECMA-376, 17.4.55).
@@ -94,17 +98,21 @@ class _Reader:
         self._document = document
         relations = {relation.reltype: relation for relation in document.part.rels.values()}
         # python-docx reads a template file in place of a missing part; the sandbox forbids that.
-        styles: Iterable[Any] = document.styles if RELATIONSHIP_TYPE.STYLES in relations else []
+        styles: Any = document.styles if RELATIONSHIP_TYPE.STYLES in relations else []
         comments: Iterable[Any] = document.comments if RELATIONSHIP_TYPE.COMMENTS in relations else []
         self._levels = {style.style_id: _heading_level(style) for style in styles if style.type == 1}
         self._comments = {str(comment.comment_id): (comment.author, comment.text) for comment in comments}
         self._heading_styles = {style.style_id for style in styles if _sets_off_first_row(style.element)}
         self._styles = {style.style_id: style for style in styles}
+        self._looks = cache(self._style_looks)
+        defaults = styles.element.xpath("./w:docDefaults | ./w:style[@w:default='1']") if styles else []
+        beside = [part for part in document.part.rels.values() if part.reltype.endswith(_TEXT_PARTS)]
+        texts = [parse_xml(part.target_part.blob) for part in beside if not part.is_external]
         # Whether all text is on white paper.
-        heads = [part for part in document.part.related_parts.values() if part.partname.startswith(_HEADS)]
-        self._is_plain = all(next(part.element.iter(*_GROUNDS), None) is None for part in (document.part, *heads))
+        roots = (document.element, *defaults, *texts)
+        self._is_plain = all(next(root.iter(*_GROUNDS), None) is None for root in roots)
         numbering = relations.get(RELATIONSHIP_TYPE.NUMBERING)
-        self._numbers = _Numbers(numbering.target_part.blob if numbering else None, styles)
+        self._numbers = _Numbers(numbering.target_part.blob if numbering else None, self._styles)
         # Notes, comments and text boxes of the current paragraph.
         self._beside: list[str] = []
         self._notes: dict[tuple[str, str], str] = {}
@@ -178,12 +186,12 @@ class _Reader:
             self._parts.paragraph(rows.line(placed, heads=heads))
             self._add_beside()
             for cell in cells:
-                for inner in filter(_is_table, _blocks(cell)):
+                for inner in (block for block in _blocks(cell) if block.tag == qn("w:tbl")):
                     self._table(inner)
 
     def _cell(self, cell: Any) -> str:
         """Return the text of a cell without the text of tables inside it."""
-        paragraphs = (self._numbered(block) for block in _blocks(cell) if not _is_table(block))
+        paragraphs = (self._numbered(block) for block in _blocks(cell) if block.tag != qn("w:tbl"))
         return " ".join(" ".join(paragraphs).split())
 
     def _has_heads(self, table: Any) -> bool:
@@ -252,20 +260,23 @@ class _Reader:
 
     def _is_hidden(self, run: Any, paragraph: Any) -> bool:
         """Return whether a run is struck out, or its properties or those of its styles hide it."""
-        if _is_on(_child(run, "w:rPr/w:strike")) or _is_on(_child(run, "w:rPr/w:dstrike")):
+        looks = _looks(run)
+        if any(looks.get(name, "0") not in OFF for name in (qn("w:strike"), qn("w:dstrike"))):
             return True
-        names = _value(run, "w:rPr/w:rStyle"), _value(paragraph, "w:pPr/w:pStyle")
-        holders = [run, *(base.element for name in names for base in _based(self._styles.get(name)))]
+        for name in (looks.get(qn("w:rStyle"), ""), _value(paragraph, "w:pPr/w:pStyle")):
+            looks = self._looks(name) | looks
+        ground = WHITE if self._is_plain and _GROUNDS.isdisjoint(looks) else ""
+        size = looks.get(qn("w:sz"), "")
+        points = int(size) / 2 if size.isdecimal() else None
+        is_vanished, colour = looks.get(qn("w:vanish"), "0") not in OFF, looks.get(qn("w:color"), "")
+        return is_vanished or not is_visible(colour, ground, points)
 
-        def stated(name: str) -> Any:
-            marks = (_child(holder, f"w:rPr/{name}") for holder in holders)
-            return next((mark for mark in marks if mark is not None), None)
-
-        is_plain = self._is_plain and all(next(holder.iter(qn("w:shd")), None) is None for holder in holders)
-        colour, size = stated("w:color"), stated("w:sz")
-        digits = "" if colour is None else colour.get(qn("w:val"), "")
-        points = None if size is None else _attribute(size, "w:val") / 2
-        return _is_on(stated("w:vanish")) or not is_visible(digits, WHITE if is_plain else "", points)
+    def _style_looks(self, name: str) -> dict[str, str]:
+        """Return the run properties of a style, and those of its `_GROUNDS` that are elsewhere in it."""
+        looks: dict[str, str] = {}
+        for base in _based(self._styles.get(name)):
+            looks = {ground.tag: "" for ground in base.element.iter(*_GROUNDS)} | _looks(base.element) | looks
+        return looks
 
     def _read_notes(self, relations: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
         for name, kind in _NOTE_PARTS:
@@ -279,13 +290,13 @@ class _Reader:
 class _Numbers:
     """Counts the paragraphs of each list. `definitions` is the numbering part, None where there is none."""
 
-    def __init__(self, definitions: bytes | None, styles: Iterable[Any]) -> None:
+    def __init__(self, definitions: bytes | None, styles: Mapping[str, Any]) -> None:
         root: Iterable[Any] = [] if definitions is None else parse_xml(definitions)
         self._lists: dict[str, Numbering] = {}
         # The list of each number, and the start values that it sets for its levels.
         self._numbers: dict[str, tuple[str, dict[int, int]]] = {}
         self._levels_of_styles: dict[str, int] = {}
-        self._styles = {style.style_id: style for style in styles}
+        self._styles = styles
         for element in root:
             if element.tag == qn("w:abstractNum"):
                 levels = {_attribute(level, "w:ilvl"): level for level in element.iterchildren(qn("w:lvl"))}
@@ -320,6 +331,12 @@ class _Numbers:
                 default = str(self._levels_of_styles.get(style.style_id, 0))
                 return number, level or _value(style.element, f"{_NUMBERED}/w:ilvl") or default
         return "", ""
+
+
+def _looks(holder: Any) -> dict[str, str]:
+    """Return the values of the run properties of a run or style by their names."""
+    looks = holder.find(qn("w:rPr"))
+    return {} if looks is None else {look.tag: look.get(qn("w:val"), "") for look in looks}
 
 
 def _list_level(element: Any) -> Level:
@@ -380,10 +397,6 @@ def _within(root: Any, *names: str) -> Iterator[Any]:
 
 def _blocks(root: Any) -> Iterator[Any]:
     return _within(root, "w:p", "w:tbl")
-
-
-def _is_table(element: Any) -> bool:
-    return bool(element.tag == qn("w:tbl"))
 
 
 def _is_below(cell: Any) -> bool:
