@@ -161,11 +161,7 @@ def test_a_damaged_table_is_named(tmp_path: Path, damage: str) -> None:
 
 # --- after a kill ---
 
-RECEIPT: dict[str, Any] = {
-    "principal": {"S": "key:k"},
-    "request_id": {"S": "r"},
-    "body": {"B": bytes(range(256))},
-}
+RECEIPT: dict[str, Any] = {"principal": {"S": "key:k"}, "request_id": {"S": "r"}, "body": {"B": bytes(range(256))}}
 LOCAL: dict[str, Any] = {"principal": {"S": "key:local"}, "item": {"S": "grant"}}
 LIMITED = {**LOCAL, "collections": {"SS": ["b"]}}
 

@@ -45,9 +45,8 @@ def test_a_wrong_setting_is_named_before_anything_is_started(
 
 
 def test_a_temporary_file_that_stays_keeps_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder := tmp_path / "folder").mkdir()
-    for path in (tmp_path / "temporary", folder / "a", folder / "b"):
-        path.write_text(str(folder))
+    for name in ("temporary", "a"):
+        (tmp_path / name).write_text(str(tmp_path))
     monkeypatch.setattr(os, "unlink", unlink := Mock(side_effect=[PermissionError, None]))
     remove_temporary(tmp_path)
     assert unlink.call_count == 2
