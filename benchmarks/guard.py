@@ -164,7 +164,7 @@ def _about_others() -> Iterator[Case]:
         ).casefold()
         elsewhere, question = [name for name in named if name not in shown], case.question
         for name in check.names(question):
-            question = re.sub(rf"\b{name}\b", draw.choice(elsewhere).title(), question, flags=re.IGNORECASE)
+            question = re.sub(rf"(?i)\b{re.escape(name)}\b", draw.choice(elsewhere).title(), question)
         if question != case.question:
             yield replace(case, question=question, right=False)
 
@@ -320,7 +320,7 @@ RULES: Mapping[str, tuple[str, object, str, object]] = {
     "yes and no": ("the nearest sentence decides a yes or no", check, "verdict", None),
     "denials": ("no sentence with the same words denies it", check, "contradicts", False),
     "copies": ("a sentence that the passage has as it is holds", check, "is_copied", False),
-    "words": ("the passage has half of a sentence's words", check.Checker, "_lexical", 1.0),
+    "words": ("the passage has 0.4 of a sentence's words", check.Checker, "_lexical", 1.0),
     "moved markers": ("a marker moves to a passage with far more of the words", check, "_BETTER_BY", 1.0),
     "what is asked": (
         "no other piece has far more of the question than the source",

@@ -33,9 +33,7 @@ def test_a_question_with_words_of_the_conversation_is_taken(language: str) -> No
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("change", [str, str.upper, lambda text: f'"{text}"', lambda text: text.strip("?؟")])
-def test_a_question_that_the_model_left_unchanged_is_joined_to_the_previous_one(
-    language: str, change: object
-) -> None:
+def test_a_question_that_the_model_left_unchanged_is_joined_to_the_last(language: str, change: object) -> None:
     turn, question, _ = LANGUAGES[language]
     assert callable(change)
     assert standalone(change(question), [turn], question) == f"{turn.question} {question}"

@@ -31,7 +31,7 @@ def test_a_name_is_found_with_or_without_its_suffix(question: str, names: dict[s
         for question in CASES["comparing"][group]
     ],
 )
-def test_words_of_file_names_that_set_no_two_documents_side_by_side_compare_nothing(
+def test_words_of_file_names_that_set_no_two_apart_compare_nothing(
     question: str, documents: Sequence[str]
 ) -> None:
     assert not compares(question, documents)

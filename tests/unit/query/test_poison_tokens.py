@@ -81,7 +81,7 @@ def test_a_poison_passage_is_dropped_and_the_others_are_read(poison: str, place:
     )
     assert [one.chunk.text for one in built.passages] == [BOILER * 3, BOILER * 2]
     assert built.dropped == 1
-    assert "[2] The boiler" in built.messages[-1].content
+    assert "[2] d. The boiler" in built.messages[-1].content
     assert "[3]" not in built.messages[-1].content
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -65,6 +66,12 @@ def test_a_prompt_that_was_read_whole_is_not_taken_for_cut_in_any_alphabet(word:
     built = build_prompt(PROMPT, passages(f"{word} " * 300), "?", 10_000)
     assert 300 * tokens >= built.bound.least
     assert 300 * tokens // 3 < built.bound.least
+
+
+@pytest.mark.parametrize(("document", "text", "line"), rows("named_passages"))
+def test_a_passage_stands_below_its_names_unless_they_give_orders(document: str, text: str, line: str) -> None:
+    source = replace(*passages(text), document=document)
+    assert line in build_prompt(load_prompt("answer"), [source], "why?", 9_000).messages[-1].content
 
 
 @pytest.mark.parametrize("forged", rows("forged"))

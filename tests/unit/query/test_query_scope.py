@@ -98,9 +98,7 @@ def test_a_pending_document_gives_a_refusal_instead_of_an_error() -> None:
         (Filter(), "nothing_near"),
     ],
 )
-def test_a_filter_without_a_match_is_refused_in_other_words_than_a_question_without_an_answer(
-    wanted: Filter, says: str
-) -> None:
+def test_a_filter_without_a_match_is_refused_in_words_of_its_cause(wanted: Filter, says: str) -> None:
     world = World()
     world.add("house/rules.pdf", "Bicycles stand outside.")
     world.add("cellar/rules.pdf", BOILER)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, Field, HttpUrl, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+MIN_SUPPORT = 0.4  # of a sentence, unless the settings or the model's profile say another
 EmbedRuntime = Literal["auto", "onnxruntime", "openvino"]
 Ocr = Literal["off", "rapidocr"]
 ChromaHeader = Literal["Authorization", "X-Chroma-Token"]
@@ -167,7 +168,7 @@ class QueryLimits(BaseModel, frozen=True):
     # Cut the passages to their best parts, of about this many tokens in all. None: as many as fit in num_ctx.
     passage_tokens: Annotated[int, Field(ge=100)] | None = None
     # A sentence with less support (`docwell.query.checking.check`) is marked as not supported.
-    min_support: Annotated[float, Field(ge=0, le=1)] = 0.5
+    min_support: Annotated[float, Field(ge=0, le=1)] = MIN_SUPPORT
     # API Gateway's REST API ends a buffered answer at 29 s unless its quota is raised.
     deadline_s: Annotated[float, Field(gt=0, le=900)] = 28.0
 

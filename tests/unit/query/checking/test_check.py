@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from docwell.answers import Sentence
 from docwell.models import Chunk, Passage
-from docwell.query.checking.check import Checker, finished_part
+from docwell.query.checking.check import Checker, _language, finished_part
 from docwell.query.checking.figures import mentions
 from docwell.query.checking.grounding import GroundedAnswer, marked
 from docwell.text.lexicon import MAX_QUOTE_CHARACTERS
@@ -170,9 +170,7 @@ DEFENCE = passage("The Panthers defense gave up just 308 points, and it ranked s
 
 
 @pytest.mark.parametrize(("question", "text", "verdict"), rows("verdicts"))
-def test_an_answer_is_removed_only_if_nothing_of_it_can_come_from_the_passages(
-    question: str, text: str, verdict: str
-) -> None:
+def test_only_an_answer_without_a_possible_source_is_removed(question: str, text: str, verdict: str) -> None:
     verdicts = {
         "supported" if sentence.supported else "contradicted" if sentence.contradicted else "unverified"
         for sentence in sentences(text, question, [BOILER, DESK, LOUNGE, CRATES, REMOTE, DEFENCE])
@@ -180,12 +178,16 @@ def test_an_answer_is_removed_only_if_nothing_of_it_can_come_from_the_passages(
     assert (verdicts or {"removed"}) == {verdict}
 
 
-@pytest.mark.parametrize(("document", "is_supported"), [("a/b.pdf", False), ("a/lloyd.pdf", True)])
-def test_an_answer_is_marked_if_no_passage_or_document_has_the_asked_name(
-    document: str, *, is_supported: bool
+@pytest.mark.parametrize(("language", "texts"), rows("languages"))
+def test_a_text_is_in_the_language_that_has_most_of_its_function_words(language: str, texts: list[str]) -> None:
+    assert [_language(text) for text in texts] == [language] * len(texts)
+
+
+@pytest.mark.parametrize(("document", "text", "question", "answer", "is_supported"), rows("sources"))
+def test_an_answer_is_marked_if_its_only_passage_does_not_state_it(
+    document: str, text: str, question: str, answer: str, *, is_supported: bool
 ) -> None:
-    source = replace(BOILER, document=document)
-    (sentence,) = sentences("It is inspected every March [1].", "When does Lloyd inspect the boiler?", [source])
+    (sentence,) = sentences(answer, question, [replace(passage(text), document=document)])
     assert sentence.supported is is_supported
 
 
@@ -201,14 +203,12 @@ def test_each_sentence_of_an_overview_is_supported_or_goes() -> None:
 BADGES = passage("Besucher geben ihren Ausweis am Empfang ab. Der Kessel wird im März geprüft.")
 
 
-@pytest.mark.parametrize("likeness", [0.4, 0.9])
-def test_the_embedding_model_supports_a_sentence_without_figures_about_a_passage_in_another_language(
-    likeness: float,
-) -> None:
+@pytest.mark.parametrize("likeness", [0.3, 0.9])
+def test_the_embedding_model_supports_a_sentence_about_a_passage_in_another_language(likeness: float) -> None:
     checker = Checker([BADGES, DESK], QUESTION, likeness=lambda *_: likeness)
     for text in ("They inspect the boiler every spring [1].", "Они проверяют котёл [1]."):
         (sentence,) = checker.check(text)[1]
-        assert (sentence.support, sentence.supported) == (likeness, likeness > 0.5)
+        assert (sentence.support, sentence.supported) == (likeness, likeness > 0.4)
     assert checker.check("They inspect the boiler every 12 weeks [1].") == (None, ())
     (sentence,) = sentences("They inspect the boiler every spring [1].", passages=[BADGES])
     assert not sentence.supported
@@ -216,7 +216,7 @@ def test_the_embedding_model_supports_a_sentence_without_figures_about_a_passage
 
 @pytest.mark.parametrize("answer", rows("streamed"))
 def test_the_sentences_of_every_beginning_are_the_first_of_the_whole_and_are_checked_once(answer: str) -> None:
-    question = "What of the boiler, the desk and the badges?"
+    question = "What of the badges at the desk?"
     whole, checker = sentences(answer, question), Checker([BOILER, DESK], question)
     shown = 0
     for end in range(len(answer) + 1):
@@ -224,7 +224,7 @@ def test_the_sentences_of_every_beginning_are_the_first_of_the_whole_and_are_che
         assert answer.startswith(part)
         if marked(part, 2):
             _, parts = checker.check(part)
-            assert parts == whole[: len(parts)], answer[:end]
+            assert checker.is_open or parts == whole[: len(parts)], answer[:end]
             shown = max(shown, len(parts))
     assert shown
     judged = len(checker._checked)

@@ -10,6 +10,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
+from docwell.config import MIN_SUPPORT
+
 Protocol = Literal["ollama", "openai"]
 # Fields that switch thinking off with any chat template: a template ignores the names of others.
 _OFF: Mapping[Protocol, Mapping[str, Any]] = {
@@ -30,7 +32,7 @@ class Profile:
     ollama: Mapping[str, Any] = field(default_factory=dict)
     openai: Mapping[str, Any] = field(default_factory=dict)
     thinking_tokens: int = 0
-    min_support: float = 0.4
+    min_support: float = MIN_SUPPORT
     begins_thinking: bool = False
     limit: str = "max_tokens"
     sampling: bool = True

@@ -20,6 +20,7 @@ from docwell.query.prompting import Prompt
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import MOST_ROWS
 from docwell.text.lexicon import content_words, segments
+from docwell.text.naming import file_words
 from docwell.text.prose import is_bibliography, is_sentence, paragraphs
 
 _Item = TypeVar("_Item")
@@ -110,7 +111,7 @@ def contents(retrieval: Retrieval, searched: Searched) -> Basis | None:
     hits = {hit.document: hit for hit in searched.passages if hit.document in live}
     if len(live) <= 1 or not hits:
         return None
-    files = {key: key.rpartition("/")[2] for key in live}
+    files = {key: "" if suspicion(file_words(key)) else key.rpartition("/")[2] for key in live}
     # Cleaning leaves nothing of a name that is an address.
     files = {key: plain(file) or plain(file.replace(".", " ")) or "document" for key, file in files.items()}
     titles = {key: plain(row.attributes.title or "") for key, row in live.items()}

@@ -1,8 +1,7 @@
 """Prompts that fit the model's context, from passages and a question. Pure: data in, data out.
 
 A prompt is a file in `docwell/query/prompts/`: front matter between two lines `---`, then turns under the headings
-`# system`, `# user`, `# assistant`. The last turn is the user's, with placeholders. The version of a prompt is the
-hash of its bytes.
+`# system`, `# user`, `# assistant`. The last turn is the user's, with placeholders.
 
 Documents and questions are data: in a prompt they cannot close their fence, and cannot look like a turn of the
 chat or the number of another passage.
@@ -27,7 +26,8 @@ from docwell.answers import Message
 from docwell.errors import BadInput
 from docwell.models import Passage
 from docwell.query.checking.figures import is_table_row
-from docwell.query.retrieval.ranking import cosines, named_text
+from docwell.query.checking.grounding import named_text
+from docwell.query.retrieval.ranking import cosines
 from docwell.text.lexicon import TEXTS_KEPT, content_words, rarity, statements
 from docwell.text.tokens import TokenBound, bound_of, bound_of_messages
 from docwell.text.visible import strip_invisible
@@ -177,8 +177,7 @@ def shorten(
     tokens to the others. A passage without room for one sentence is dropped. A cut passage has the offsets of its
     part.
     """
-    parts: list[Passage] = []
-    left = tokens
+    parts, left = list[Passage](), tokens
     needed = [bound_of(passage.chunk.text).expected + _NUMBER_TOKENS for passage in passages]
     if sum(needed) > tokens:
         least = accumulate(min(cost, _PART_TOKENS) for cost in needed)

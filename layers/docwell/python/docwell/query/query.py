@@ -17,10 +17,11 @@ from docwell.errors import BadInput
 from docwell.models import collection_of
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker
 from docwell.query.ask import Ask, Basis, Event, Inquiry, Passages, Progress, QueryReport, Searched, Stopwatch
+from docwell.query.checking.grounding import named_text
 from docwell.query.compare import answered_in_rows
 from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
-from docwell.query.retrieval.ranking import RERANKED, named_text, reordered
+from docwell.query.retrieval.ranking import RERANKED, reordered
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import NO_FILTER, Scope, check_exist, check_not_lost, find_scope
 from docwell.query.subject import is_in_other_language

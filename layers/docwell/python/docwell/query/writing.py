@@ -229,7 +229,7 @@ class Writer:
             return [token]
         draft.part = part
         grounded, sentences = await asyncio.to_thread(checker.check, part)
-        return [token, Checked(grounded.text, sentences)] if grounded and grounded.citations else [token]
+        return [token, Checked(grounded.text, sentences)] if grounded and not checker.is_open else [token]
 
     async def _checked(self, inquiry: Inquiry, checker: Checker, completion: Completion | None) -> QueryReport:
         """Return the report of the model's text, without the parts that no passage supports."""

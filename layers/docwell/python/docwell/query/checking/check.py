@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import permutations, takewhile
 
 from docwell.answers import Sentence
+from docwell.config import MIN_SUPPORT
 from docwell.models import Passage
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.dates import MONTHS, agree, periods
@@ -57,13 +58,8 @@ _ASKED_WEIGHT = 0.3
 _LEAST_ASKED_ELSEWHERE, _MORE_ASKED_ELSEWHERE = 0.7, 0.2
 # A text in a language has at least this many of its function words, and this share; a table has fewer.
 _LEAST_OF_LANGUAGE, _LEAST_SHARE_OF_LANGUAGE = 2, 0.1
-_FUNCTION_WORDS = {
-    **{
-        name: frozenset(entries)
-        for name, entries in (by_language("question.plain") | by_language("function")).items()
-    },
-    "en": FUNCTION_WORDS,
-}
+_FUNCTION_WORDS = {name: frozenset(entries) for name, entries in by_language("function").items()}
+_FUNCTION_WORDS["en"] = FUNCTION_WORDS
 # The languages whose words for numbers are known.
 _NUMBERS_KNOWN = {"en", *by_language("number_abroad")}
 _SPACED_MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
@@ -293,7 +289,8 @@ class Checker:
     """Checks an answer, whole or unfinished: each of its sentences once.
 
     With `each`, the question is about a whole document, and sentences without a source are removed, because small
-    models copy the prompt's examples. `likeness` (0 to 1) compares a sentence with texts in another language, if
+    models copy the prompt's examples. While `is_open`, later sentences can change the verdict of the first, which
+    does not answer the whole question. `likeness` (0 to 1) compares a sentence with texts in another language, if
     the embedding model can: it shows the topic, not the truth.
     """
 
@@ -301,7 +298,7 @@ class Checker:
         self,
         passages: Sequence[Passage],
         question: str,
-        min_support: float = 0.5,
+        min_support: float = MIN_SUPPORT,
         *,
         each: bool = False,
         likeness: Callable[[str, Sequence[str]], float] | None = None,
@@ -322,6 +319,7 @@ class Checker:
         self._forms = frozenset[str]().union(*map(known_forms, self._texts))
         self._lacks_subject = _lacks_names(question, passages)
         self._checked: dict[str, Sentence] = {}
+        self.is_open = False
 
     def check(self, text: str) -> Checked:
         """Return the answer with markers and quotes, and its sentences; None for an answer without a source.
@@ -338,7 +336,8 @@ class Checker:
         text = re.sub(r"[ \t]+([.,;])", r"\1", re.sub(r"[ \t]{2,}", " ", text)).strip()
         pieces = answer_sentences(text) if self._passages else []
         sentences = tuple(map(self._sentence, pieces))
-        if sentences and not self._is_asked(sentences):
+        self.is_open = bool(sentences) and sentences[0].supported and not self._is_asked(sentences)
+        if self.is_open:
             sentences = (replace(sentences[0], supported=False), *sentences[1:])
         content: dict[int, frozenset[str]] = {}
         for sentence in sentences:
@@ -362,12 +361,13 @@ class Checker:
             named = marked(sentence, len(self._passages))
             text = self._cleaned(sentence, named) if named else sentence
             claim = Claim.of(claimed(text), self._question, self._parts)
-            sources = self._sources(claim, named)
-            judged = [
+            judged = (
                 self._judged(text if set(markers) == set(named) else self._cited(text, markers), claim)
-                for markers in sources
-            ]
-            checked = self._checked[sentence] = next((row for row in judged if row.supported), judged[0])
+                for markers in self._sources(claim, named)
+            )
+            first = next(judged)
+            checked = first if first.supported else next((row for row in judged if row.supported), first)
+            self._checked[sentence] = checked
         return checked
 
     def _cited(self, sentence: str, markers: list[int]) -> str:
@@ -385,7 +385,7 @@ class Checker:
         if not self._is_possible(claim, named):
             return [[]]
         content = words(claim.text)
-        shares = [self._words.share(content, known) for known in self._words.known]
+        shares = [self._words.share(content, known) for known in self._words.named]
         best = shares.index(max(shares))
         if named:
             is_elsewhere = all(shares[best] - shares[marker - 1] > _BETTER_BY for marker in named)
@@ -418,7 +418,9 @@ class Checker:
         if not content or claim.text.rstrip().endswith((":", "\uff1a")):
             return split_reply(claim.text)[0] is not None
         cited = [self._texts[marker - 1] for marker in named] or self._texts
-        foreign = [text for text in cited if _is_foreign(claim.text, text)]
+        # A short sentence shows no language: it is in that of the question.
+        is_clear = _language(claim.text) or script(claim.text) != script(self._question)
+        foreign = [text for text in cited if _is_foreign(claim.text if is_clear else self._question, text)]
         # A passage in another language may spell a name in other letters, and a number in unknown words.
         is_read = all(_language(text) in _NUMBERS_KNOWN for text in foreign)
         written = [figure for figure in figures(claim.text) if is_read or figure.written[0].isdecimal()]
@@ -496,13 +498,11 @@ class Checker:
     def _lexical(self, bare: str, markers: Sequence[int], held: Sequence[Figure]) -> float:
         """Return the share of a sentence's words, by rarity, that its cited passages hold."""
         evidence, asked = self._content, content_words(self._question)
-        known = frozenset[str]().union(*(evidence.known[marker - 1] for marker in markers))
-        # Also count a figure that a passage has in another form.
         content = content_words(split_reply(bare)[1] or bare)
+        # Also count a figure that a passage has in another form.
         written = [figure.written.casefold() for figure in held]
-        known = known.union(
-            content_words(" ".join(written)), (word for word in content if word.startswith(tuple(written)))
-        )
+        known = content_words(" ".join(written)).union(*(evidence.known[marker - 1] for marker in markers))
+        known |= {word for word in content if word.startswith(tuple(written))}
         total, share = (
             evidence.weight(part - asked) + _ASKED_WEIGHT * evidence.weight(part & asked)
             for part in (content, content & known)
@@ -555,7 +555,7 @@ def _is_foreign(sentence: str, passage: str) -> bool:
 @lru_cache(TEXTS_KEPT)
 def _language(text: str) -> str:
     """Return the language that has most function words of a text, or "" if no language clearly has."""
-    tokens = re.findall(r"[^\W\d_]+", text.casefold())
+    tokens = re.findall(r"\b[^\W\d_]+\b", text.casefold())
     counts = sorted((sum(map(known.__contains__, tokens)), name) for name, known in _FUNCTION_WORDS.items())
     (second, _), (most, name) = counts[-2:]
     least = max(_LEAST_OF_LANGUAGE, _LEAST_SHARE_OF_LANGUAGE * len(tokens))
@@ -564,8 +564,7 @@ def _language(text: str) -> str:
 
 def answer_sentences(text: str) -> list[str]:
     """Return the sentences of an answer; a list belongs to the sentence that introduces it with a colon."""
-    pieces: list[str] = []
-    position = 0
+    pieces, position = list[str](), 0
     for items in _LIST.finditer(text):
         *before, first = sentences(text[position : items.start() + 1]) or [""]
         pieces += [*before, f"{first}{text[items.start() + 1 : items.end()].rstrip()}"]
@@ -616,8 +615,7 @@ def rejoined(text: str, pieces: Sequence[str], changed: Sequence[str]) -> str:
 
 def unrepeated(text: str) -> str:
     """Return a text without repeated sentences: a small model can repeat itself to the end."""
-    pieces, earlier = answer_sentences(text), set[str]()
-    distinct: list[str] = []
+    pieces, earlier, distinct = answer_sentences(text), set[str](), list[str]()
     for piece in pieces:
         letters = _letters(MARKER.sub("", piece))
         distinct.append("" if letters in earlier else piece)

@@ -16,7 +16,6 @@ from docwell.answers import Citation, Sentence
 from docwell.models import Chunk, CitationUnit, Passage, UnitKind
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.suspicion import suspicion
-from docwell.query.retrieval.ranking import named_text
 from docwell.text.lexicon import (
     MARKER,
     MAX_QUOTE_CHARACTERS,
@@ -58,13 +57,15 @@ class Evidence:
     """The words of some passages, weighted by inverse document frequency among them.
 
     `split` returns the words of a text in the form for comparing, and `known` has the words of each passage.
+    `named` has those of its names too: they help to choose a passage, but support nothing.
     """
 
     def __init__(
         self, passages: Sequence[Passage], question: str, split: Callable[[str], frozenset[str]] = words
     ) -> None:
         self.passages = passages
-        self.known = [split(named_text(passage)) for passage in passages]
+        self.known = [split(passage.chunk.text) for passage in passages]
+        self.named = [split(named_text(passage)) for passage in passages]
         self._split = split
         self._question = split(question)
         self._weights: dict[str, float] = {}
@@ -89,7 +90,6 @@ class Evidence:
         """
         text = self.passages[index].chunk.text
         question = self._question - content
-
         spans, merits = windows(text), list[float]()
         for span in spans:
             have = self._split(text[slice(*span)])
@@ -100,6 +100,14 @@ class Evidence:
         ends = max(last for first, last in statements(text) if first < end)
         start = begins if start - begins <= MAX_QUOTE_CHARACTERS else start
         return start, max(end, ends) if ends - start <= MAX_QUOTE_CHARACTERS else end
+
+
+def named_text(passage: Passage) -> str:
+    """Return the text of a passage below the names of its file and section, unless these give orders."""
+    file, heading = passage.document.rpartition("/")[2].replace("_", " "), passage.chunk.heading
+    is_order = suspicion("\n".join((file, re.sub(r"\W+", " ", file), heading)))
+    names = "" if is_order else " > ".join(filter(None, (file, heading)))
+    return f"{names}.\n{passage.chunk.text}" if names else passage.chunk.text
 
 
 def numbered(
@@ -184,8 +192,7 @@ def likely(
     passages are left out, and so are sentences with markup or reference marks, which would read as citations;
     addresses are spelled as in `clean_answer`.
     """
-    chosen: list[Candidate] = []
-    left = longest
+    chosen, left = list[Candidate](), longest
     for candidate in sorted(candidates(question, passages), key=lambda candidate: -candidate.merit):
         if len(chosen) < limit and not repeats(candidate, chosen) and len(candidate.text) <= left:
             chosen.append(candidate)

@@ -68,9 +68,8 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
     index, decisive = max(pieces, key=lambda piece: (weight_of(weights, labels(piece[1])), -len(piece[1])))
     denied = _is_denied(decisive, labels(f"{question} {rest}"))
     if labels(rest):
-        return Verdict(
-            index, weight_of(weights, labels(decisive)), denied == (_NEGATED.search(rest) is not None), bare=False
-        )
+        is_negated = _NEGATED.search(rest) is not None
+        return Verdict(index, weight_of(weights, labels(decisive)), denied == is_negated, bare=False)
     share = weight_of(weights_of(asked, passages), labels(decisive))
     return Verdict(index, share, share >= _LEAST_SHARE and denied != reply, bare=True)
 

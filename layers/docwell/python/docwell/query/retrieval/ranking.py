@@ -267,13 +267,6 @@ def _joined(better: Passage, passage: Passage) -> Passage | None:
     return replace(better, chunk=chunk, score=max(better.score, passage.score), units=joined)
 
 
-def named_text(passage: Passage) -> str:
-    """Return the text of a passage after the names of its file and section, which say what it is about."""
-    file = passage.document.rpartition("/")[2].replace("_", " ")
-    names = " > ".join(filter(None, (file, passage.chunk.heading)))
-    return f"{names}. {passage.chunk.text}" if names else passage.chunk.text
-
-
 def reordered(passages: Sequence[Passage], scores: Sequence[float]) -> tuple[Passage, ...]:
     """Return the passages by score, best first, then those without a score; ties keep their order."""
     places = sorted(range(len(scores)), key=lambda place: -scores[place])

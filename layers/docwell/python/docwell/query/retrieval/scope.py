@@ -171,8 +171,7 @@ class Scope:
         Some are missing where there are over `most` rows. Those of whole collections are read eventually
         consistently.
         """
-        documents: dict[str, LiveDocument] = {}
-        complete = True
+        documents, complete = dict[str, LiveDocument](), True
         for collection, keys in [(None, None)] if self.places is None else self.places.items():
             shared = shared_prefix(self.principal, collection)
             prefix = longer_prefix(self.filter.prefix, shared)
