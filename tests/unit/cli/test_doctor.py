@@ -23,7 +23,7 @@ def test_an_ill_part_has_the_page_with_its_fix(
 ) -> None:
     monkeypatch.setattr("docwell.cli.doctor.time.time", lambda: float(row.get("now", 1_000_000)))
     queue = boto3.client("sqs").create_queue(QueueName="ingest")["QueueUrl"]
-    monkeypatch.setenv("DOCWELL_QUEUE", queue)
+    monkeypatch.setenv("DOCWELL_QUEUE", row.get("queue", queue))
     messages: Any = [{"Id": str(number), "MessageBody": "{}"} for number in range(10)]
     boto3.client("sqs").send_message_batch(QueueUrl=queue, Entries=messages[: row.get("messages", 1)])
     api.others["/v1/openapi.json"] = {"info": {"version": row.get("version", VERSION)}}

@@ -11,7 +11,7 @@ import typer
 
 from docwell.cli import display
 from docwell.cli.command import OPERATE, ConnectedCommand, group, option
-from docwell.cli.remote import Api, aws_client, plain_failures
+from docwell.cli.remote import Api, aws_client, plain_failures, queue_url
 from docwell.cli.settings import ExitCode, Failure, Settings
 from docwell.version import VERSION
 
@@ -92,8 +92,11 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
     """Yield the state of the queue, and of a stack. The servers' certificate is read from its copy in ACM."""
     if settings.queue:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        told = aws_client(settings, "sqs").get_queue_attributes(QueueUrl=settings.queue, AttributeNames=names)
-        waiting, working = (int(told["Attributes"][name]) for name in names)
+        sqs = aws_client(settings, "sqs")
+        counts = sqs.get_queue_attributes(QueueUrl=queue_url(sqs, settings.queue), AttributeNames=names)[
+            "Attributes"
+        ]
+        waiting, working = (int(counts[name]) for name in names)
         stuck = waiting >= _STUCK and not working  # fewer may have come just now
         yield _row("queue", f"{waiting:,} wait, {working:,} at work", "backlog", ill=stuck)
     if not stack:
@@ -106,8 +109,8 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
     if "AlarmTopic" not in outputs:  # it was never created whole
         return
     listed = aws_client(settings, "sns").list_subscriptions_by_topic(TopicArn=outputs["AlarmTopic"])
-    heard = sum(entry["SubscriptionArn"].startswith("arn:") for entry in listed["Subscriptions"])
-    yield "alarm subscribers", f"{heard} confirmed", "" if heard else f"{_DEPLOY}alarms-and-undo"
+    confirmed = sum(entry["SubscriptionArn"].startswith("arn:") for entry in listed["Subscriptions"])
+    yield "alarm subscribers", f"{confirmed} confirmed", "" if confirmed else f"{_DEPLOY}alarms-and-undo"
     alarms = aws_client(settings, "cloudwatch").get_paginator("describe_alarms")
     for page in alarms.paginate(AlarmNamePrefix=f"{stack}/", StateValue="ALARM"):
         for alarm in page["MetricAlarms"]:
