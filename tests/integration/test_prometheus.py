@@ -26,7 +26,9 @@ from .waiting import until
 pytestmark = pytest.mark.integration
 
 
-GRAPHS = [panel for section in SECTIONS for panel in section.panels if isinstance(panel, Graph)]
+GRAPHS = [
+    panel for section in SECTIONS for panel in section.panels if isinstance(panel, Graph) and not panel.of_aws
+]
 
 
 def lines() -> Iterator[str]:

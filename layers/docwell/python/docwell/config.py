@@ -218,9 +218,8 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     # Dead letters wait in the second queue; a redrive sends them to the first.
     queue_url: str
     parked_queue_url: str
-    # None: store no answers.
+    # None: store no answers, and keep no audit trail.
     receipts_table: str | None = None
-    # None: keep no audit trail.
     audit_table: str | None = None
     receipt_days: Annotated[int, Field(ge=1, le=3650)] = 30
     # The time limit of `GET /v1/ready`: monitors ask every few seconds, and wait no longer for an answer.
@@ -256,8 +255,6 @@ class AuthorizerSettings(Settings):
     # `cognito:groups`, else `groups`.
     principal_claim: Annotated[str, Field(pattern=r"^[!-~]+$")] = "sub"
     groups_claim: Annotated[str, Field(pattern=r"^[!-~]+$")] | None = None
-    # The audit trail for denied requests. None: they are not recorded.
-    audit_table: str | None = None
     # The key that counts all requests with tokens in a usage plan.
     token_usage_key: str | None = None
 
@@ -266,6 +263,12 @@ class AuthorizerSettings(Settings):
         if (self.token_issuer is None) != (self.token_clients is None):
             raise ValueError("token_issuer and token_clients need each other")
         return self
+
+
+class RefusalSettings(Settings):
+    """The audit trail for requests that the gateway of `runtime/` denies. None: they are not recorded."""
+
+    audit_table: str | None = None
 
 
 class CanarySettings(Settings):

@@ -12,7 +12,7 @@ from docwell.adapters.dynamodb.audit import DynamoAudit
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState, outcome_in
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.adapters.event_bridge import EventBridge
-from docwell.config import AuthorizerSettings, CanarySettings, EventsSettings, ReconcileSettings
+from docwell.config import AuthorizerSettings, CanarySettings, EventsSettings, ReconcileSettings, RefusalSettings
 from docwell.events import EventSink, Publisher
 from docwell.upkeep.canary import Canary
 from docwell.upkeep.erase import Erase
@@ -96,7 +96,7 @@ def authorizer() -> Authorizer:
 @cache
 def refusals() -> DynamoAudit | None:
     """Return the audit trail for the requests that the authorizer denies; None without a table."""
-    table = authorizer_settings().audit_table
+    table = RefusalSettings.read().audit_table
     return DynamoAudit(aws.client("dynamodb", quick=True), table) if table else None
 
 
