@@ -35,7 +35,7 @@ up: local ## Start the local stack until Ctrl-C; MODEL_HOST=URL LLM=NAME uses yo
 	$(if $(NO_OCR),DOCWELL_OCR=off )$(PY) -m infra.local up --model "$(LLM)" $(if $(MODEL_HOST),--model-host "$(MODEL_HOST)") $(if $(SLEEP),--sleep $(SLEEP)) $(if $(OBSERVE),--observe) $(ARGS)
 
 .PHONY: test
-test: dev embedder programs ## Run the tests that are not slow: 8 minutes; ARGS="-k name" selects some
+test: dev embedder programs ## Run the tests that are not slow: about 9 minutes; ARGS="-k name" selects some
 	$(PY) -m pytest $(SIDE_BY_SIDE) -m "not slow" $(ARGS)
 
 .PHONY: test-all

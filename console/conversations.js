@@ -1,6 +1,6 @@
 // The conversations of a caller. They are in this browser alone, each as an entry of the local storage, and end with
 // the sign-out.
-import { useCallback, useEffect, useState } from "./vendor/htm-preact.mjs";
+import { useEffect, useState } from "./vendor/htm-preact.mjs";
 import { markdown } from "./answer.js";
 
 const PREFIX = "docwell.conversation.";
@@ -20,34 +20,36 @@ const prefixOf = (owner) => `${PREFIX}${encodeURIComponent(owner)}/`;
 const keysOf = (prefix) => Object.keys(localStorage).filter((key) => key.startsWith(prefix));
 export const isRunning = (turn) => Boolean(turn && !turn.answer && !turn.failure && !turn.stopped);
 
-/** Return the conversations under a prefix by their keys, the last one first. One that cannot be read is removed. */
-function stored(prefix) {
-  const found = [];
-  for (const key of keysOf(prefix)) {
-    try {
-      found.push({ key, ...JSON.parse(localStorage.getItem(key)) });
-    } catch {
-      localStorage.removeItem(key);
-    }
+/** Return the conversation of a key, null without one. One that cannot be read is removed. */
+function read(key) {
+  try {
+    return JSON.parse(localStorage.getItem(key));
+  } catch {
+    localStorage.removeItem(key);
+    return null;
   }
-  return found.sort((a, b) => b.at - a.at);
 }
 
+const newestFirst = (talks) => talks.sort((a, b) => b.at - a.at);
+/** Return the conversations under a prefix, the last one first. Each takes time to read. */
+const stored = (prefix) => newestFirst(keysOf(prefix).map((key) => ({ ...read(key), key })).filter((one) => one.id));
+
 /** Store a conversation. The oldest ones make room. */
-function keep(owner, { key: _, ...talk }) {
-  if (isOver) return undefined;
-  const key = prefixOf(owner) + talk.id;
-  const text = JSON.stringify({ ...talk, at: talk.turns.at(-1).at });
-  const others = stored(PREFIX).filter((one) => one.key !== key);
-  for (const one of others.splice(MOST - 1)) localStorage.removeItem(one.key);
-  for (;;) {
+function keep(key, talk) {
+  if (isOver) return;
+  const text = JSON.stringify(talk);
+  const isStored = () => {
     try {
-      return localStorage.setItem(key, text);
+      localStorage.setItem(key, text);
+      return keysOf(PREFIX).length <= MOST;
     } catch {
-      if (!others.length) return undefined; // it stays until the tab closes
-      localStorage.removeItem(others.pop().key);
+      return false;
     }
-  }
+  };
+  if (isStored()) return;
+  const others = stored(PREFIX).filter((one) => one.key !== key);
+  // Without other ones, it stays until the tab closes.
+  while (others.length && !isStored()) localStorage.removeItem(others.pop().key);
 }
 
 /** Forget what this tab has open: the next caller is another one. */
@@ -71,19 +73,29 @@ export const nameOf = ([first]) => (first?.question ?? "").slice(0, LONGEST_NAME
 
 const cites = ({ answer, passages }) => [...(answer?.citations ?? []), ...passages].map((one) => one.document);
 
-/** Remove the turns with words of documents that are deleted, or that the caller may not read any more. */
-function withoutGone(owner, list) {
+/**
+ * Remove old conversations, and turns with words of documents that are deleted, or that the caller may not read any
+ * more. Return the caller's conversations that stay.
+ */
+function tidied(owner, list) {
   const there = new Set(list.filter((one) => one.status !== "DELETED").map((one) => one.document));
-  for (const talk of stored(prefixOf(owner))) {
-    const turns = talk.turns.filter((turn) => cites(turn).every((document) => there.has(document)));
-    if (!turns.length) localStorage.removeItem(talk.key);
-    else if (turns.length < talk.turns.length) localStorage.setItem(talk.key, JSON.stringify({ ...talk, turns }));
-  }
+  const isThere = (turn) => cites(turn).every((document) => there.has(document));
+  return stored(PREFIX).flatMap(({ key, ...talk }) => {
+    const isOwn = key.startsWith(prefixOf(owner));
+    const turns = isOwn ? talk.turns.filter(isThere) : talk.turns;
+    const isKept = turns.length > 0 && talk.at > Date.now() - DAYS * 86_400_000;
+    if (!isKept) localStorage.removeItem(key);
+    else if (turns.length < talk.turns.length) localStorage.setItem(key, JSON.stringify({ ...talk, turns }));
+    return isKept && isOwn ? [{ ...talk, turns }] : [];
+  });
 }
 
-/** Return a conversation as it was stored, null where it is not. A question that a reload cut off has stopped, and can be sent again. */
+/**
+ * Return a conversation as it was stored, null where it is not. A question that a reload cut off has stopped, and can
+ * be sent again.
+ */
 function restored(owner, id) {
-  const found = stored(prefixOf(owner)).find((one) => one.id === id);
+  const found = id && read(prefixOf(owner) + id);
   if (!found) return null;
   const turns = found.turns.map((turn) => (isRunning(turn) ? { ...turn, stopped: true } : turn));
   const last = turns.at(-1);
@@ -104,7 +116,6 @@ export function exported({ name, turns }) {
 export function useConversations(owner, list) {
   const [talk, setTalk] = useState(started);
   const [all, setAll] = useState([]);
-  const refresh = useCallback(() => owner && setAll(stored(prefixOf(owner))), [owner]);
   const load = (id) => {
     sessionStorage.setItem(OPEN, id);
     setTalk(restored(owner, id) ?? started());
@@ -112,25 +123,25 @@ export function useConversations(owner, list) {
   useEffect(() => {
     if (owner && !isOver) sessionStorage.setItem(OWNER, owner);
     if (!owner || !list) return;
-    for (const one of stored(PREFIX)) {
-      if (one.at < Date.now() - DAYS * 86_400_000) localStorage.removeItem(one.key);
-    }
-    withoutGone(owner, list);
-    refresh();
+    setAll(tidied(owner, list));
     // A question may be asked before the list is there.
     const open = restored(owner, sessionStorage.getItem(OPEN));
     setTalk((now) => (now.turns.length ? now : (open ?? now)));
   }, [owner, Boolean(list)]);
   useEffect(() => {
-    addEventListener("storage", refresh); // another tab has changed them
+    // Another tab has changed them.
+    const refresh = ({ key }) => owner && (!key || key.startsWith(PREFIX)) && setAll(stored(prefixOf(owner)));
+    addEventListener("storage", refresh);
     return () => removeEventListener("storage", refresh);
-  }, [refresh]);
+  }, [owner]);
   const last = talk.turns.at(-1);
   useEffect(() => {
     if (!owner || !last) return;
     sessionStorage.setItem(OPEN, talk.id);
-    keep(owner, talk);
-    refresh();
+    const now = { ...talk, at: last.at };
+    keep(prefixOf(owner) + talk.id, now);
+    const isStored = ({ id }) => prefixOf(owner) + id in localStorage; // an old one may have made room
+    setAll((all) => newestFirst([now, ...all.filter((one) => one.id !== talk.id)]).filter(isStored));
   }, [owner, talk.id, talk.name, talk.turns.length, last?.passages.length, isRunning(last)]);
 
   return {
@@ -148,8 +159,8 @@ export function useConversations(owner, list) {
     rename: (name) => setTalk((now) => ({ ...now, name: name.trim().slice(0, LONGEST_NAME) || now.name })),
     remove: () => {
       localStorage.removeItem(prefixOf(owner) + talk.id);
+      setAll(all.filter((one) => one.id !== talk.id));
       load("");
-      refresh();
     },
   };
 }

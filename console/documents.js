@@ -1,13 +1,13 @@
 // The view of the documents: folders, uploads, statuses and what to do about them, deletions.
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { call, patiently, pathOf, pauseLeft } from "./api.js";
-import { chosen, dropped, keyOf } from "./files.js";
+import { chosen, keyOf } from "./files.js";
 import { useFollow } from "./follow.js";
 import {
   folderAddress, folderWords, inOrder, pathTo, prefixOf, rowsOf, stateOf, statusWords, unreadable,
 } from "./folders.js";
-import { Failure, errorWords } from "./parts.js";
-import { bytes, date, day, has, moment, t, whole } from "./strings.js";
+import { Facts, Failure, errorWords, useDrop } from "./parts.js";
+import { bytes, date, day, moment, named, t, whole } from "./strings.js";
 import {
   GENERAL, addUploads, forgetUploads, retryUploads, sizeProblem, stopUploads, takeSent, uploadOf, uploadsNow, watchUploads,
 } from "./uploads.js";
@@ -29,8 +29,7 @@ function Details({ one }) {
     ["recognised", one.recognised_pages], ["unreadable", unreadable(one.unreadable_pages)], ["detail", one.detail],
     ...Object.entries({ ...one.metadata, ...one.tags }),
   ].filter(([, value]) => value);
-  return html`<dl class="facts">${rows.map(([name, value]) => html`
-    <div><dt>${has(`field.${name}`) ? t(`field.${name}`) : name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  return html`<${Facts} rows=${rows.map(([name, value]) => [named(`field.${name}`), value])} />`;
 }
 
 /** What mends a document that is not ready: a button, or what an operator does. */
@@ -113,21 +112,14 @@ function Confirm({ documents, onYes, onNo }) {
 
 /** The area for files. `target` is the folder that gets them. */
 function Drop({ target, folders, onTarget, onFiles, onFailed }) {
-  const [over, setOver] = useState(false);
   const picked = useRef();
   const pickedFolder = useRef();
-  const drop = async (event) => {
-    event.preventDefault();
-    setOver(false);
-    await dropped(event.dataTransfer).then(onFiles, onFailed);
-  };
   const pick = (event) => {
     onFiles(chosen(event.target.files));
     event.target.value = "";
   };
   return html`
-    <div class=${over ? "drop over" : "drop"} onDrop=${drop} onDragLeave=${() => setOver(false)}
-      onDragOver=${(event) => (event.preventDefault(), setOver(true))}>
+    <div ...${useDrop(onFiles, onFailed)}>
       <p><b>${t("documents.drop")}</b></p>
       <p class="row">
         <button class="main" onClick=${() => picked.current.click()}>${t("documents.choose")}</button>
@@ -233,7 +225,6 @@ export function Documents({ list: known, setList, usage, folder, files, setFiles
   const [deleting, setDeleting] = useState(null);
   const replaced = useRef();
   const replacement = useRef();
-  // Rows that one change of state makes: a hundred changes would copy the list a hundred times.
   const change = (document, values) => setList((all) => (all ?? []).flatMap((one) => {
     if (one.document !== document) return [one];
     return values ? [{ ...one, ...values }] : [];

@@ -1,7 +1,6 @@
 // The choice of what a question searches and how it is answered: one menu, and a chip for each choice.
 import { html } from "./vendor/htm-preact.mjs";
 import { Icon } from "./icons.js";
-import { closeOnEscape } from "./parts.js";
 import { t } from "./strings.js";
 
 // The fields of the API's filter that need no list of values, with the kinds of their inputs.
@@ -28,11 +27,16 @@ const toggled = (names, name) => (names.includes(name) ? names.filter((one) => o
 export function Filter({ filter, setFilter, collections }) {
   const { collections: chosen, fields, mode, document } = filter;
   const count = chipsOf(filter, setFilter).length;
+  const close = ({ key, currentTarget: menu }) => {
+    if (key !== "Escape") return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  };
   const leave = ({ currentTarget: menu, relatedTarget }) => {
     if (relatedTarget && !menu.contains(relatedTarget)) menu.open = false;
   };
   return html`
-    <details class="choice" onKeyDown=${closeOnEscape} onFocusOut=${leave}>
+    <details class="choice" onKeyDown=${close} onFocusOut=${leave}>
       <summary><${Icon} name="filter" /> ${t("filter.button")}${count > 0 && html` <b>${count}</b>`}</summary>
       <div class="choices" tabindex="-1">
         ${!document && collections.length > 0 && html`<fieldset>

@@ -35,8 +35,8 @@ export function stateOf({ upload, deleting, status }) {
   return deleting || (upload && upload.state !== "sent") ? "BUSY" : status;
 }
 
-export const isWorking = (one) =>
-  stateOf(one) !== "UNSENT" && !one.upload && (one.awaits || !FINAL.has(one.status));
+/** Return whether ingest works on a document. */
+export const isWorking = (one) => !one.upload && (one.awaits || !FINAL.has(one.status));
 
 /** Return the words for a document's status. */
 export function statusWords(one) {

@@ -1,9 +1,9 @@
 // The header: the views, and a menu with the caller's use and the settings of the page. On a narrow screen the menu
 // has the views too, so that the header is one line at each width.
 import { html } from "./vendor/htm-preact.mjs";
-import { Languages } from "./parts.js";
+import { Facts, Languages } from "./parts.js";
 import { isSignedIn } from "./sign-in.js";
-import { t, whole } from "./strings.js";
+import { ofQuota, t } from "./strings.js";
 
 const THEME = "docwell.theme";
 
@@ -25,8 +25,6 @@ function focusMain(event) {
   document.getElementById("main").focus();
 }
 
-const used = (count, quota) => (quota == null ? whole(count) : `${whole(count)} / ${whole(quota)}`);
-
 export function Header({ view, usage, demo, onLanguage, onLeave }) {
   const names = ["ask", "documents", ...(usage.operates ? ["operations"] : [])];
   const views = (shown, onClick) => html`
@@ -45,10 +43,7 @@ export function Header({ view, usage, demo, onLanguage, onLeave }) {
         <span aria-hidden="true">☰</span></button>
       <div class="menu" id="menu" popover="auto">
         ${views("stacked", close)}
-        <dl class="facts">
-          <div><dt>${t("nav.requests")}</dt><dd>${used(usage.requests, usage.requests_per_day)}</dd></div>
-          <div><dt>${t("nav.tokens")}</dt><dd>${used(usage.tokens, usage.tokens_per_day)}</dd></div>
-        </dl>
+        <${Facts} rows=${["requests", "tokens"].map((name) => [t(`nav.${name}`), ofQuota(usage, name)])} />
         ${demo && html`<p class="muted">${t("nav.demo_why")}</p>`}
         <${Languages} onLanguage=${onLanguage} />
         <button class="quiet" onClick=${toggleTheme}>${t("nav.theme")}</button>

@@ -4,11 +4,10 @@ import { html, useEffect, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
 import { Chart } from "./chart.js";
 import { Failure, Work, errorWords } from "./parts.js";
-import { day, moment, money, named as words, t, whole } from "./strings.js";
+import { day, moment, money, named as words, ofQuota, t, whole } from "./strings.js";
 
 const PATH = "/v1/operations";
 const some = (counts) => Object.entries(counts).filter(([, count]) => count);
-const of = (used, quota) => (quota == null ? whole(used) : `${whole(used)} / ${whole(quota)}`);
 
 /** A part of the view, if there is one. One that could not be read says why. */
 function Part({ name, known, unknown, children }) {
@@ -76,8 +75,7 @@ function Callers({ found }) {
       <thead><tr><th>${t("use.principal")}</th>
         <th>${t("use.requests")}</th><th>${t("use.tokens")}</th></tr></thead>
       <tbody>${found.map((one) => html`<tr><th scope="row">${one.label || one.id}</th>
-        <td>${of(one.requests, one.requests_per_day)}</td>
-        <td>${of(one.tokens, one.tokens_per_day)}</td></tr>`)}</tbody>
+        <td>${ofQuota(one, "requests")}</td><td>${ofQuota(one, "tokens")}</td></tr>`)}</tbody>
     </table></div>`;
 }
 

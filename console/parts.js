@@ -2,6 +2,7 @@
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
 import { markdown, pieces, placeOf, rowsOf, says, sourceOf } from "./answer.js";
+import { dropped } from "./files.js";
 import { Icon } from "./icons.js";
 import { hidePreview, previews } from "./preview.js";
 import { LANGUAGES, decimal, has, language, t } from "./strings.js";
@@ -10,11 +11,23 @@ import { LANGUAGES, decimal, has, language, t } from "./strings.js";
 export const Work = ({ busy, onClick, class: name, children }) => html`
   <button class=${name} aria-disabled=${busy} onClick=${() => busy || onClick()}>${children}</button>`;
 
-/** Close the menu in which the key Escape is pressed. */
-export function closeOnEscape({ key, currentTarget: menu }) {
-  if (key !== "Escape") return;
-  menu.open = false;
-  menu.querySelector("summary").focus();
+/** Facts as [name, value], side by side. */
+export const Facts = ({ rows }) => html`<dl class="facts">${rows.map(([name, value]) => html`
+  <div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+
+/** Return the attributes of an area that takes the files of a drop. */
+export function useDrop(onFiles, onFailed) {
+  const [over, setOver] = useState(false);
+  const onDrop = (event) => {
+    event.preventDefault();
+    setOver(false);
+    dropped(event.dataTransfer).then(onFiles, onFailed);
+  };
+  const onDragOver = (event) => {
+    event.preventDefault();
+    setOver(true);
+  };
+  return { class: over ? "drop over" : "drop", onDrop, onDragOver, onDragLeave: () => setOver(false) };
 }
 
 /** The choice of the interface's language. */

@@ -1,7 +1,7 @@
 // The receipt of an answer: what was asked, found and answered, and at what cost.
 import { html, useEffect, useState } from "./vendor/htm-preact.mjs";
 import { call } from "./api.js";
-import { Answer, Failure, Verdict, Work } from "./parts.js";
+import { Answer, Facts, Failure, Verdict, Work } from "./parts.js";
 import { has, moment, t } from "./strings.js";
 
 const shown = (value) => (typeof value === "string" ? value : JSON.stringify(value));
@@ -16,12 +16,6 @@ function whatOf(what) {
 function sideOf(what, value) {
   const key = what === "status" ? `outcome.${value}` : `${what}.${value}`;
   return has(key) ? t(key) : shown(value);
-}
-
-function Facts({ rows }) {
-  return html`<dl class="facts">${rows.map(
-    ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`,
-  )}</dl>`;
 }
 
 function Changes({ changes }) {

@@ -1,7 +1,7 @@
 // The start page: what is indexed, questions to begin with, and the way to more documents.
-import { html, useState } from "./vendor/htm-preact.mjs";
-import { dropped } from "./files.js";
+import { html } from "./vendor/htm-preact.mjs";
 import { Icon } from "./icons.js";
+import { useDrop } from "./parts.js";
 import { t, whole } from "./strings.js";
 
 const LONGEST_TITLE = 70;
@@ -41,18 +41,9 @@ function examples(list) {
   return questions;
 }
 
-function Drop({ isEmpty, onFiles, onFailed }) {
-  const [over, setOver] = useState(false);
-  const drop = async (event) => {
-    event.preventDefault();
-    setOver(false);
-    await dropped(event.dataTransfer).then(onFiles, onFailed);
-  };
-  return html`
-    <a href="#/documents" class=${over ? "drop over" : "drop"} onDrop=${drop} onDragLeave=${() => setOver(false)}
-      onDragOver=${(event) => (event.preventDefault(), setOver(true))}>
-      <${Icon} name="upload" /> <span>${t(isEmpty ? "start.first" : "start.drop")}</span></a>`;
-}
+const Drop = ({ isEmpty, onFiles, onFailed }) => html`
+  <a href="#/documents" ...${useDrop(onFiles, onFailed)}>
+    <${Icon} name="upload" /> <span>${t(isEmpty ? "start.first" : "start.drop")}</span></a>`;
 
 /** `onAsk` gets a question and its scope; `onCollection` the one to search; `onFiles` the files of a drop. */
 export function Start({ list, collections, writes, onAsk, onCollection, onFiles, onFailed }) {

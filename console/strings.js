@@ -58,6 +58,9 @@ export const named = (key) => (has(key) ? t(key) : key.slice(key.indexOf(".") + 
 
 const number = (value, options) => new Intl.NumberFormat(locale, options).format(value);
 export const whole = (value) => number(value, { maximumFractionDigits: 0 });
+/** Return the use of a day, and its quota if there is one: `name` is requests or tokens. */
+export const ofQuota = (usage, name) =>
+  [usage[name], usage[`${name}_per_day`]].filter((one) => one != null).map(whole).join(" / ");
 /** A page or another place in a row, without marks between its digits. */
 export const place = (value) => number(value, { useGrouping: false });
 export const decimal = (value, digits) =>

@@ -83,7 +83,8 @@ const warn = (event) => event.preventDefault(); // closing the tab would lose th
 
 function start() {
   addEventListener("beforeunload", warn);
-  for (; active < AT_ONCE && active < waiting.length; active += 1) work();
+  // Busy workers have their files already.
+  for (let left = waiting.length; active < AT_ONCE && left; left -= 1, active += 1) work();
   changed();
 }
 

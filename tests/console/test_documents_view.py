@@ -168,6 +168,22 @@ def test_a_file_that_is_not_uploaded_stays_in_the_list_with_its_reason_and_can_b
     expect(page.locator('tr[data-document="house/roof.pdf"]')).to_have_attribute("data-status", "INDEXED")
 
 
+def test_files_do_not_wait_for_a_slow_one_that_was_added_before(console: Console, tmp_path: Path) -> None:
+    page = documents(console, "house/")
+    held: list[Route] = []
+    page.route("**/v1/uploads", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks handlers
+    upload(page, "house", write_pdf(tmp_path, "slow.pdf", "A snail."))
+    expect(page.locator('tr[data-document="house/slow.pdf"]')).to_have_attribute("data-status", "BUSY")
+    page.wait_for_function("() => document.querySelector('.uploads')")
+    page.unroute("**/v1/uploads")
+    for name in ("second.pdf", "third.pdf"):
+        upload(page, "house", write_pdf(tmp_path, name, "A hare."))
+        expect(page.locator(f'tr[data-document="house/{name}"]')).to_have_attribute("data-status", "INDEXED")
+    for route in held:
+        route.fallback()
+    expect(page.locator('tr[data-document="house/slow.pdf"]')).to_have_attribute("data-status", "INDEXED")
+
+
 def test_an_upload_that_comes_too_often_waits_and_goes_on(console: Console, tmp_path: Path) -> None:
     page = documents(console)
     refused: list[Route] = []
