@@ -34,6 +34,7 @@ from docwell.query.checking.figures import in_sentence, mentions
 from docwell.query.checking.grounding import marked
 from docwell.query.checking.suspicion import suspicion
 from docwell.text.lexicon import content_words, segments
+from docwell.text.words import by_language
 from infra.report import EVALUATION, ROOT, Report
 
 # Before a line that begins a group, a passage, a question or an answer.
@@ -308,6 +309,7 @@ _GOALS = {
     "questions about others": (20, 0),
     "crossed answers": (49, 0),
 }
+_ALL = {"", *by_language("function")}
 RULES: Mapping[str, tuple[str, object, str, object]] = {
     "rivals": ("no other figure of the passage fits the sentence better", Claim, "_has_rival", False),
     "periods": ("a figure is of the sentence's year, quarter or month", Claim, "_has_period", True),
@@ -322,15 +324,11 @@ RULES: Mapping[str, tuple[str, object, str, object]] = {
     "copies": ("a sentence that the passage has as it is holds", check, "is_copied", False),
     "words": ("the passage has 0.4 of a sentence's words", check.Checker, "_lexical", 1.0),
     "moved markers": ("a marker moves to a passage with far more of the words", check, "_BETTER_BY", 1.0),
-    "what is asked": (
-        "no other piece has far more of the question than the source",
-        check.Checker,
-        "_is_asked",
-        True,
-    ),
+    "what is asked": ("no other piece has far more of the question", check.Checker, "_is_asked", True),
     "more than the question": ("an answer adds something to its question", check, "_FEWEST_MORE", 0),
     "names": ("a passage or its document has a name of the question", check, "_lacks_names", False),
     "languages": ("between languages figures and names decide", check, "_is_foreign", False),
+    "number words": ("no number is missed in a language whose words are unknown", check, "_NUMBERS_KNOWN", _ALL),
     "nothing possible": ("an answer without a possible source is removed", check.Checker, "_is_possible", True),
 }
 _PAGE_TEXT = """# What each rule of the checks is worth\n

@@ -20,7 +20,7 @@ from docwell.query.model_host import Breaker, GuardedModel
 from tests.unit.query.query_world import BOILER, World
 
 PACKAGE = str(Path(docwell.__file__ or "").parent)
-MOST_FILES, MOST_FUNCTIONS, MOST_GENERATORS = 25, 130, 3
+MOST_FILES, MOST_FUNCTIONS, MOST_GENERATORS = 26, 130, 3
 
 
 def traced(work: Callable[[], object]) -> tuple[set[CodeType], int]:

@@ -216,7 +216,7 @@ def test_the_embedding_model_supports_a_sentence_about_a_passage_in_another_lang
 
 @pytest.mark.parametrize("answer", rows("streamed"))
 def test_the_sentences_of_every_beginning_are_the_first_of_the_whole_and_are_checked_once(answer: str) -> None:
-    question = "What of the badges at the desk?"
+    question = "What is said?"
     whole, checker = sentences(answer, question), Checker([BOILER, DESK], question)
     shown = 0
     for end in range(len(answer) + 1):
@@ -224,8 +224,9 @@ def test_the_sentences_of_every_beginning_are_the_first_of_the_whole_and_are_che
         assert answer.startswith(part)
         if marked(part, 2):
             _, parts = checker.check(part)
-            assert checker.is_open or parts == whole[: len(parts)], answer[:end]
-            shown = max(shown, len(parts))
+            if not checker.is_open:
+                assert parts == whole[: len(parts)], answer[:end]
+                shown = max(shown, len(parts))
     assert shown
     judged = len(checker._checked)
     checker.check(answer)

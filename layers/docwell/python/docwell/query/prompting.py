@@ -26,9 +26,10 @@ from docwell.answers import Message
 from docwell.errors import BadInput
 from docwell.models import Passage
 from docwell.query.checking.figures import is_table_row
-from docwell.query.checking.grounding import named_text
+from docwell.query.checking.suspicion import suspicion
 from docwell.query.retrieval.ranking import cosines
 from docwell.text.lexicon import TEXTS_KEPT, content_words, rarity, statements
+from docwell.text.naming import file_words
 from docwell.text.tokens import TokenBound, bound_of, bound_of_messages
 from docwell.text.visible import strip_invisible
 
@@ -59,11 +60,15 @@ _MOST_OF_BUDGET = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt template. `version` is 12 hex digits of its content's SHA-256."""
+    """A prompt template. `version` is 12 hex digits of its content's SHA-256.
+
+    With `names`, each passage stands below the names of its file and section.
+    """
 
     name: str
     version: str
     turns: tuple[Message, ...]
+    names: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +84,9 @@ class BuiltPrompt:
 def load_prompt(name: str) -> Prompt:
     """Return the prompt in the file of that name."""
     data = (files("docwell.query") / "prompts" / f"{name}.md").read_bytes()
-    _, *parts = _TURN.split(data.decode())
+    head, *parts = _TURN.split(data.decode())
     turns = tuple(Message(role, content.strip()) for role, content in zip(parts[0::2], parts[1::2], strict=True))
-    return Prompt(name, sha256(data).hexdigest()[:12], turns)
+    return Prompt(name, sha256(data).hexdigest()[:12], turns, "\nnames: true\n" in head)
 
 
 def about(prompt: Prompt, document: str) -> Prompt:
@@ -118,10 +123,8 @@ def build_prompt(
     line = as_data(" ".join(strip_invisible(question).split()))
     template = bound_of_messages(_filled(prompt, passages="", question=""), bound_of(line))
     parts = passages if passage_tokens is None else shorten(passages, question, passage_tokens, vector)
-    # Names cost a small model's prompt too much; the passages of the other prompts are of one document.
-    text_of = named_text if prompt.name == "answer" else lambda passage: passage.chunk.text
     # Bound the parts one by one: the bound of a text is cached.
-    fitting = [(passage, bound_of(_lines(text_of(passage)))) for passage in parts]
+    fitting = [(passage, bound_of(_shown(prompt, passage))) for passage in parts]
     while True:
         costs = [template, *(cost for _, cost in fitting)]
         most = sum(cost.most for cost in costs) + _NUMBER_TOKENS * len(fitting)
@@ -132,7 +135,7 @@ def build_prompt(
         largest = max(fitting, key=lambda entry: entry[1].most)
         fitting.remove(largest if largest[1].most > budget_tokens * _MOST_OF_BUDGET else fitting[-1])
     chosen = tuple(passage for passage, _ in fitting)
-    numbered = (f"[{number}] {_lines(text_of(passage))}" for number, passage in enumerate(chosen, 1))
+    numbered = (f"[{number}] {_shown(prompt, passage)}" for number, passage in enumerate(chosen, 1))
     messages = _filled(prompt, passages="\n".join(numbered), question=line)
     bound = TokenBound(most, sum(cost.least for cost in costs))
     return BuiltPrompt(messages, chosen, len(passages) - len(chosen), bound)
@@ -148,6 +151,14 @@ def as_data(text: str) -> str:
     text = _FENCE.sub(r"(\1)", strip_invisible(text))
     text = _TEMPLATE_MARK.sub(" ", _TAG.sub("< ", text))
     return _HEADING.sub(r"\1\2 -", _BRACKETS.sub(r"(\1)", text))
+
+
+def _shown(prompt: Prompt, passage: Passage) -> str:
+    """Return a passage as the prompt shows it. Names that give orders are left out."""
+    text, names = passage.chunk.text, (file_words(passage.document), passage.chunk.heading)
+    if not prompt.names or suspicion("\n".join(names)):
+        return _lines(text)
+    return _lines(f"{' > '.join(filter(None, names))}.\n{text}")
 
 
 @lru_cache(TEXTS_KEPT)

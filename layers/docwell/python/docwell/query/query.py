@@ -17,7 +17,6 @@ from docwell.errors import BadInput
 from docwell.models import collection_of
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker
 from docwell.query.ask import Ask, Basis, Event, Inquiry, Passages, Progress, QueryReport, Searched, Stopwatch
-from docwell.query.checking.grounding import named_text
 from docwell.query.compare import answered_in_rows
 from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
@@ -210,7 +209,7 @@ class Query:
 
     async def _reranked(self, reranker: Reranker, inquiry: Inquiry) -> Inquiry:
         """Return the question with its passages reranked, or unchanged if the reranker is late or fails."""
-        texts, deadline = [named_text(passage) for passage in inquiry.passages[:RERANKED]], inquiry.ask.deadline
+        texts, deadline = [passage.chunk.text for passage in inquiry.passages[:RERANKED]], inquiry.ask.deadline
         if inquiry.is_hopeless or len(texts) < 2:  # noqa: PLR2004 - one passage has one order
             return inquiry
         scores: Sequence[float] = ()

@@ -48,8 +48,6 @@ from docwell.text.words import by_language
 
 # Move a marker to the best passage if it holds this much more of the sentence.
 _BETTER_BY = 0.2
-# Try this many passages as the source of a sentence without a marker.
-_MOST_SOURCES = 3
 # A sentence must say more than its question: yes, no, or so many more words.
 _FEWEST_MORE = 1
 # The weight of the question's words: they show the source of a sentence less than the words that it adds.
@@ -361,12 +359,8 @@ class Checker:
             named = marked(sentence, len(self._passages))
             text = self._cleaned(sentence, named) if named else sentence
             claim = Claim.of(claimed(text), self._question, self._parts)
-            judged = (
-                self._judged(text if set(markers) == set(named) else self._cited(text, markers), claim)
-                for markers in self._sources(claim, named)
-            )
-            first = next(judged)
-            checked = first if first.supported else next((row for row in judged if row.supported), first)
+            markers = self._sources(claim, named)
+            checked = self._judged(text if set(markers) == set(named) else self._cited(text, markers), claim)
             self._checked[sentence] = checked
         return checked
 
@@ -377,22 +371,21 @@ class Checker:
             sentence = with_marker(sentence, marker)
         return self._cleaned(sentence, markers)
 
-    def _sources(self, claim: Claim, named: list[int]) -> list[list[int]]:
-        """Return the sources that a sentence can have, each as markers, best first; `named` are its markers."""
+    def _sources(self, claim: Claim, named: list[int]) -> list[int]:
+        """Return the markers of the sources of a sentence; `named` are those that it has."""
         decided = verdict(claim.text, self._question, self._texts)
         if decided and decided.bare and decided.agrees:
-            return [[decided.passage + 1]]
+            return [decided.passage + 1]
         if not self._is_possible(claim, named):
-            return [[]]
+            return []
         content = words(claim.text)
-        shares = [self._words.share(content, known) for known in self._words.named]
+        shares = [self._words.share(content, known) for known in self._words.known]
         best = shares.index(max(shares))
         if named:
             is_elsewhere = all(shares[best] - shares[marker - 1] > _BETTER_BY for marker in named)
-            return [[best + 1] if is_elsewhere else named]
+            return [best + 1] if is_elsewhere else named
         held = [sum(bool(claim.mentions_of(figure, text)) for figure in claim.figures) for text in self._texts]
-        order = sorted(range(len(held)), key=lambda at: (held[at], shares[at]), reverse=True)
-        return [[at + 1] for at in order[:_MOST_SOURCES]]
+        return [max(range(len(held)), key=lambda at: (held[at], shares[at])) + 1]
 
     def _is_asked(self, sentences: Sequence[Sentence]) -> bool:
         """Return whether no piece apart from the sources of an answer has far more of the question than both."""

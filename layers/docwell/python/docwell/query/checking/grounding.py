@@ -57,7 +57,6 @@ class Evidence:
     """The words of some passages, weighted by inverse document frequency among them.
 
     `split` returns the words of a text in the form for comparing, and `known` has the words of each passage.
-    `named` has those of its names too: they help to choose a passage, but support nothing.
     """
 
     def __init__(
@@ -65,7 +64,6 @@ class Evidence:
     ) -> None:
         self.passages = passages
         self.known = [split(passage.chunk.text) for passage in passages]
-        self.named = [split(named_text(passage)) for passage in passages]
         self._split = split
         self._question = split(question)
         self._weights: dict[str, float] = {}
@@ -100,14 +98,6 @@ class Evidence:
         ends = max(last for first, last in statements(text) if first < end)
         start = begins if start - begins <= MAX_QUOTE_CHARACTERS else start
         return start, max(end, ends) if ends - start <= MAX_QUOTE_CHARACTERS else end
-
-
-def named_text(passage: Passage) -> str:
-    """Return the text of a passage below the names of its file and section, unless these give orders."""
-    file, heading = passage.document.rpartition("/")[2].replace("_", " "), passage.chunk.heading
-    is_order = suspicion("\n".join((file, re.sub(r"\W+", " ", file), heading)))
-    names = "" if is_order else " > ".join(filter(None, (file, heading)))
-    return f"{names}.\n{passage.chunk.text}" if names else passage.chunk.text
 
 
 def numbered(
