@@ -77,6 +77,7 @@ class Machine:
         }
         defaults |= dict.fromkeys(self.content["Resources"], "x") | names
         defaults |= {"ProxyScript": shared("Script"), "Report": shared("Report")}
+        defaults["PrivateName"] = f"{Path(template).stem}.docwell.internal"
         self.root, self.state = folder / "root", folder / "state"
         script = str(Values(defaults, frozenset({zone})).of(data["Fn::Base64"])).replace("${!", "${")
         self.script = MOVED.sub(f"{self.root}/", script)
@@ -128,10 +129,10 @@ class Machine:
         return self._bash(str(self.root / "usr/local/sbin/chroma-volume"))
 
     def watch(self, waits: int) -> list[str]:
-        """Run the watch of Chroma for so many waits; return its reports to the group."""
+        """Run the watch of the server for so many waits; return its reports to the group."""
         (self.state / "calls").write_text("")
         (self.state / "waits").write_text(str(waits))
-        self._bash(str(self.root / "usr/local/sbin/chroma-watch"))
+        self._bash(str(self.root / "usr/local/sbin/docwell-watch"))
         (self.state / "waits").unlink()
         return [line for line in self.calls if line.startswith("aws")]
 

@@ -89,7 +89,7 @@ def test_each_start_mounts_the_volume_and_uses_all_of_it(chroma: Machine) -> Non
 def test_a_server_that_does_not_answer_for_five_minutes_is_reported(chroma: Machine) -> None:
     chroma.volume()
     assert chroma.boot() == 0
-    assert "Restart=always\n" in (chroma.root / "etc/systemd/system/chroma-watch.service").read_text()
+    assert "Restart=always\n" in (chroma.root / "etc/systemd/system/docwell-watch.service").read_text()
     chroma.fail("/health")
     assert chroma.watch(waits=9) == []
     *reports, unhealthy = chroma.watch(waits=10)

@@ -38,6 +38,8 @@ FUNCTIONS = [
     ("ReconcileFunction", ReconcileSettings),
     ("AuthorizerFunction", AuthorizerSettings),
 ]
+# CloudFormation deletes everything else with its stack.
+STORES = ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::EC2::Volume")
 Settings = type[IngestSettings | QuerySettings | ReconcileSettings | AuthorizerSettings]
 
 
@@ -160,11 +162,14 @@ def test_the_gateways_limits_never_refuse_a_request_that_the_function_accepts(te
     assert all(isinstance(whole_question[name], kinds[limit["type"]]) for name, limit in schema.items())
 
 
-def test_resources_with_documents_outlive_the_stack(template: dict[str, Any]) -> None:
-    for name in ("DocumentsBucket", "LedgerTable", "PrincipalsTable"):
-        resource = template["Resources"][name]
-        assert resource["DeletionPolicy"].startswith("Retain")
-        assert resource["UpdateReplacePolicy"] == "Retain"
+def test_what_holds_data_outlives_the_stack_and_a_failed_first_deployment_leaves_nothing() -> None:
+    resources = {name: part for path in TEMPLATES for name, part in content(path)["Resources"].items()}
+    stores = [name for name, part in resources.items() if part["Type"] in STORES]
+    assert len(stores) == 10
+    for name in set(stores) - {"ReceiptsTable"}:
+        policies = [resources[name][policy] for policy in ("DeletionPolicy", "UpdateReplacePolicy")]
+        is_volume = resources[name]["Type"] == "AWS::EC2::Volume"
+        assert policies == (["Snapshot"] * 2 if is_volume else ["RetainExceptOnCreate", "Retain"]), name
 
 
 def test_the_deployers_rights_cover_every_service_of_the_templates() -> None:
