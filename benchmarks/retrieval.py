@@ -11,14 +11,15 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 from types import SimpleNamespace
 from typing import Any, Self
+from unittest.mock import patch
 
 import numpy as np
 
@@ -42,7 +43,7 @@ from docwell.query.ask import Searched
 from docwell.query.document_names import written
 from docwell.query.modes import Router
 from docwell.query.prompting import shorten
-from docwell.query.retrieval.ranking import Weights
+from docwell.query.retrieval import ranking
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from docwell.text.naming import file_words
@@ -251,13 +252,11 @@ BUDGETS = {350: 5, 2_000: 8, 12_000: 20}
 TOP_K = max(BUDGETS.values())
 _EVERYBODY = Principal("key:benchmark", collections=None)
 DEFAULT, NEAREST = "ranked", "nearest"
-# A part of the ranking, and the variant without it: a weight of 0 switches a part off.
-PARTS = {part.name: f"without-{part.name}" for part in fields(Weights)}
-# The weights of each variant; without any, passages are ranked by their vectors alone.
-VARIANTS = {
-    DEFAULT: Weights(),
-    NEAREST: None,
-    **{without: replace(Weights(), **{part: 0.0}) for part, without in PARTS.items()},
+# The weights of the parts of the ranking, named for readers: 0 switches a part off.
+PARTS = {
+    "UNIT_WEIGHT": "the nearest unit",
+    "WORDS_WEIGHT": "the words",
+    "NAME_WEIGHT": "the words of the file name",
 }
 # A value for each question, by variant and scope, then by measure.
 Scores = dict[tuple[str, str], dict[str, list[float]]]
@@ -306,10 +305,10 @@ class Asker:
         return places[scope]
 
     def _search(self, variant: str, question: Question, vector: Sequence[float], scope: str) -> Sequence[Passage]:
-        where, weights = Scope(_EVERYBODY, self._places(question, scope)), VARIANTS[variant]
-        if weights is None:
-            return self._retrieval.search(where, vector, TOP_K, "").passages
-        return replace(self._retrieval, weights=weights).search(where, vector, TOP_K, question.text).passages
+        text = "" if variant == NEAREST else question.text
+        where = Scope(_EVERYBODY, self._places(question, scope))
+        with patch.object(ranking, variant, 0.0) if variant in PARTS else nullcontext():
+            return self._retrieval.search(where, vector, TOP_K, text).passages
 
 
 def of_ranks(question: Question, passages: Sequence[Passage]) -> dict[str, float]:
@@ -331,8 +330,6 @@ def of_evidence(question: Question, passages: Sequence[Passage], vector: Sequenc
 
 TABLE = ROOT / "docs" / "generated" / "ranking.md"
 _MEASURE, _TOP_K = "hit@5", 5
-# The signals of `docwell.query.retrieval.ranking.Weights`, named for readers.
-_TITLES = {"unit": "the nearest unit", "words": "the words", "document": "the words of the file name"}
 _HEAD = """# What each part of the ranking is worth
 
 `make eval-retrieval ARGS="{arguments}"`, on
@@ -356,12 +353,9 @@ def add_parts(report: Report, material: EvaluationSet, scores: Scores) -> None:
 
     ranked = values(DEFAULT)
     report.add(f"{material.title}, {len(material.questions)} questions: {_MEASURE}", fmean(ranked), "%")
-    variants = {f"without {_TITLES[part]}": variant for part, variant in PARTS.items()} | {
-        "without all of them": NEAREST
-    }
-    for title, variant in variants.items():
+    for variant, part in {**PARTS, NEAREST: "all of them"}.items():
         loss, low, high = interval_of_difference(ranked, values(variant))
-        report.add(f"{material.title}, {title}: loss [{low:+.1f}, {high:+.1f}]", loss, "points")
+        report.add(f"{material.title}, without {part}: loss [{low:+.1f}, {high:+.1f}]", loss, "points")
 
 
 def add_routes(report: Report, folder: Path) -> None:
@@ -452,8 +446,7 @@ def _without(asker: Asker, sets: Sequence[EvaluationSet], _: argparse.Namespace)
     """Measure what each part of the ranking, and the router, is worth; write the table."""
     report = Report("retrieval-without")
     for material in sets:
-        variants = [variant for variant in VARIANTS if variant != DEFAULT]
-        add_parts(report, material, asker.ask(material, variants))
+        add_parts(report, material, asker.ask(material, [*PARTS, NEAREST]))
     add_routes(report, EVALUATION)
     rows = "".join(f"| {row.metric} | {row.value:.2f} | {row.unit} |\n" for row in report.rows)
     head = _HEAD.format(arguments=" ".join(sys.argv[1:]), machine=machine(), measure=_MEASURE)

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from typing import Any
 from unittest.mock import patch
 
 import pytest
 
 from docwell.models import Passage
-from docwell.query.retrieval.ranking import Weights
+from docwell.query.retrieval import ranking
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from tests.unit.query.query_world import EVERYTHING, World
@@ -14,9 +13,9 @@ from tests.unit.query.query_world import EVERYTHING, World
 SCOPE = Scope(EVERYTHING, {"house": None})
 
 
-def search(world: World, question: str, top_k: int = 3, **options: Any) -> list[Passage]:
+def search(world: World, question: str, top_k: int = 3) -> list[Passage]:
     vector = world.embedder.embed_queries([question])[0].tolist()
-    retrieval = Retrieval(world.ledger, world.index, **options)
+    retrieval = Retrieval(world.ledger, world.index)
     return list(retrieval.search(SCOPE, vector, top_k, question).passages)
 
 
@@ -42,7 +41,8 @@ def test_a_passage_is_found_by_its_words_from_far_below_the_nearest() -> None:
     texts = [f"the pipe the pipe number{i} the pipe" for i in range(20)]
     world = world_of(*texts, "pipe inspections are written into the green ledger of the house by the owner")
     question = "pipe ledger"
-    plain = search(world, question, weights=Weights(words=0.0))
+    with patch.object(ranking, "WORDS_WEIGHT", 0.0):
+        plain = search(world, question)
     assert all("ledger" not in one.chunk.text for one in plain)
     assert "ledger" in search(world, question)[0].chunk.text
 

@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -32,7 +32,7 @@ _CANDIDATES = 110
 # The weights of the other candidates and of the question's words. Chosen on XQuAD, MMLongBench and FinanceBench:
 # each needs almost the threshold that the others choose.
 _BACKGROUND_WEIGHT = 0.75
-_WORDS_WEIGHT = 0.5
+_WORDS_OF_FIT = 0.5
 
 
 def fit_of(question: str, passages: Sequence[Passage], candidates: Sequence[Passage]) -> float:
@@ -45,7 +45,7 @@ def fit_of(question: str, passages: Sequence[Passage], candidates: Sequence[Pass
     question_words = content_words(question)
     best = max(
         passage.score
-        + _WORDS_WEIGHT * len(question_words & content_words(passage.chunk.text)) / max(len(question_words), 1)
+        + _WORDS_OF_FIT * len(question_words & content_words(passage.chunk.text)) / max(len(question_words), 1)
         for passage in passages
     )
     scores = {candidate.chunk.text: candidate.score for candidate in candidates}.values()
@@ -68,21 +68,9 @@ _GAP_CHARACTERS = 8
 RERANKED = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """The weight of each signal, beside the cosine of the passage's own vector.
-
-    Attributes:
-        unit: the share of the cosine that comes from the passage's best unit.
-        words: the gain of a passage that has all rare words of the question.
-        document: the gain of a passage whose file name has all words that tell the candidates' documents apart.
-    """
-
-    unit: float = 0.3
-    words: float = 0.5
-    document: float = 0.1
-
-
+# The share of the cosine that comes from a passage's best unit; the gain of a passage with all rare words of the
+# question; the gain of one whose file name has all words that tell the candidates' documents apart.
+UNIT_WEIGHT, WORDS_WEIGHT, NAME_WEIGHT = 0.3, 0.5, 0.1
 # Figures and words in a file's name, and the least figure that is a year.
 _NAME_PART = re.compile(r"\d+|[^\W\d_]+")
 _FIRST_YEAR = 1900
@@ -90,20 +78,17 @@ _NEWEST = re.compile(pattern("newest"))
 _PREFERRED = ""  # no file name has this word
 
 
-def rank(
-    question: str, vector: Sequence[float], candidates: Sequence[Passage], weights: Weights | None = None
-) -> list[tuple[Passage, float]]:
+def rank(question: str, vector: Sequence[float], candidates: Sequence[Passage]) -> list[tuple[Passage, float]]:
     """Return the candidates, each with the score it is ranked by, best first. A passage's own score is a cosine.
 
     `vector` has unit length. The rarity of a word is counted among the candidates.
     """
     if not candidates:
         return []
-    weights = weights or Weights()
     question_words = frozenset(beginnings(question))
     lexical = _coverage(question_words, [_numbers(candidate.chunk.text) for candidate in candidates])
     # Scale lexical scores by the best candidate's coverage: no page has words such as "explain" or "calculate".
-    lexical *= weights.words * float(np.max(lexical))
+    lexical *= WORDS_WEIGHT * float(np.max(lexical))
     documents = {candidate.document for candidate in candidates}
     wants_newest = _NEWEST.search(fold_each(question)) is not None
     named = _named(question_words, documents, newest(documents) if wants_newest else frozenset())
@@ -111,8 +96,8 @@ def rank(
     # The units of a table are figures that mean little alone, so compare the whole chunk too.
     units = [candidate.units for candidate in candidates]
     best = np.maximum(nearest(units, np.asarray(vector, dtype=np.float32)), whole)
-    scores = (1 - weights.unit) * whole + weights.unit * best + lexical
-    scores += weights.document * np.array([named[candidate.document] for candidate in candidates])
+    scores = (1 - UNIT_WEIGHT) * whole + UNIT_WEIGHT * best + lexical
+    scores += NAME_WEIGHT * np.array([named[candidate.document] for candidate in candidates])
     ranked = zip(map(Passage.scored, candidates, best.tolist()), scores.tolist(), strict=True)
     # Copies of a document have equal scores: take all passages from the same copy.
     return sorted(ranked, key=lambda row: (-row[1], row[0].document))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from docwell.errors import BadInput
 from docwell.models import Passage
 from docwell.ports import Catalogue, VectorIndex
 from docwell.query.document_names import named
-from docwell.query.retrieval.ranking import JUDGED, Weights, fit_of, merge, rank, with_named
+from docwell.query.retrieval.ranking import JUDGED, fit_of, merge, rank, with_named
 from docwell.query.retrieval.scope import Scope
 
 # More candidates find few more answers and cost time.
@@ -46,7 +46,6 @@ class Retrieval:
 
     catalogue: Catalogue
     index: VectorIndex
-    weights: Weights = field(default_factory=Weights)
     deepest: int = DEEPEST
 
     def search(
@@ -67,7 +66,7 @@ class Retrieval:
         depth = (CANDIDATES if question else most) + _SPARE_HITS
         while True:
             hits, is_end, is_cut = self._nearest(scope, vector, depth, generations)
-            ranked = [passage for passage, _ in rank(question, vector, hits, self.weights)] if question else hits
+            ranked = [passage for passage, _ in rank(question, vector, hits)] if question else hits
             live = _Live(scope, self.catalogue, ranked, most, generations)
             passages = merge(live, most) if question else list(islice(live, most))
             crowded = live.dropped + live.copies
