@@ -30,7 +30,7 @@ _NAMES = re.compile(r"\$\{([^!}][^}]*)\}")
 def _read(path: Path) -> str:
     template, problems = decode(str(path))
     assert not problems, path
-    if template.get("Transform") == "AWS::LanguageExtensions":  # SAM's own transform has tests of its own
+    if template.get("Transform") == "AWS::LanguageExtensions":  # SAM tests its own transform
         problems, template = language_extension(Linted(str(path), template))
         assert not problems, path
     return json.dumps(template, default=str)
