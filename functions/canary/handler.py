@@ -24,5 +24,5 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     try:
         passed = canary.allows(settings.next_version, settings.live_version)
     finally:  # without a report, CodeDeploy waits for an hour
-        wiring.hooks().report(event["DeploymentId"], event["LifecycleEventHookExecutionId"], passed=passed)
+        wiring.hooks()(event["DeploymentId"], event["LifecycleEventHookExecutionId"], passed=passed)
     return {"passed": passed}

@@ -69,7 +69,7 @@ def url() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def locked() -> Iterator[str]:
     """A gateway that asks for a key."""
-    with served(pool_of("proxy", 2, max_waiting=1), authorizer=Authorizer(FixedKeys())) as url:
+    with served(pool_of("proxy", 2, max_waiting=1), authorizer=Authorizer(FixedKeys().find)) as url:
         yield url
 
 

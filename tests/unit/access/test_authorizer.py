@@ -84,7 +84,7 @@ def rows() -> Rows:
 
 @pytest.fixture
 def authorizer(rows: Rows, clock: Clock) -> Authorizer:
-    return Authorizer(rows, IssuerTokens(ISSUER, [CLIENT], Published()), clock)  # type: ignore[arg-type] # a fake
+    return Authorizer(rows.find, IssuerTokens(ISSUER, [CLIENT], Published()).identify, clock)  # type: ignore[arg-type] # a fake
 
 
 def token(key: Any = SIGNING, algorithm: str = "RS256", kid: str = "k1", **changes: Any) -> str:
@@ -135,7 +135,7 @@ def test_a_token_of_any_issuer_names_its_principal_and_groups(rows: Rows, case: 
     sent = jwt.encode(
         {"iat": now, "exp": now + 300} | case["claims"], SIGNING, "RS256", {"kid": "k1"} | case["header"]
     )
-    authorizer = Authorizer(rows, IssuerTokens(keys=Published(), **case["settings"]))  # type: ignore[arg-type] # a fake
+    authorizer = Authorizer(rows.find, IssuerTokens(keys=Published(), **case["settings"]).identify)  # type: ignore[arg-type] # a fake
     if case["identity"] is None:
         with pytest.raises(Unauthenticated):
             authorizer.identify(bearer(sent))
@@ -152,7 +152,7 @@ def test_a_key_signs_with_its_own_algorithm_alone(rows: Rows, algorithm: str) ->
     private: Any = PRIVATE.get(algorithm, SIGNING)
     public = json.loads(jwt.get_algorithm_by_name(algorithm).to_jwk(private.public_key()))
     published = SimpleNamespace(find=lambda _: jwt.PyJWK({**public, "alg": algorithm}))
-    authorizer = Authorizer(rows, IssuerTokens(ISSUER, [CLIENT], published))  # type: ignore[arg-type] # a fake
+    authorizer = Authorizer(rows.find, IssuerTokens(ISSUER, [CLIENT], published).identify)  # type: ignore[arg-type] # a fake
     assert authorizer.identify(bearer(token(private, algorithm))).identity.id == "sub:person"
     with pytest.raises(Unauthenticated):
         authorizer.identify(bearer(token(OTHER, "RS512")))
@@ -221,7 +221,7 @@ def test_an_attack_is_denied_without_details(authorizer: Authorizer, attack: Cal
 
 def test_without_a_pool_every_token_is_denied(rows: Rows) -> None:
     with pytest.raises(Unauthenticated):
-        Authorizer(rows).identify(bearer(token()))
+        Authorizer(rows.find).identify(bearer(token()))
 
 
 def test_a_key_ends_on_time_even_while_it_is_cached(authorizer: Authorizer, clock: Clock, rows: Rows) -> None:

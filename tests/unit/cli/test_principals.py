@@ -47,7 +47,9 @@ class Cloud:
     def caller(self, value: str) -> str | None:
         """Return the principal that the authorizer finds for a key, None for a key that it denies."""
         try:
-            return Authorizer(self.stored, clock=lambda: self.now).identify([("x-api-key", value)]).identity.id
+            return (
+                Authorizer(self.stored.find, clock=lambda: self.now).identify([("x-api-key", value)]).identity.id
+            )
         except Unauthenticated:
             return None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -54,7 +53,7 @@ class World:
 
     def events(self) -> list[DocumentEvent]:
         sent = list[DocumentEvent]()
-        publisher = Publisher(BUCKET, outcome_in, SimpleNamespace(send=sent.append))
+        publisher = Publisher(BUCKET, outcome_in, sent.append)
         for change in self.changes():
             publisher.publish(change)
         return sent

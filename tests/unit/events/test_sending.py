@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from moto import mock_aws
 
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb.ledger import outcome_in
-from docwell.adapters.event_bridge import EventBridge
-from docwell.adapters.webhook import Webhook
+from docwell.adapters.event_bridge import put_event
+from docwell.adapters.webhook import post_event
 from docwell.config import EventsSettings, SettingsError
 from docwell.errors import Unavailable
 from docwell.events import DocumentEvent, Publisher
@@ -77,7 +78,7 @@ def test_an_event_is_on_the_default_bus_under_its_type(monkeypatch: pytest.Monke
         queue = sqs.create_queue(QueueName="q")["QueueUrl"]
         bus.put_rule(Name="r", EventPattern='{"source": ["docwell"], "detail": {"document": ["a.pdf"]}}')
         bus.put_targets(Rule="r", Targets=[{"Id": "q", "Arn": "arn:aws:sqs:us-east-1:123456789012:q"}])
-        EventBridge(client("events")).send(EVENT)
+        put_event(client("events"), EVENT)
         (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
     body = json.loads(message["Body"])
     assert (body["source"], body["detail-type"], body["detail"]) == ("docwell", EVENT.type, EVENT.data)
@@ -101,13 +102,13 @@ class Throttled:
 
 def test_an_event_that_the_bus_does_not_take_is_delivered_again(monkeypatch: pytest.MonkeyPatch) -> None:
     bus = Throttled()
-    monkeypatch.setattr(wiring, "publisher", lambda: Publisher("documents", outcome_in, EventBridge(bus)))
+    monkeypatch.setattr(wiring, "publisher", lambda: Publisher("documents", outcome_in, partial(put_event, bus)))
     answer = handler(stream("a.pdf", "b.pdf", "c.pdf"), CONTEXT)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "n-b.pdf"}]}
     assert bus.accepted == ["a.pdf", "c.pdf"]
     assert handler(stream("a.pdf"), CONTEXT) == {"batchItemFailures": []}
     with pytest.raises(Unavailable, match="ThrottlingException"):
-        EventBridge(bus).send(DocumentEvent("i", "t", "2026-11-18T10:26:41Z", {"document": "b.pdf"}))
+        put_event(bus, DocumentEvent("i", "t", "2026-11-18T10:26:41Z", {"document": "b.pdf"}))
 
 
 # --- Webhooks ---
@@ -135,7 +136,7 @@ def test_any_answer_except_success_is_a_failure(webhook: Receiver, status: int) 
 def test_a_receiver_that_cannot_be_reached_is_a_failure(receiver: Receiver) -> None:
     receiver.close()
     with httpx.Client(timeout=1) as http, pytest.raises(Unavailable, match="does not answer: ConnectError"):
-        Webhook(http, receiver.url, KEY).send(EVENT)
+        post_event(http, receiver.url, KEY, EVENT)
 
 
 def test_a_long_answer_of_the_receiver_is_not_read(webhook: Receiver) -> None:

@@ -294,13 +294,14 @@ def test_a_missing_endpoint_is_an_unknown_address_and_no_missing_model(
 
 
 @APIS
-@pytest.mark.parametrize(("model", "more", "status", "param"), rows(__file__, "openai_own_parameters"))
+@pytest.mark.parametrize(("model", "more", "status", "param", "code"), rows(__file__, "openai_own_parameters"))
 def test_docwells_parameters_of_a_question_count_or_are_refused_by_name(
-    world: HttpWorld, model: str, more: dict[str, Any], status: int, param: str | None, api: str
+    world: HttpWorld, model: str, more: dict[str, Any], status: int, param: str | None, code: str | None, api: str
 ) -> None:
     path, asked = (CHAT, "messages") if api == "chat" else (shapes.RESPONSES, "input")
     got, answer, _ = call("POST", path, {"model": model, asked: [USER]} | more)
-    assert (got, (answer.get("error") or {}).get("param")) == (status, param)
+    error = answer.get("error") or {}
+    assert (got, error.get("param"), error.get("code")) == (status, param, code)
     for receipt in world.receipts.kept.values():
         assert all(receipt.request[name] == value for name, value in more.items() if name != "filter")
         message = answer["choices"][0]["message"] if api == "chat" else answer["output"][0]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from docwell.http.bodies import console_of
+from docwell.http.bodies import origin_of
 from docwell.identity import ORIGIN_HEADER
 from infra.container.sam import ROOT
 from runtime.console_page import HEADERS, POLICY
@@ -52,7 +52,7 @@ def test_a_viewer_cannot_write_the_address_by_which_the_firewall_counts() -> Non
         {"value": "203.0.113.7"},
         {"value": "https://d1.cloudfront.net"},
     )
-    assert console_of({ORIGIN_HEADER: sent[ORIGIN_HEADER]["value"]})
+    assert origin_of(sent[ORIGIN_HEADER]["value"])
 
 
 def properties_of_firewall() -> dict[str, Any]:

@@ -29,7 +29,7 @@ class OneKey:
 
 def application() -> Any:
     """Return a gateway that knows one key and runs no function."""
-    return gateway.Gateway(FunctionPool(FunctionSpec("missing.handler"), 1, 1), Authorizer(OneKey())).app
+    return gateway.Gateway(FunctionPool(FunctionSpec("missing.handler"), 1, 1), Authorizer(OneKey().find)).app
 
 
 def answered(receive: Messages, path: str = "/v1/query", app: Any = None, **headers: str) -> list[dict[str, Any]]:

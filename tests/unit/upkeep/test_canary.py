@@ -93,14 +93,14 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> Mock:
 def test_the_hook_tells_codedeploy(hooks: Mock, monkeypatch: pytest.MonkeyPatch, passed: bool) -> None:
     monkeypatch.setattr(wiring, "canary", lambda: canary(new=[HIT if passed else MISS], live=[HIT]))
     assert handler(HOOK, CONTEXT) == {"passed": passed}
-    hooks.report.assert_called_once_with("d-1", "e-1", passed=passed)
+    hooks.assert_called_once_with("d-1", "e-1", passed=passed)
 
 
 def test_a_hook_that_breaks_fails_the_deployment(hooks: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wiring, "canary", lambda: canary(new=[RuntimeError()], live=[HIT]))
     with pytest.raises(RuntimeError):
         handler(HOOK, CONTEXT)
-    hooks.report.assert_called_once_with("d-1", "e-1", passed=False)
+    hooks.assert_called_once_with("d-1", "e-1", passed=False)
 
 
 @pytest.mark.parametrize(("cited", "value"), [(HIT, "[1.0]"), (MISS, "[0.0]"), (ERROR, "[0.0]"), (None, "[0.0]")])
@@ -115,7 +115,7 @@ def test_the_schedule_emits_the_metric(
     monkeypatch.setattr(wiring, "canary", lambda: watching)
     handler({"source": "aws.events"}, CONTEXT)
     assert f'"CanaryFound":{value}' in capsys.readouterr().out.replace(" ", "")
-    hooks.report.assert_not_called()
+    hooks.assert_not_called()
     last = last_canary(watching.state)
     assert last is not None
     assert (last.outcome == "found") == (value == "[1.0]")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any
 
 from docwell.errors import DocwellError
 from docwell.identity import RESERVED_COLLECTION
@@ -54,13 +54,6 @@ class DocumentEvent:
         return json.dumps({"type": self.type, "timestamp": self.time, "data": self.data})
 
 
-class EventSink(Protocol):
-    """The receiver of events."""
-
-    def send(self, event: DocumentEvent) -> None:
-        """Return once the receiver has the event. Raises `Unavailable`."""
-
-
 def event_of(outcome: Outcome, bucket: str) -> DocumentEvent | None:
     """Return the event about an outcome; None for the documents that docwell itself provides."""
     record = outcome.record
@@ -91,12 +84,12 @@ def event_of(outcome: Outcome, bucket: str) -> DocumentEvent | None:
 class Publisher:
     """Sends an event for each change of the ledger that brought an outcome.
 
-    `outcome_in` returns the outcome of a change, or None.
+    `outcome_in` returns the outcome of a change, or None. `send` returns once the receiver has the event.
     """
 
     bucket: str
     outcome_in: Callable[[Mapping[str, Any]], Outcome | None]
-    sink: EventSink
+    send: Callable[[DocumentEvent], None]
 
     def publish(self, change: Mapping[str, Any]) -> None:
         """Send the event of a change, if it has one. Raises `Unavailable`: publish the change again."""
@@ -106,7 +99,7 @@ class Publisher:
             return
         fields = {"event": event.id, "type": event.type}
         try:
-            self.sink.send(event)
+            self.send(event)
         except DocwellError as error:
             logger.warning("event not sent", extra={**fields, "detail": error.detail})
             raise

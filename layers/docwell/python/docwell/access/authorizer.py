@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any
 
 from cachetools import TTLCache
 
@@ -26,20 +26,6 @@ KEPT_S = 10.0
 _KEPT_KEYS = 1_000
 
 
-class ApiKeys(Protocol):
-    """The API keys of this installation."""
-
-    def find(self, digest: str) -> ApiKey | None:
-        """Return the key whose value has this digest, even if it has ended. Raises `Unavailable`."""
-
-
-class Tokens(Protocol):
-    """The tokens of an issuer."""
-
-    def identify(self, token: str) -> Identity:
-        """Return the subject of a valid token. Raises `Unauthenticated`, `Unavailable`."""
-
-
 @dataclass(frozen=True, slots=True)
 class Caller:
     """An authorized caller. A usage plan counts the API key with the value `usage_key`, or the tokens' key."""
@@ -49,13 +35,19 @@ class Caller:
 
 
 class Authorizer:
-    """Finds the caller of a request, and denies every unknown credential."""
+    """Finds the caller of a request, and denies every unknown credential.
+
+    `find_key` returns the API key whose value has a digest, even if it has ended, or None. `read_token` returns
+    the subject of a valid token; without it, API keys alone are valid. Both raise `Unavailable`.
+    """
 
     def __init__(
-        self, keys: ApiKeys, tokens: Tokens | None = None, clock: Callable[[], float] = time.time
+        self,
+        find_key: Callable[[str], ApiKey | None],
+        read_token: Callable[[str], Identity] | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """Without `tokens`, API keys alone are valid."""
-        self._keys, self._tokens, self._clock = keys, tokens, clock
+        self._find_key, self._read_token, self._clock = find_key, read_token, clock
         self._kept: TTLCache[str, ApiKey] = TTLCache(_KEPT_KEYS, KEPT_S, timer=clock)
         self._lock = Lock()
 
@@ -71,9 +63,9 @@ class Authorizer:
 
     def _caller(self, value: str, *, is_token: bool) -> Caller:
         if is_token:
-            if self._tokens is None:
+            if self._read_token is None:
                 raise Unauthenticated(NO_CREDENTIAL)
-            return Caller(self._tokens.identify(value))
+            return Caller(self._read_token(value))
         key = self._key(digest_of(value))
         # `ends_at` is compared each time, so a cached key ends in time.
         if key is None or (key.ends_at is not None and self._clock() >= key.ends_at):
@@ -85,7 +77,7 @@ class Authorizer:
     def _key(self, digest: str) -> ApiKey | None:
         with self._lock:
             key = self._kept.get(digest)
-        if key is None and (key := self._keys.find(digest)) is not None:
+        if key is None and (key := self._find_key(digest)) is not None:
             with self._lock:
                 self._kept[digest] = key
         return key

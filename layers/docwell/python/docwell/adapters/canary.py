@@ -75,17 +75,11 @@ def cited_by(client: Any, version: str, question: str) -> Collection[tuple[str, 
     return cited
 
 
-class CodeDeployHooks:
-    """Reports the result of a hook to CodeDeploy."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def report(self, deployment: str, execution: str, *, passed: bool) -> None:
-        """Let the deployment continue, or fail it. Raises `Unavailable`."""
-        with vendor_errors("codedeploy"):
-            self._client.put_lifecycle_event_hook_execution_status(
-                deploymentId=deployment,
-                lifecycleEventHookExecutionId=execution,
-                status="Succeeded" if passed else "Failed",
-            )
+def report_hook(client: Any, deployment: str, execution: str, *, passed: bool) -> None:
+    """Report a hook to CodeDeploy: the deployment continues or fails. Raises `Unavailable`."""
+    with vendor_errors("codedeploy"):
+        client.put_lifecycle_event_hook_execution_status(
+            deploymentId=deployment,
+            lifecycleEventHookExecutionId=execution,
+            status="Succeeded" if passed else "Failed",
+        )

@@ -28,6 +28,8 @@ _STAMP_BYTES = 8
 _VALUE_BYTES = 4096
 # The field with the number of the fields `chunk`, `chunk1`...
 _PARTS = "parts"
+# The fields of a chunk that are stored under their names.
+_PLAIN = ("start", "end", "tokens", "label", "heading")
 
 
 def new_stamp() -> str:
@@ -50,11 +52,7 @@ def record_fields(record: IndexRecord) -> dict[str, str]:
     details = {
         "version": record.version,
         "page_start": chunk.page,
-        "start": chunk.start,
-        "end": chunk.end,
-        "tokens": chunk.tokens,
-        "label": chunk.label,
-        "heading": chunk.heading,
+        **{name: getattr(chunk, name) for name in _PLAIN},
         "confidence": None if chunk.confidence is None else round(chunk.confidence, 3),
         "citation_units": [(start, unit.kind, unit.label, unit.anchor) for start, unit in chunk.citation_units],
         "unit_spans": units.spans,
@@ -81,12 +79,8 @@ def passage_of(id_: str, text: str, metadata: Mapping[str, Any]) -> Passage:
         chunk = Chunk(
             text=text,
             page=details["page_start"],
-            start=details["start"],
-            end=details["end"],
-            tokens=details["tokens"],
-            label=details["label"],
-            heading=details["heading"],
             confidence=details["confidence"],
+            **{name: details[name] for name in _PLAIN},
             citation_units=tuple(
                 (start, CitationUnit(UnitKind(kind), label, anchor))
                 for start, kind, label, anchor in details["citation_units"]

@@ -1,4 +1,4 @@
-"""`docwell.events.EventSink` by Amazon EventBridge, on the account's default bus."""
+"""Events about documents on Amazon EventBridge, on the account's default bus."""
 
 from __future__ import annotations
 
@@ -12,16 +12,10 @@ from docwell.events import DocumentEvent
 SOURCE = "docwell"
 
 
-class EventBridge:
-    """Events of the source `docwell`; the detail type is the event's."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def send(self, event: DocumentEvent) -> None:
-        """Put the event on the bus. Raises `Unavailable`."""
-        entry = {"Source": SOURCE, "DetailType": event.type, "Time": event.time, "Detail": json.dumps(event.data)}
-        with vendor_errors("events"):
-            answer = self._client.put_events(Entries=[entry])
-        if answer["FailedEntryCount"]:
-            raise Unavailable("events", f"events: PutEvents answered {answer['Entries'][0].get('ErrorCode')}")
+def put_event(client: Any, event: DocumentEvent) -> None:
+    """Put the event on the bus, with its type as the detail type. Raises `Unavailable`."""
+    entry = {"Source": SOURCE, "DetailType": event.type, "Time": event.time, "Detail": json.dumps(event.data)}
+    with vendor_errors("events"):
+        answer = client.put_events(Entries=[entry])
+    if answer["FailedEntryCount"]:
+        raise Unavailable("events", f"events: PutEvents answered {answer['Entries'][0].get('ErrorCode')}")

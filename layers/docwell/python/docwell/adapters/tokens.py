@@ -89,7 +89,7 @@ class SigningKeys:
 
 
 class IssuerTokens:
-    """`docwell.access.authorizer.Tokens` of one issuer: its ID tokens and access tokens."""
+    """The ID tokens and access tokens of one issuer."""
 
     def __init__(
         self,

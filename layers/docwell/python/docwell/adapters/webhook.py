@@ -1,4 +1,4 @@
-"""`docwell.events.EventSink` by an HTTP address, signed as in Standard Webhooks.
+"""Events about documents to an HTTP address, signed as in Standard Webhooks.
 
 The stack on one machine uses it. In AWS, EventBridge's API destinations call webhooks.
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
@@ -19,33 +19,23 @@ from docwell.events import DocumentEvent
 TIMEOUT_S = 10.0
 
 
-def signed_headers(secret: bytes, id_: str, seconds: int, body: bytes) -> dict[str, str]:
-    """Return the headers of a body that is sent at this time, in seconds since the epoch."""
-    digest = hmac.digest(secret, f"{id_}.{seconds}.".encode() + body, "sha256")
-    return {
-        "webhook-id": id_,
-        "webhook-timestamp": str(seconds),
+def post_event(client: httpx.Client, url: str, secret: bytes, event: DocumentEvent) -> None:
+    """Post the event once, with the time in seconds since the epoch; the receiver shares the secret.
+
+    Raises `Unavailable` for any answer but success; redirects are not followed.
+    """
+    body, sent_at = event.body.encode(), str(int(time.time()))
+    digest = hmac.digest(secret, f"{event.id}.{sent_at}.".encode() + body, "sha256")
+    headers = {
+        "webhook-id": event.id,
+        "webhook-timestamp": sent_at,
         "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+        "content-type": "application/json",
     }
-
-
-class Webhook:
-    """A receiver at an address, which shares a secret with docwell."""
-
-    def __init__(self, client: httpx.Client, url: str, secret: bytes) -> None:
-        self._client = client
-        self._url = url
-        self._secret = secret
-
-    def send(self, event: DocumentEvent) -> None:
-        """Post the event once. Raises `Unavailable` for any answer but success; redirects are not followed."""
-        body = event.body.encode()
-        headers = signed_headers(self._secret, event.id, int(time.time()), body)
-        headers["content-type"] = "application/json"
-        try:
-            # Do not read the body of the answer: it may be long.
-            with self._client.stream("POST", self._url, content=body, headers=headers) as answer:
-                if not answer.is_success:
-                    raise Unavailable("webhook", f"the webhook answered with status {answer.status_code}")
-        except httpx.HTTPError as error:
-            raise Unavailable("webhook", f"the webhook does not answer: {type(error).__name__}") from error
+    try:
+        # Do not read the body of the answer: it may be long.
+        with client.stream("POST", url, content=body, headers=headers) as answer:
+            if not answer.is_success:
+                raise Unavailable("webhook", f"the webhook answered with status {answer.status_code}")
+    except httpx.HTTPError as error:
+        raise Unavailable("webhook", f"the webhook does not answer: {type(error).__name__}") from error

@@ -292,7 +292,9 @@ class QuestionRequest:
             time.perf_counter() - self._started,
             pipelines.runtime_settings().memory_mb,
         )
-        response = bodies.answer_body(report.answer, cost, report.inquiry.call.estimated_tokens, self.request_id)
+        fields = asdict(report.answer) | {"cost": asdict(cost), "request_id": self.request_id}
+        fields["usage"]["estimated_prompt_tokens"] = report.inquiry.call.estimated_tokens
+        response = bodies.QueryResponse.model_validate(fields)
         return Finished(principal, self.body, response, report, cost, self._shown)
 
 

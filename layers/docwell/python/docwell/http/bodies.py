@@ -11,9 +11,8 @@ from urllib.parse import quote, urlencode
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
-from docwell.answers import Answer, AnswerStatus, Cost, HostState, Mode, Refusal, Sentence
+from docwell.answers import AnswerStatus, Cost, HostState, Mode, Refusal, Sentence
 from docwell.errors import BadInput
-from docwell.identity import ORIGIN_HEADER
 from docwell.models import (
     KEY_BYTES,
     MAX_METADATA,
@@ -274,8 +273,8 @@ class MetadataCondition(BaseModel):
 
     name: _Words | Annotated[list[_Words], Field(min_length=1, max_length=1)]
     comparison_operator: str = Field(
-        description="`start with` for `document`, `contains` for `title` and `author`, `≥` and `≤` for `created`, "
-        "`is` or `=` for S3 user metadata."
+        description="`start with`, `is` and `=` for `document`, `contains` for `title` and `author`, `≥` and `≤` "
+        "for `created`, `is` and `=` for S3 user metadata."
     )
     value: str | float
 
@@ -466,25 +465,23 @@ class DeletionResponse(BaseModel):
     document: str
 
 
-class UsageResponse(BaseModel):
-    """The caller's rights, and its use of the current UTC day. A null quota or list means no limit."""
+class CallerBody(BaseModel):
+    """A principal's use of today. A null quota means no limit, or that only a group of its token has one."""
 
-    id: str = Field(description="Of the caller: the same for all its keys.")
+    id: str = Field(description="Of the principal: the same for all its keys.")
     label: str
     requests: int
     requests_per_day: int | None
     tokens: int = Field(description="With those that questions in flight have reserved.")
     tokens_per_day: int | None
+
+
+class UsageResponse(CallerBody):
+    """The caller's rights, and its use of the current UTC day. A null quota or list means no limit."""
+
     writable: list[str] | None = Field(description="The collections that it may upload to and delete from.")
     operates: bool = Field(description="Whether it may call `/v1/operations`.")
     max_upload_bytes: int
-
-
-def answer_body(answer: Answer, cost: Cost, estimated_tokens: int, request_id: str) -> QueryResponse:
-    """Return the response for an answer."""
-    fields = asdict(answer) | {"cost": asdict(cost), "request_id": request_id}
-    fields["usage"]["estimated_prompt_tokens"] = estimated_tokens
-    return QueryResponse.model_validate(fields)
 
 
 def passage_bodies(event: Passages) -> list[dict[str, Any]]:
@@ -499,11 +496,6 @@ def passage_bodies(event: Passages) -> list[dict[str, Any]]:
         ).model_dump()
         for place, text in zip(places, texts, strict=True)
     ]
-
-
-def console_of(headers: Mapping[str, str]) -> str | None:
-    """Return the console's origin; None if the request did not come by it. Names of `headers` have any case."""
-    return origin_of(next((value for name, value in headers.items() if name.lower() == ORIGIN_HEADER), ""))
 
 
 def origin_of(text: str) -> str | None:

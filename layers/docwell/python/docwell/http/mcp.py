@@ -30,6 +30,7 @@ from docwell.errors import DocwellError, NotFound, Unauthenticated
 from docwell.http import answering, bodies, openai
 from docwell.http.edges import admission, caller, charge, data_file, record_error, request_id, validated
 from docwell.http.shapes import MCP
+from docwell.identity import ORIGIN_HEADER
 from docwell.models import Status
 from docwell.query.documents import Listing, list_documents, read_page
 from docwell.wiring import query as wiring
@@ -43,8 +44,6 @@ _META = "io.modelcontextprotocol/"
 _RESULT_FIELDS = {"resultType": "complete", "cacheScope": "private", "ttlMs": 0}
 
 _INVALID, _NO_METHOD, _PARAMS, _MISMATCH, _VERSION = -32600, -32601, -32602, -32020, -32022
-# The HTTP status of an error since 2026-07-28; in the previous version, errors have status 200.
-_STATUS = {_NO_METHOD: HTTPStatus.NOT_FOUND}
 # The parameter that `Mcp-Name` repeats.
 _NAME_PARAMETERS = {"tools/call": "name", "resources/read": "uri"}
 _BASE64 = re.compile(r"=\?base64\?(.*)\?=")
@@ -101,8 +100,8 @@ class RpcError(Exception):
 )
 def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
     """Answer one message."""
-    headers = {name.lower(): value for name, value in router.current_event.headers.items()}
-    console = bodies.console_of(headers)
+    headers = router.current_event.headers
+    console = bodies.origin_of(headers.get(ORIGIN_HEADER, ""))
     # The specification requires servers to reject requests from pages of other origins.
     if headers.get("origin", console) != console:
         error = {"code": _INVALID, "message": "the Origin is not docwell's console"}
@@ -131,8 +130,9 @@ def _response(status: int, body: dict[str, Any] | None) -> Response[str]:
 
 def _error_response(error: RpcError, id_: object, *, modern: bool) -> Response[str]:
     fields = {"code": error.code, "message": error.message} | ({"data": error.data} if error.data else {})
-    early = error.code in {_INVALID, _MISMATCH, _VERSION}
-    status = _STATUS.get(error.code, HTTPStatus.BAD_REQUEST) if modern or early else HTTPStatus.OK
+    status = HTTPStatus.NOT_FOUND if error.code == _NO_METHOD else HTTPStatus.BAD_REQUEST
+    # In versions before 2026-07-28, errors within a method have status 200.
+    status = status if modern or error.code in {_INVALID, _MISMATCH, _VERSION} else HTTPStatus.OK
     return _response(status, {"jsonrpc": "2.0", "id": id_ if _is_id(id_) else None, "error": fields})
 
 

@@ -35,10 +35,12 @@ from docwell.http.edges import (
 )
 from docwell.http.shapes import CHAT, MODELS, NO_MODEL, RESPONSES, openai_error
 from docwell.http.streaming import StreamedResponse
+from docwell.identity import ORIGIN_HEADER
 from docwell.models import KEY_BYTES, UnitKind
 from docwell.query.ask import Checked, Passages, Waking
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.documents import list_collections
+from docwell.query.retrieval.scope import NO_COLLECTION
 from docwell.wiring import query as wiring
 
 # The model over all that the caller may read; `docwell/NAME` answers from one collection.
@@ -239,9 +241,10 @@ def question_of(request: ChatRequest | ResponseRequest) -> bodies.QueryRequest:
         NotFound: it names a model that cannot be docwell's.
     """
     values = data_file("openai_neutral")  # these ask for nothing special
-    for name, value in (request.model_extra or {}).items():
+    extra = {name: value for name, value in (request.model_extra or {}).items() if value is not None}
+    for name, value in extra.items():
         accepted = [(type(neutral), neutral) for neutral in values.get(name, (value,))]  # True is not 1
-        if value is not None and (type(value), value) not in accepted:
+        if (type(value), value) not in accepted:
             raise BadInput(f"docwell does not support this value of {name}: leave it out", name)
     name = request.model.removeprefix(f"{MODEL}/")
     if request.model != MODEL and (name == request.model or not 0 < len(name.encode()) <= KEY_BYTES):
@@ -260,7 +263,6 @@ def question_of(request: ChatRequest | ResponseRequest) -> bodies.QueryRequest:
     }
     if request.model != MODEL:
         fields["collection"] = name
-    extra = {name: value for name, value in (request.model_extra or {}).items() if value is not None}
     extra = {name: value for name, value in extra.items() if name in bodies.QueryRequest.model_fields}
     if repeated := sorted(extra.keys() & fields.keys()):
         raise BadInput(f"the model or the messages say {repeated[0]}: leave it out", repeated[0])
@@ -272,12 +274,14 @@ def content(response: bodies.QueryResponse) -> str:
     return "".join(_marked_pieces(response.answer, response.sentences)) + _ending(response)
 
 
-def completion(response: bodies.QueryResponse, model: str) -> ChatCompletion:
-    """Return an answer as a chat completion."""
-    text = content(response)
+def completion(response: bodies.QueryResponse, model: str, text: str | None = None) -> ChatCompletion:
+    """Return an answer as a chat completion; `text` is the sent text of a stream."""
+    text = content(response) if text is None else text
+    read, written = response.usage.prompt_tokens, response.usage.completion_tokens
+    places = enumerate(_places(text, response.citations))
     message = AnswerMessage(
         content=text,
-        annotations=_annotations(text, response.citations),
+        annotations=[Annotation(index=index, url_citation=place) for index, place in places],
         refusal=response.refusal and REFUSALS[response.refusal],
     )
     return ChatCompletion(
@@ -285,7 +289,7 @@ def completion(response: bodies.QueryResponse, model: str) -> ChatCompletion:
         created=int(time.time()),
         model=model,
         choices=[Choice(message=message, finish_reason="length" if response.cut_short else "stop")],
-        usage=_usage(response),
+        usage=ChatUsage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written),
     )
 
 
@@ -294,11 +298,10 @@ def response_of(response: bodies.QueryResponse, model: str, text: str | None = N
     text = content(response) if text is None else text
     read, written = response.usage.prompt_tokens, response.usage.completion_tokens
     status: Literal["completed", "incomplete"] = "incomplete" if response.cut_short else "completed"
-    places = [annotation.url_citation for annotation in _annotations(text, response.citations)]
     message = OutputMessage(
         id=f"msg_{response.request_id}",
         status=status,
-        content=[OutputText(text=text, annotations=places)],
+        content=[OutputText(text=text, annotations=_places(text, response.citations))],
         refusal=response.refusal and REFUSALS[response.refusal],
     )
     return ModelResponse(
@@ -371,30 +374,34 @@ class ChatStream:
         return self._chunk({"content": text})
 
     def _last(self, response: bodies.QueryResponse) -> Iterator[bytes]:
-        if response.refusal:
-            yield self._chunk({"refusal": REFUSALS[response.refusal]})
-        if annotations := _annotations(self._sent, response.citations):
-            yield self._chunk({"annotations": [annotation.model_dump() for annotation in annotations]})
-        yield self._chunk({}, "length" if response.cut_short else "stop")
+        whole = completion(response, self.model, self._sent)
+        (choice,) = whole.choices
+        for name, value in choice.message.model_dump(include={"refusal", "annotations"}).items():
+            if value:
+                yield self._chunk({name: value})
+        yield self._chunk({}, choice.finish_reason)
         if self.with_usage:
-            yield sse.message(self._fields([]) | {"usage": _usage(response).model_dump()})
+            yield self._chunk(usage=whole.usage.model_dump())
         yield b"data: [DONE]\n\n"
 
     def _failed(self, problem: Problem) -> dict[str, Any]:
         return openai_error(problem.model_dump())
 
-    def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
+    def _chunk(
+        self,
+        delta: Mapping[str, Any] | None = None,
+        finish_reason: str | None = None,
+        usage: Mapping[str, int] | None = None,
+    ) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return sse.message(self._fields([choice]) | ({"usage": None} if self.with_usage else {}))
-
-    def _fields(self, choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return {
+        chunk = {
             "id": f"chatcmpl-{self.question.request_id}",
             "object": "chat.completion.chunk",
             "created": self._created,
             "model": self.model,
-            "choices": choices,
+            "choices": [] if delta is None else [choice],
         }
+        return sse.message(chunk | ({"usage": usage} if self.with_usage else {}))
 
 
 class ResponseStream(ChatStream):
@@ -517,18 +524,16 @@ def _ending(response: bodies.QueryResponse) -> str:
     return sources + (PARTIAL if response.partial else "")
 
 
-def _annotations(text: str, citations: Sequence[bodies.CitationBody]) -> list[Annotation]:
+def _places(text: str, citations: Sequence[bodies.CitationBody]) -> list[UrlCitation]:
     """Return the citations that have a link, each at its first marker in the answer that counts."""
-    annotations: list[Annotation] = []
+    places: list[UrlCitation] = []
     for citation in citations:
         marker = f"[{citation.marker}]"
         start = text.find(marker, max(text.rfind(CORRECTION), 0))
         if citation.link and start >= 0:
-            place = UrlCitation(
-                start_index=start, end_index=start + len(marker), title=title(citation), url=citation.link
-            )
-            annotations.append(Annotation(index=len(annotations), url_citation=place))
-    return annotations
+            end, name = start + len(marker), title(citation)
+            places.append(UrlCitation(start_index=start, end_index=end, title=name, url=citation.link))
+    return places
 
 
 def title(citation: bodies.QuoteBody) -> str:
@@ -539,11 +544,6 @@ def title(citation: bodies.QuoteBody) -> str:
     label = citation.page_label
     printed = f" (printed {label})" if label not in {None, str(citation.page)} else ""
     return _spaced(f"{name}, page {citation.page}{printed}")
-
-
-def _usage(response: bodies.QueryResponse) -> ChatUsage:
-    read, written = response.usage.prompt_tokens, response.usage.completion_tokens
-    return ChatUsage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
 
 
 def _spaced(text: str) -> str:
@@ -601,11 +601,12 @@ def _answer(
         raise
     calls = bodies.most_model_calls(query)
     question = QuestionRequest(query, request_id(), admission(calls), by_sentence=bool(body.stream))
-    console = bodies.console_of(router.current_event.headers)
+    console = bodies.origin_of(router.current_event.headers.get(ORIGIN_HEADER, ""))
     try:
         if body.stream:
             with_usage = bool((body.stream_options or {}).get("include_usage"))
             return AnswerResponse(stream(question, body.model, with_usage, console).body())
         return AnswerResponse(question.answer(lambda answer: body_of(bodies.linked(answer, console), body.model)))
-    except NotFound:  # the collection does not exist
-        raise NotFound(NO_MODEL) from None
+    except NotFound as error:
+        is_of_model = body.model != MODEL and error.detail == NO_COLLECTION
+        raise NotFound(NO_MODEL) if is_of_model else error from None

@@ -10,9 +10,7 @@ from typing import TypeVar
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from pydantic import BaseModel, Field
 
-from docwell.answers import HostState
 from docwell.audit import Action, AuditEvent
-from docwell.deadline import Deadline, run
 from docwell.errors import DocwellError, Forbidden
 from docwell.http import bodies
 from docwell.http.edges import charge
@@ -63,23 +61,12 @@ class DayBody(BaseModel):
     cost: float
 
 
-class CallerBody(BaseModel):
-    """A principal's use of today. A null quota means no limit, or that only a group of its token has one."""
-
-    id: str
-    label: str
-    requests: int
-    requests_per_day: int | None
-    tokens: int
-    tokens_per_day: int | None
-
-
 class UseBody(BaseModel):
     """The use of the last days, the oldest first, and the busiest principals of today."""
 
     days: list[DayBody]
     currency: str
-    principals: list[CallerBody]
+    principals: list[bodies.CallerBody]
     complete: bool = Field(description="False: there is more use than was read.")
 
 
@@ -161,11 +148,6 @@ def _dead_letters(principal: Principal) -> DeadLettersBody:
     return DeadLettersBody(waiting=waiting, failed=failed, more=cursor is not None)
 
 
-def host_state() -> HostState:
-    """Return the state of the model hosts. Raises `Unavailable`."""
-    return run(wiring.sleeper().state(Deadline(wiring.query_settings().ready_timeout_s)))
-
-
 def _use() -> UseBody:
     currency = wiring.prices().currency
     history = wiring.principals().history(_DAYS, currency)
@@ -175,5 +157,5 @@ def _use() -> UseBody:
         day = (today - timedelta(days=ago)).isoformat()
         use, cost = history.days.get(day, Use()), round(history.costs.get(day, 0.0), 6)
         days.append(DayBody(day=day, requests=use.requests, tokens=use.tokens, cost=cost))
-    principals = [CallerBody.model_validate(asdict(principal) | asdict(use)) for principal, use in history.today]
-    return UseBody(days=days, currency=currency, principals=principals, complete=history.complete)
+    callers = [bodies.CallerBody(**asdict(principal) | asdict(use)) for principal, use in history.today]
+    return UseBody(days=days, currency=currency, principals=callers, complete=history.complete)

@@ -178,7 +178,7 @@ def _search_of(body: bodies.RetrievalRequest) -> bodies.SearchRequest:
         part = filter_ if field else filter_.setdefault("metadata", {})
         if not (field or operator in {"is", "="}) or (field or name) in part:
             raise BadInput("docwell cannot filter by these conditions", "metadata_condition.conditions")
-        part[field or name] = condition.value
+        part[field or name] = [condition.value] if field == "documents" else condition.value
     fields = {"question": body.query, "collection": body.knowledge_id, "top_k": body.retrieval_setting.top_k}
     return edges.validated(bodies.SearchRequest, fields | {"filter": filter_})
 
@@ -314,7 +314,7 @@ def ready() -> bodies.ReadyResponse:
 def status() -> bodies.StatusResponse:
     """Return the state of the model hosts, for a known caller."""
     caller()
-    state = operations.host_state()
+    state = run(wiring.sleeper().state(Deadline(wiring.query_settings().ready_timeout_s)))
     stopped = wiring.sleeper().stopped() if state is HostState.ASLEEP else None
     return bodies.StatusResponse(
         model=wiring.query_settings().model,
@@ -400,7 +400,7 @@ def _no_route(_error: NotFoundError) -> Response[str]:
         for method in item
     }
     if not methods or event.http_method in methods:
-        return edges.problem_response(NotFound("no such route: see /v1/openapi.json"), request_id())
+        return edges.problem_response(NotFound(shapes.NO_ROUTE), request_id())
     response = edges.problem_response(NotAllowed("see /v1/openapi.json for the methods"), request_id())
     response.headers["Allow"] = ", ".join(sorted(methods))
     return response

@@ -13,13 +13,16 @@ CHAT, RESPONSES, MODELS = "/v1/chat/completions", "/v1/responses", "/v1/models"
 # Errors below these paths have OpenAI's shape, because some clients show no other. docwell serves the first three.
 PATHS = (CHAT, RESPONSES, MODELS, "/v1/completions", "/v1/embeddings")
 NO_MODEL = "the model does not exist, or you may not use it: GET /v1/models lists yours"
+NO_ROUTE = "no such route: see /v1/openapi.json"
 NOT_JSON = "the body is not JSON, or is too deep"
+# By problem type or detail.
 _OPENAI_CODES = {
     Unauthenticated.problem: "invalid_api_key",
     QuotaExceeded.problem: "insufficient_quota",
     TooManyInFlight.problem: "rate_limit_exceeded",
     "too-many-requests": "rate_limit_exceeded",
-    NotFound.problem: "unknown_url",  # except for `NO_MODEL`
+    NO_MODEL: "model_not_found",
+    NO_ROUTE: "unknown_url",
 }
 # https://docs.dify.ai/en/guides/knowledge-base/api-documentation/external-knowledge-api-documentation
 _DIFY_CODES = {Unauthenticated.problem: 1002, NotFound.problem: 2001}
@@ -39,7 +42,7 @@ def error_at(path: str, problem: Mapping[str, Any]) -> dict[str, Any] | None:
 def openai_error(problem: Mapping[str, Any]) -> dict[str, Any]:
     """Return a problem document as an error of OpenAI's API."""
     kind = problem["type"].rpartition(":")[2]
-    code = "model_not_found" if problem["detail"] == NO_MODEL else _OPENAI_CODES.get(kind, kind)
+    code = _OPENAI_CODES.get(problem["detail"]) or _OPENAI_CODES.get(kind, kind)
     type_ = "server_error" if problem["status"] >= _SERVER_ERRORS else "invalid_request_error"
     where = problem["errors"][0]["where"] if problem.get("errors") else None
     type_ = code if problem["status"] == _TOO_MANY else type_

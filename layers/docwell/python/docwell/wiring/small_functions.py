@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from docwell.adapters import aws
-from docwell.adapters.canary import CodeDeployHooks, cited_by, keep_object
+from docwell.adapters.canary import cited_by, keep_object, report_hook
 from docwell.adapters.dynamodb.audit import DynamoAudit
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState, outcome_in
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
-from docwell.adapters.event_bridge import EventBridge
+from docwell.adapters.event_bridge import put_event
 from docwell.config import AuthorizerSettings, CanarySettings, EventsSettings, ReconcileSettings, RefusalSettings
-from docwell.events import EventSink, Publisher
+from docwell.events import DocumentEvent, Publisher
 from docwell.upkeep.canary import Canary
 from docwell.upkeep.erase import Erase
 from docwell.upkeep.reconcile import Reconcile
@@ -85,12 +86,12 @@ def authorizer() -> Authorizer:
     settings = authorizer_settings()
     keys = DynamoApiKeys(aws.client("dynamodb", quick=True), settings.principals_table)
     if settings.token_issuer is None or settings.token_clients is None:  # the settings have both or neither
-        return Authorizer(keys)
+        return Authorizer(keys.find)
     # A plain string: Pydantic would add a slash to a bare host.
     url = settings.token_keys_url or f"{settings.token_issuer.rstrip('/')}/.well-known/openid-configuration"
     audiences, groups = settings.token_clients.split(","), settings.groups_claim
     tokens = IssuerTokens(settings.token_issuer, audiences, SigningKeys(url), settings.principal_claim, groups)
-    return Authorizer(keys, tokens)
+    return Authorizer(keys.find, tokens.identify)
 
 
 @cache
@@ -112,22 +113,23 @@ def canary() -> Canary:
 
 
 @cache
-def hooks() -> CodeDeployHooks:
-    """Return CodeDeploy, which waits for the result of a hook."""
-    return CodeDeployHooks(aws.client("codedeploy"))
+def hooks() -> Callable[..., None]:
+    """Return the report to CodeDeploy, which waits for the result of a hook."""
+    return partial(report_hook, aws.client("codedeploy"))
 
 
 @cache
 def publisher() -> Publisher:
     """Return the publisher of events, to the webhook of the settings or else to EventBridge."""
     settings = events_settings()
-    sink: EventSink
+    send: Callable[[DocumentEvent], None]
     if settings.webhook_url is not None and settings.webhook_secret is not None:
         import httpx
 
-        from docwell.adapters.webhook import TIMEOUT_S, Webhook
+        from docwell.adapters.webhook import TIMEOUT_S, post_event
 
-        sink = Webhook(httpx.Client(timeout=TIMEOUT_S), str(settings.webhook_url), settings.webhook_secret)
+        client = httpx.Client(timeout=TIMEOUT_S)
+        send = partial(post_event, client, str(settings.webhook_url), settings.webhook_secret)
     else:
-        sink = EventBridge(aws.client("events"))
-    return Publisher(settings.bucket, outcome_in, sink)
+        send = partial(put_event, aws.client("events"))
+    return Publisher(settings.bucket, outcome_in, send)

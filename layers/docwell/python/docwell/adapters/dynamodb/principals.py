@@ -331,7 +331,7 @@ _HASH = "hash:"
 
 
 class DynamoApiKeys:
-    """`docwell.access.authorizer.ApiKeys`, and their changes by `docwell principals`."""
+    """The API keys for `docwell.access.authorizer`, and their changes by `docwell principals`."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._table = Table(client, table, "principals")

@@ -117,10 +117,10 @@ class ModelManifest:
         """A hash (32 hex digits) of everything that can change a vector."""
         parts = {
             "files": {name: entry.sha256 for name, entry in sorted(self.files.items())},
-            "pooling": self.pooling,
-            "normalize": self.normalize,
-            "max_sequence_length": self.max_sequence_length,
-            "pad_token_id": self.pad_token_id,
+            **{
+                name: getattr(self, name)
+                for name in ("pooling", "normalize", "max_sequence_length", "pad_token_id")
+            },
             "prompts": dict(sorted(self.prompts.items())),
         }
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
