@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import threading
@@ -93,6 +94,14 @@ def stream(*lines: bytes, end: bool = True) -> Script:
     return script
 
 
+def raw(text: str, head: str, cut: int) -> Script:
+    """Return a script that sends a text, in packets of `cut` bytes, chunked unless there is a `head`."""
+    data = gzip.compress(text.encode()) if "gzip" in head else text.encode()
+    size = cut or len(data) or 1
+    packets = [data[start : start + size] for start in range(0, len(data), size)]
+    return (lambda connection: connection.sendall(f"{head}\r\n\r\n".encode() + data)) if head else stream(*packets)
+
+
 def chunk(connection: socket.socket, data: bytes) -> None:
     connection.sendall(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
@@ -139,8 +148,6 @@ class Dialect:
     # The body of an error with a reason.
     error: Callable[[str], object]
     error_line: bytes
-    # Lines that are no part of an answer.
-    wrong_lines: tuple[bytes, ...]
     # What the host says about the model `m`, which can read 32,768 tokens.
     card: object
 
@@ -208,13 +215,6 @@ def _openai(name: str, thinking: str, error: Callable[[str], object], **card: An
         last=_openai_last,
         error=error,
         error_line=_event({"error": {"message": f"answer-text {SECRET}", "code": 500}}),
-        wrong_lines=(
-            b'data: {"choices": "answer-text\n\n',
-            _event(["answer-text"]),
-            _choices({"content": ["answer-text"]}),
-            _event({"choices": [{"text": "answer-text"}]}),
-            _event({"choices": [], "usage": {"prompt_tokens": "answer-text"}}),
-        ),
         card={"object": "list", "data": [{"id": "other", "max_model_len": 9}, {"id": "m", **card}]},
     )
 
@@ -227,11 +227,6 @@ OLLAMA = Dialect(
     last=_ollama_last,
     error=lambda text: {"error": text},
     error_line=_line({"error": f"answer-text {SECRET}"}),
-    wrong_lines=(
-        b'{"message": "answer-text\n',
-        _line(["answer-text"]),
-        _line({"message": {"role": "assistant", "content": ["answer-text"]}}),
-    ),
     card={"model_info": {"general.architecture": "qwen2", "qwen2.context_length": 32768}},
 )
 VLLM = _openai(

@@ -8,8 +8,9 @@ from tests.unit.adapters.model_hosts import OLLAMA, VLLM, Dialect, Host, whole
 from tests.unit.adapters.model_hosts import stream as played
 from tests.unit.cli.conftest import Run
 
-# In the order of the calls: the first loads the model, and the eighth rewrites the follow-up.
+# In the order of the calls: two measure the host's speed, and the ninth rewrites the follow-up.
 ANSWERS = (
+    "Hello.",
     "Hello.",
     "The house has 34 guest rooms [1].",
     "The room Linden costs EUR 265 per day [3].",
@@ -48,12 +49,12 @@ def test_a_good_model_passes_and_its_settings_are_printed(run: Run, dialect: Dia
     assert {"DOCWELL_MODEL=qwen3:8b", "DOCWELL_NUM_CTX=16384", "DOCWELL_TOP_K=20"} <= set(
         result.output.splitlines()
     )
-    assert ANSWERS[7] in server.requests[9]["messages"][-1]["content"]
+    assert ANSWERS[8] in server.requests[10]["messages"][-1]["content"]
 
 
 @pytest.mark.parametrize("dialect", [OLLAMA, VLLM], ids=["ollama", "vllm"])
 def test_a_model_that_only_thinks_fails_with_room_for_its_thinking(run: Run, dialect: Dialect) -> None:
-    server = host(dialect, *[dialect.thought("Let me see.")] * 10)
+    server = host(dialect, *[dialect.thought("Let me see.")] * 11)
     result = run("models", "check", "qwen3:8b", "--host", address(dialect, server.url))
     server.close()
     assert result.exit_code == 5, result.output

@@ -46,6 +46,15 @@ _NO_HOST = "no model host is running: a question starts one"
 _MOST_RETRY_AFTER_S = 300.0
 # The host's reason for a refusal: so many characters, without any three words that the prompt has too.
 _REASON_CHARACTERS, _QUOTED_WORDS = 300, 3
+# Fields that a request does without, or sends by another name, if the host refuses them.
+_REPLACED = {
+    **dict.fromkeys(("think", "truncate", "temperature", "seed", "reasoning_effort"), ""),
+    **dict.fromkeys(("chat_template_kwargs", "stream_options"), ""),
+    "max_tokens": "max_completion_tokens",
+    "max_completion_tokens": "max_tokens",
+}
+# Not `str.splitlines`, as of httpx: a JSON text may hold U+2028 and U+0085.
+_LINE_END = re.compile(rb"[\r\n]+")
 
 
 class _Part(NamedTuple):
@@ -57,6 +66,8 @@ class _Part(NamedTuple):
     read: int = 0
     written: int = 0
     is_last: bool = False
+    # An error in place of a text.
+    error: object = None
 
 
 class ModelServer(ABC):
@@ -96,6 +107,8 @@ class ModelServer(ABC):
         self._length: object = None
         self._entry: Mapping[str, Any] | None = None
         self._url, self._sleeps = url, sleeps
+        # The fields that the host has refused, and the names to send in their place; an empty one drops the field.
+        self._renamed: dict[str, str] = {}
         self._connection: dict[str, Any] = {
             "verify": auth.tls if auth else httpx.create_ssl_context(),  # takes 10 ms to create: share one
             "auth": auth,
@@ -128,15 +141,17 @@ class ModelServer(ABC):
         read, written, reason = 0, 0, None
         turns = [{"role": message.role, "content": message.content} for message in messages]
         body = {"model": self.name, "messages": turns, "stream": True, **await self._fields()}
-        async with self._exchange("POST", self.chat_path, body) as response:
-            async for line in response.aiter_lines():
+        async with self._exchange("POST", self.chat_path, body) as response, aclosing(_lines(response)) as lines:
+            async for line in lines:
                 part = self._part(line)
+                if part.error:  # before the text begins, it quotes none
+                    raise self._failure("broke off with an error", "" if pieces else _reason(part.error, body))
                 if part.thinks or part.text:
                     pieces += 1
                     text = answer.feed(part.text, thinks=part.thinks)
                     if text or part.thinks or answer.hides:
                         yield text
-                reason, read, written = part.reason or reason, part.read or read, part.written or written
+                reason, read, written = reason or part.reason, part.read or read, part.written or written
                 if part.is_last:
                     break
         if reason is None:  # a host also ends early when the model repeats one token
@@ -202,14 +217,20 @@ class ModelServer(ABC):
     @asynccontextmanager
     async def _exchange(self, method: str, path: str, body: Any = None) -> AsyncGenerator[httpx.Response]:
         """Yield the response of one exchange. Raises the error of a status that is no success."""
-        async with (
-            httpx.AsyncClient(base_url=self._url, **self._connection) as client,
-            client.stream(method, path, json=body) as response,
-        ):
-            if not response.is_success:
+        while True:
+            fields = {self._renamed.get(name, name): value for name, value in (body or {}).items()}
+            fields.pop("", None)
+            async with (
+                httpx.AsyncClient(base_url=self._url, **self._connection) as client,
+                client.stream(method, path, json=fields or None) as response,
+            ):
+                if response.is_success and "html" not in response.headers.get("content-type", ""):
+                    yield response
+                    return
                 await response.aread()
-                raise self._refused(response, body)
-            yield response
+                error = self._refused(response, fields)
+            if error is not None:
+                raise error
 
     @contextmanager
     def _plain_errors(self) -> Iterator[None]:
@@ -229,40 +250,56 @@ class ModelServer(ABC):
             detail = f"the model host does not speak the protocol of {self.dependency} ({type(error).__name__})"
             raise Unavailable(self.dependency, detail) from None
 
-    def _refused(self, response: httpx.Response, body: Any) -> DocwellError:
-        """Return the error for a status that is no success. Only one of the server may be retried."""
-        status = response.status_code
-        if status == httpx.codes.NOT_FOUND:
+    def _refused(self, response: httpx.Response, fields: Mapping[str, Any]) -> DocwellError | None:
+        """Return the error of a response; None if it refuses a field by name, which the next request lacks."""
+        status, reason = response.status_code, ""
+        with suppress(ValueError):
+            reason = _reason(response.json(), fields)
+        if response.is_success or response.has_redirect_location:
+            reason = "no model host is at this address: set DOCWELL_OLLAMA_URL"
+        if status == httpx.codes.NOT_FOUND and b"model" in response.content.lower():
             return self._missing()
-        sent = json.dumps(body, ensure_ascii=False).replace("\\n", " ")  # an escape would join the next word
-        reason = _reason(response.content, sent)
-        detail = f"the model host answered with status {status}{reason and f': {reason}'}"
+        if status in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY} and "context" not in reason:
+            refused = {name for name in _REPLACED.keys() & fields if re.search(rf"\b{name}", reason)}
+            if refused - self._renamed.keys():
+                self._renamed |= {name: _REPLACED[name] for name in refused}
+                return None
+        error = self._failure(f"answered with status {status}", reason)
+        # Only an error of the server may be retried.
         if status < httpx.codes.INTERNAL_SERVER_ERROR and status != httpx.codes.TOO_MANY_REQUESTS:
-            return Unavailable(self.dependency, detail, retry_after=None)
-        seconds = response.headers.get("retry-after", "")
-        wait = {"retry_after": min(float(seconds), _MOST_RETRY_AFTER_S)} if seconds.isdecimal() else {}
-        return Unavailable(self.dependency, detail, **wait)
+            error.retry_after = None
+        elif (seconds := response.headers.get("retry-after", "")).isdecimal():
+            error.retry_after = min(float(seconds), _MOST_RETRY_AFTER_S)
+        return error
 
     def _missing(self) -> ModelMissing:
         hint = self.missing_hint.format(self.name)
         return ModelMissing(self.dependency, f"the model host has no model {self.name!r}{hint}")
 
-    def _broken_off(self) -> Unavailable:
-        return Unavailable(self.dependency, "the model host broke off with an error")
+    def _failure(self, event: str, reason: str) -> Unavailable:
+        return Unavailable(self.dependency, f"the model host {event}{reason and f': {reason}'}")
 
 
-def _reason(content: bytes, request: str) -> str:
+async def _lines(response: httpx.Response) -> AsyncGenerator[str]:
+    rest = b""
+    async for data in response.aiter_bytes():
+        *lines, rest = _LINE_END.split(rest + data)
+        for line in lines:
+            yield line.decode("utf-8-sig")
+    yield rest.decode("utf-8-sig")
+
+
+def _reason(value: object, request: object) -> str:
     """Return the reason in an error's body, without runs of words of the request; nothing if there is none."""
-    try:
-        value = json.loads(content)
-    except ValueError:
-        return ""
     while isinstance(value, dict):
         value = value.get("error") or value.get("message") or value.get("detail")
+    if isinstance(value, list) and value and isinstance(value[0], dict):  # FastAPI's list of wrong fields
+        value = f"{'.'.join(map(str, value[0].get('loc', ())))}: {value[0].get('msg')}"
     if not isinstance(value, str):
         return ""
     pieces = re.split(r"(\w+)", value[:_REASON_CHARACTERS])  # each second piece is a word
-    sent = " ".join(["", *re.findall(r"\w+", request.casefold()), ""])
+    text = json.dumps(request, ensure_ascii=False).replace("\\n", " ")  # an escape would join the next word
+    sent = " ".join(["", *re.findall(r"\w+", text.casefold()), ""])
     quoted = set[int]()
     for first in range(1, len(pieces) - 2 * _QUOTED_WORDS + 1, 2):
         run = range(first, first + 2 * _QUOTED_WORDS, 2)
@@ -295,7 +332,7 @@ class OllamaModel(ModelServer):
         thinking = self.profile.thinking(self.dependency, self._think)
         if self._think == "auto" and not self.profile.names:
             thinking = {"think": await self._lowest()}
-        return {"options": self.options, "keep_alive": self._keep_alive, **thinking}
+        return {"options": self.options, "keep_alive": self._keep_alive, "truncate": False, **thinking}
 
     async def _lowest(self) -> bool | str:
         """Return False, or the lowest level of an unknown model if its card allows only levels."""
@@ -306,14 +343,13 @@ class OllamaModel(ModelServer):
         return False if False in levels else next((level for level in levels if isinstance(level, str)), False)
 
     def _part(self, line: str) -> _Part:
-        value = json.loads(line or '{"message": {}}')
-        if "error" in value:
-            raise self._broken_off()
-        message, done = value["message"], value.get("done", False)
+        value = json.loads(line or "{}")
+        message, done = value.get("message") or {}, value.get("done", False)
         # The host omits figures of zero.
-        tokens = int(value.get("prompt_eval_count", 0)), int(value.get("eval_count", 0))
-        reason = value.get("done_reason", "stop") if done else None
-        return _Part(message.get("content") or "", bool(message.get("thinking")), reason, *tokens, done)
+        tokens = int(value.get("prompt_eval_count") or 0), int(value.get("eval_count") or 0)
+        reason = (value.get("done_reason") or "stop") if done else None
+        thinks, error = bool(message.get("thinking")), value.get("error")
+        return _Part(message.get("content") or "", thinks, reason, *tokens, done, error)
 
     async def _read_card(self) -> tuple[Mapping[str, Any], object]:
         card = await self._get("api/show", {"model": self.name})
@@ -333,20 +369,25 @@ class OpenAiModel(ModelServer):
 
     def _part(self, line: str) -> _Part:
         name, _, data = line.partition(":")
-        if name != "data" or data.strip() == "[DONE]":  # other lines are blank, or comments
-            return _Part(is_last=name == "data")
+        if line.startswith("{"):  # a host, or a proxy, that does not stream
+            data = line
+        elif name != "data":  # a blank line, a comment, or another field
+            return _Part()
+        elif data.strip() == "[DONE]":
+            return _Part(reason="stop", is_last=True)
         event = json.loads(data)
-        if event.get("error"):
-            raise self._broken_off()
-        usage, part = event.get("usage") or {}, _Part()
+        usage = event.get("usage") or {}
+        part = _Part(read=int(usage.get("prompt_tokens") or 0), written=int(usage.get("completion_tokens") or 0))
         for choice in event.get("choices") or []:
-            delta = choice["delta"]
+            delta = choice.get("delta") or choice.get("message") or {}
             # vLLM, LM Studio and OpenRouter say `reasoning`; llama.cpp, DeepSeek and older vLLM the longer name.
             thinks = bool(delta.get("reasoning") or delta.get("reasoning_content"))
-            part = _Part(delta.get("content") or "", thinks, choice.get("finish_reason"))
-        return part._replace(
-            read=int(usage.get("prompt_tokens", 0)), written=int(usage.get("completion_tokens", 0))
-        )
+            text = delta.get("content") or ""
+            if isinstance(text, list):  # Mistral's parts
+                thinks = thinks or any(piece["type"] == "thinking" for piece in text)
+                text = "".join(piece.get("text", "") for piece in text)
+            part = part._replace(text=text, thinks=thinks, reason=choice.get("finish_reason"))
+        return part._replace(error=event.get("error"))
 
     async def _read_card(self) -> tuple[Mapping[str, Any], object]:
         if (card := (await self.listed()).get(self.name)) is None:

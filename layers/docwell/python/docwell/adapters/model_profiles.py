@@ -63,11 +63,12 @@ def profile_of(model: str) -> Profile:
 
 
 def marks() -> tuple[Mapping[str, str], Sequence[str]]:
-    """Return the closing mark of thinking for each opening one, and the marks that stand alone."""
+    """Return the closing mark of thinking for each opening one, and the marks that stand alone, in lower case."""
     return _file()["pairs"], _file()["alone"]
 
 
 @cache
 def _file() -> dict[str, Any]:
     table = tomllib.loads(files("docwell.adapters").joinpath("model_profiles.toml").read_text(encoding="utf-8"))
-    return table | {"pairs": dict(table["marks"]["pairs"]), "alone": table["marks"]["alone"]}
+    pairs = {opening.lower(): closing.lower() for opening, closing in table["marks"]["pairs"]}
+    return table | {"pairs": pairs, "alone": [mark.lower() for mark in table["marks"]["alone"]]}

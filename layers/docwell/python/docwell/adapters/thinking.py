@@ -7,17 +7,29 @@ from functools import cache
 
 from docwell.adapters.model_profiles import marks
 
+# The attributes of a tag, such as ` time="3"`.
+_ATTRIBUTES = r"\s[^<>]{0,200}"
+
 
 @cache
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Return the patterns of a mark, and of the beginning of a mark at the end of a text."""
     pairs, alone = marks()
     texts = [*pairs, *pairs.values(), *alone]
+    tags = "|".join(re.escape(text[:-1]) for text in pairs if re.fullmatch(r"<[\w:]+>", text))
     beginnings = {text[:size] for text in texts for size in range(1, len(text))}
     whole, begun = (
         "|".join(map(re.escape, sorted(forms, key=len, reverse=True))) for forms in (texts, beginnings)
     )
-    return re.compile(whole), re.compile(rf"(?:{begun})\Z")
+    return (
+        re.compile(rf"{whole}|(?:{tags}){_ATTRIBUTES}>", re.IGNORECASE),
+        re.compile(rf"(?:{begun}|(?:{tags}){_ATTRIBUTES})\Z", re.IGNORECASE),
+    )
+
+
+def _plain(mark: str) -> str:
+    """Return a mark in lower case without attributes, as `marks` has it."""
+    return re.sub(rf"{_ATTRIBUTES}>\Z", ">", mark).lower()
 
 
 class AnswerText:
@@ -45,15 +57,19 @@ class AnswerText:
         self._rest += piece
         while True:
             if self._opened:
-                thinking, close, rest = self._rest[len(self._opened) :].partition(pairs[self._opened])
+                form, start = _plain(self._opened), len(self._opened)
+                close = re.compile(re.escape(pairs[form]), re.IGNORECASE).search(self._rest, start)
                 if not close:
                     break
-                self._end(thinking, rest)
+                thinking = self._rest[start : close.start()]
+                self._end(thinking, self._rest[close.end() :])
+                # Thinking within thinking, or a word of it: only another closing mark tells.
+                self._waits = self._is_first and any(_plain(inner[0]) == form for inner in mark.finditer(thinking))
             elif match := mark.search(self._rest):
                 text, rest = self._rest[: match.start()], self._rest[match.end() :]
-                if match[0] in alone:
+                if _plain(match[0]) in alone:
                     self._rest = text + rest
-                elif match[0] in pairs:
+                elif _plain(match[0]) in pairs:
                     self._show(text)
                     self._rest, self._opened, self._is_first = match[0] + rest, match[0], not self.text
                 else:  # a closing mark alone: the thinking began before the text

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from docwell.answers import Completion, Message, Turn
+from docwell.answers import Completion, Turn
 from docwell.cli import display
 from docwell.cli.command import ConnectedCommand, argument, group, option
 from docwell.cli.remote import Json
 from docwell.cli.settings import ExitCode, Failure, Settings
 from docwell.deadline import run
 from docwell.errors import Corrupt, NoAnswer
-from docwell.query.model_host import whole
+from docwell.query.model_host import passage_room, reading_speed
 
 if TYPE_CHECKING:
     from docwell.adapters.model_hosts import ModelServer
 
 _NUM_PREDICT, _REWRITE_TOKENS, _TIMEOUT_S = 400, 80, 300.0
-# A reader waits this long for the first token; a slower host gets fewer tokens of passages (about 250 each).
-_PATIENCE_S, _PASSAGE_TOKENS = 15.0, 250
+# The default of DOCWELL_FIRST_TOKEN_S: for a slower host, the settings have fewer tokens of passages.
+_FIRST_TOKEN_S = 15.0
 # A model whose thinking is off may write an empty block of this many tokens.
 _BLANK_THOUGHTS = 3
 # Room for thinking where the profile of a model that thinks has none.
@@ -68,22 +68,19 @@ def check(
     """Ask a model eight questions about a built-in page, and print settings for it."""
     model = _model(ctx.obj, name or ctx.obj.model or "", host, token)
     run(model.check())
-    with suppress(NoAnswer):  # it loads the model, which must not count as slow reading
-        run(whole(model.chat((Message("user", "Hello"),), _TIMEOUT_S)))
+    speed = run(reading_speed(model, _TIMEOUT_S))
     table = tomllib.loads(files("docwell.cli").joinpath("model_check.toml").read_text(encoding="utf-8"))
     rows = [run(_try(model, table["passages"], entry)) for entry in table["question"]]
     run(asyncio.sleep(0.05))  # let the last response close
     right, profile = sum(row["right"] for row in rows), model.profile
-    speed = rows[0]["read"] / rows[0]["first token, s"]
-    try:
+    stated = 0
+    with suppress(Corrupt):
         stated = run(model.facts()).context_length
-    except Corrupt:
-        stated = 0
     thinks = any(row["thoughts"] > _BLANK_THOUGHTS or row["status"] == "no answer" for row in rows)
     settings = {"MODEL": model.name, "NUM_CTX": min(profile.num_ctx, stated or profile.num_ctx)}
     settings |= {"TOP_K": profile.top_k, "THINKING_TOKENS": profile.thinking_tokens or _THINKING_TOKENS * thinks}
-    if speed * _PATIENCE_S < profile.top_k * _PASSAGE_TOKENS:
-        settings["PASSAGE_TOKENS"] = max(int(speed * _PATIENCE_S), 100)
+    if room := passage_room(speed, _FIRST_TOKEN_S, profile.top_k):
+        settings["PASSAGE_TOKENS"] = room
     display.show_table(list(rows[0]), [[*row.values()] for row in rows])
     display.say(
         f"right: {right} of {len(rows)}; thinking: {'on' if thinks else 'off'}; reads {speed:.0f} tokens/s"
