@@ -226,6 +226,8 @@ def test_only_a_result_of_todays_version_has_its_fields(
         before = call("POST", "/v1/mcp", message, "house", **headers)[1]["result"]
         assert not {"resultType", "cacheScope", "ttlMs"} & set(before)
         assert (before == {}) is (method == "ping")
+    if method in {"initialize", "ping"}:  # not in today's version
+        return
     headers = {"mcp-protocol-version": mcp.VERSION, "mcp-method": method}
     headers["mcp-name"] = params.get("name") or params.get("uri") or ""
     today = call("POST", "/v1/mcp", message | {"params": params | {"_meta": META}}, "house", **headers)[1][

@@ -44,6 +44,8 @@ _META = "io.modelcontextprotocol/"
 _RESULT_FIELDS = {"resultType": "complete", "cacheScope": "private", "ttlMs": 0}
 
 _INVALID, _NO_METHOD, _PARAMS, _MISMATCH, _VERSION = -32600, -32601, -32602, -32020, -32022
+# Methods of the versions before alone.
+_REMOVED = frozenset({"initialize", "ping"})
 # The parameter that `Mcp-Name` repeats.
 _NAME_PARAMETERS = {"tools/call": "name", "resources/read": "uri"}
 _BASE64 = re.compile(r"=\?base64\?(.*)\?=")
@@ -112,7 +114,9 @@ def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
     modern, id_ = False, body.get("id")
     try:
         method, params = _request(body)
-        modern = _is_modern(method, params, headers)
+        modern = _is_modern(params, headers)
+        if modern:
+            _check_modern(method, params, headers)
         result = _result(method, params, console)
     except Unauthenticated:
         raise
@@ -132,7 +136,7 @@ def _error_response(error: RpcError, id_: object, *, modern: bool) -> Response[s
     fields = {"code": error.code, "message": error.message} | ({"data": error.data} if error.data else {})
     status = HTTPStatus.NOT_FOUND if error.code == _NO_METHOD else HTTPStatus.BAD_REQUEST
     # In versions before 2026-07-28, errors within a method have status 200.
-    status = status if modern or error.code in {_INVALID, _MISMATCH, _VERSION} else HTTPStatus.OK
+    status = status if modern or error.code == _INVALID else HTTPStatus.OK
     return _response(status, {"jsonrpc": "2.0", "id": id_ if _is_id(id_) else None, "error": fields})
 
 
@@ -149,23 +153,34 @@ def _request(message: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return method, params
 
 
-def _is_modern(method: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
-    """Return whether the message carries its version. Raises `RpcError` where version or headers are wrong."""
-    header = headers.get("mcp-protocol-version")
+def _meta(params: Mapping[str, Any], name: str) -> object:
     meta = params.get("_meta")
-    version = meta.get(f"{_META}protocolVersion") if isinstance(meta, Mapping) else None
-    if version is None and header in {None, *BEFORE}:
-        return False
-    if version is None and header == VERSION:
-        raise RpcError(_MISMATCH, f"params._meta has no {_META}protocolVersion")
+    return meta.get(f"{_META}{name}") if isinstance(meta, Mapping) else None
+
+
+def _is_modern(params: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
+    """Return whether the message carries its version, or names a version that begins without `initialize`."""
+    return _meta(params, "protocolVersion") is not None or headers.get("mcp-protocol-version") not in {
+        None,
+        *BEFORE,
+    }
+
+
+def _check_modern(method: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+    """Raise `RpcError` where the version, the parameters of each request, or the headers are wrong."""
+    header, version = headers.get("mcp-protocol-version"), _meta(params, "protocolVersion")
     if version not in (None, header):  # `in` a set would fail: JSON may be unhashable
         raise RpcError(_MISMATCH, "the header MCP-Protocol-Version is not the version of the message")
     if header != VERSION:
         raise RpcError(_VERSION, "unsupported version", {"supported": [*SUPPORTED], "requested": str(header)[:40]})
+    for name, kind in (("protocolVersion", str), ("clientCapabilities", Mapping)):
+        if not isinstance(_meta(params, name), kind):
+            raise RpcError(_PARAMS, f"params._meta has no {_META}{name}")
     name = params.get(_NAME_PARAMETERS.get(method, ""))
     if headers.get("mcp-method") != method or (name is not None and _header(headers.get("mcp-name")) != name):
         raise RpcError(_MISMATCH, "the headers Mcp-Method and Mcp-Name are not those of the message")
-    return True
+    if method in _REMOVED:
+        raise RpcError(_NO_METHOD, f"{VERSION} does not have this method")
 
 
 def _header(value: str | None) -> str | None:
