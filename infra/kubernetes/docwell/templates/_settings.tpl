@@ -100,6 +100,11 @@ as unset, and is there so that the manifest shows each. A component's setting wi
 {{- $_ := set $all (printf "DOCWELL_%s" (upper $name)) $value -}}
 {{- end -}}
 {{- end -}}
+{{- range $root.Values.extraEnvironment }}
+{{- if hasKey $all .name }}
+{{- fail (printf "extraEnvironment cannot set %s of %s: another value of the chart does" .name $component) }}
+{{- end }}
+{{- end }}
 {{- range $name, $value := $all }}
 - {name: {{ $name }}, value: {{ include "docwell.text" $value | quote }}}
 {{- end }}

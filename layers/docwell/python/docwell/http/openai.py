@@ -256,11 +256,8 @@ def question_of(request: ChatRequest | ResponseRequest) -> bodies.QueryRequest:
     history, question = _conversation(messages, where)
     if _SIDE_TASK.match(question):
         raise BadInput(SIDE_TASK, where)
-    fields: dict[str, Any] = {
-        "question": question,
-        "history": _last_turns(history),
-        "stream": bool(request.stream),
-    }
+    turns, stream = _last_turns(history), bool(request.stream)
+    fields: dict[str, Any] = {"question": question, "history": turns, "stream": stream}
     if request.model != MODEL:
         fields["collection"] = name
     extra = {name: value for name, value in extra.items() if name in bodies.QueryRequest.model_fields}
@@ -474,7 +471,7 @@ def _text(message: ChatMessage, where: str) -> str:
         if (message.model_extra or {}).get(name):
             raise BadInput(f"docwell does not support {name}", f"{where}.{name}")
     if isinstance(message, ResponseItem) and message.type != "message":
-        raise BadInput("docwell reads messages only, and stores none: send their text", f"{where}.type")
+        raise BadInput("docwell reads messages only, and stores none: send text (`store: false`)", f"{where}.type")
     if not isinstance(message.content, list):
         return message.content or ""
     for number, part in enumerate(message.content):

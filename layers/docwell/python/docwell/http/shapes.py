@@ -11,7 +11,7 @@ MCP = "/v1/mcp"
 RETRIEVAL = "/v1/retrieval"
 CHAT, RESPONSES, MODELS = "/v1/chat/completions", "/v1/responses", "/v1/models"
 # Errors below these paths have OpenAI's shape, because some clients show no other. docwell serves the first three.
-PATHS = (CHAT, RESPONSES, MODELS, "/v1/completions", "/v1/embeddings")
+PATHS = (CHAT, RESPONSES, MODELS, "/v1/completions", "/v1/embeddings", "/v1/files", "/v1/images", "/v1/audio")
 NO_MODEL = "the model does not exist, or you may not use it: GET /v1/models lists yours"
 NO_ROUTE = "no such route: see /v1/openapi.json"
 NOT_JSON = "the body is not JSON, or is too deep"
