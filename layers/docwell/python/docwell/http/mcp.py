@@ -173,9 +173,9 @@ def _check_modern(method: str, params: Mapping[str, Any], headers: Mapping[str, 
         raise RpcError(_MISMATCH, "the header MCP-Protocol-Version is not the version of the message")
     if header != VERSION:
         raise RpcError(_VERSION, "unsupported version", {"supported": [*SUPPORTED], "requested": str(header)[:40]})
-    for name, kind in (("protocolVersion", str), ("clientCapabilities", Mapping)):
-        if not isinstance(_meta(params, name), kind):
-            raise RpcError(_PARAMS, f"params._meta has no {_META}{name}")
+    for field, kind in (("protocolVersion", str), ("clientCapabilities", Mapping)):
+        if not isinstance(_meta(params, field), kind):
+            raise RpcError(_PARAMS, f"params._meta has no {_META}{field}")
     name = params.get(_NAME_PARAMETERS.get(method, ""))
     if headers.get("mcp-method") != method or (name is not None and _header(headers.get("mcp-name")) != name):
         raise RpcError(_MISMATCH, "the headers Mcp-Method and Mcp-Name are not those of the message")
