@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -162,19 +163,13 @@ def groups_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
     """
     groups = claims.get(_COGNITO_GROUPS) or claims.get(_GROUPS)
     if isinstance(groups, str):
-        groups = _parse_groups(groups)
+        names: object = None
+        with suppress(ValueError, RecursionError):  # any text but a JSON list is one name
+            names = json.loads(groups) if groups.startswith("[") else None
+        groups = names if isinstance(names, list) else [groups]
     if not isinstance(groups, list | tuple):
         return ()
     return tuple(sorted({name for name in groups if is_group(name)}))[:MAX_GROUPS]
-
-
-def _parse_groups(text: str) -> list[object]:
-    """Return the names of a JSON list; any other text is one name."""
-    try:
-        names: object = json.loads(text) if text.startswith("[") else None
-    except (ValueError, RecursionError):
-        names = None
-    return names if isinstance(names, list) else [text]
 
 
 def is_group(name: object) -> bool:

@@ -39,13 +39,11 @@ VERSION, *BEFORE = SUPPORTED = ("2026-07-28", "2025-11-25", "2025-06-18", "2025-
 # RFC 9728, for the server and for its address of MCP.
 _RESOURCE = "/.well-known/oauth-protected-resource"
 _SERVER = {"name": "docwell", "version": version.VERSION}
-_META = "io.modelcontextprotocol/"
+_META, _HEADER = "io.modelcontextprotocol/", "mcp-protocol-version"
 # Since 2026-07-28. Clients of the previous version reject these fields in the answer to a ping.
 _RESULT_FIELDS = {"resultType": "complete", "cacheScope": "private", "ttlMs": 0}
 
 _INVALID, _NO_METHOD, _PARAMS, _MISMATCH, _VERSION = -32600, -32601, -32602, -32020, -32022
-# Methods of the versions before alone.
-_REMOVED = frozenset({"initialize", "ping"})
 # The parameter that `Mcp-Name` repeats.
 _NAME_PARAMETERS = {"tools/call": "name", "resources/read": "uri"}
 _BASE64 = re.compile(r"=\?base64\?(.*)\?=")
@@ -117,7 +115,7 @@ def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
         modern = _is_modern(params, headers)
         if modern:
             _check_modern(method, params, headers)
-        result = _result(method, params, console)
+        result = _result(method, params, console, modern=modern)
     except Unauthenticated:
         raise
     except DocwellError as error:  # tools return their errors as results
@@ -153,34 +151,28 @@ def _request(message: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return method, params
 
 
-def _meta(params: Mapping[str, Any], name: str) -> object:
-    meta = params.get("_meta")
-    return meta.get(f"{_META}{name}") if isinstance(meta, Mapping) else None
+def _meta(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    return params["_meta"] if isinstance(params.get("_meta"), Mapping) else {}
 
 
 def _is_modern(params: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
     """Return whether the message carries its version, or names a version that begins without `initialize`."""
-    return _meta(params, "protocolVersion") is not None or headers.get("mcp-protocol-version") not in {
-        None,
-        *BEFORE,
-    }
+    return f"{_META}protocolVersion" in _meta(params) or headers.get(_HEADER) not in (None, *BEFORE)
 
 
 def _check_modern(method: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> None:
     """Raise `RpcError` where the version, the parameters of each request, or the headers are wrong."""
-    header, version = headers.get("mcp-protocol-version"), _meta(params, "protocolVersion")
-    if version not in (None, header):  # `in` a set would fail: JSON may be unhashable
+    header, meta = headers.get(_HEADER), _meta(params)
+    if meta.get(f"{_META}protocolVersion") not in (None, header):  # `in` a set would fail: JSON may be unhashable
         raise RpcError(_MISMATCH, "the header MCP-Protocol-Version is not the version of the message")
     if header != VERSION:
         raise RpcError(_VERSION, "unsupported version", {"supported": [*SUPPORTED], "requested": str(header)[:40]})
     for field, kind in (("protocolVersion", str), ("clientCapabilities", Mapping)):
-        if not isinstance(_meta(params, field), kind):
+        if not isinstance(meta.get(f"{_META}{field}"), kind):
             raise RpcError(_PARAMS, f"params._meta has no {_META}{field}")
     name = params.get(_NAME_PARAMETERS.get(method, ""))
     if headers.get("mcp-method") != method or (name is not None and _header(headers.get("mcp-name")) != name):
         raise RpcError(_MISMATCH, "the headers Mcp-Method and Mcp-Name are not those of the message")
-    if method in _REMOVED:
-        raise RpcError(_NO_METHOD, f"{VERSION} does not have this method")
 
 
 def _header(value: str | None) -> str | None:
@@ -192,7 +184,7 @@ def _header(value: str | None) -> str | None:
         return None
 
 
-def _result(method: str, params: Mapping[str, Any], console: str | None) -> dict[str, Any]:
+def _result(method: str, params: Mapping[str, Any], console: str | None, *, modern: bool) -> dict[str, Any]:
     """Return the result of a request. Raises `RpcError`."""
     methods: dict[str, Callable[[], dict[str, Any]]] = {
         "initialize": lambda: {
@@ -214,7 +206,7 @@ def _result(method: str, params: Mapping[str, Any], console: str | None) -> dict
             "contents": [{"uri": params.get("uri"), "mimeType": "text/plain", "text": _page(params.get("uri"))[2]}]
         },
     }
-    if method not in methods:
+    if method not in methods or (modern and method in {"initialize", "ping"}):
         raise RpcError(_NO_METHOD, "docwell does not have this method")
     return methods[method]()
 
