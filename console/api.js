@@ -69,7 +69,7 @@ async function credentials() {
 /** An error with a problem document (RFC 9457). `status` is 0 where no server answers. */
 export class Problem extends Error {
   constructor(status, document = {}) {
-    super(document.detail || document.title || `HTTP ${status}`);
+    super([document.title, document.detail].filter(Boolean).join(": ") || `HTTP ${status}`);
     this.status = status;
     this.retryAfter = Number(document.retryAfter) || 0;
     this.requestId = document.request_id;

@@ -25,7 +25,7 @@ function Details({ one }) {
     ["document", one.document], ["title", one.title], ["author", one.author],
     ["created", one.created && day(one.created)], ["changed", one.updated_at && moment(one.updated_at)],
     ["pages", one.pages && whole(one.pages)], ["chunks", one.chunks && whole(one.chunks)],
-    ["version", one.version], ["live_version", one.live_version],
+    ["version", one.version], ["live_version", one.live_version !== one.version && one.live_version],
     ["recognised", one.recognised_pages], ["unreadable", unreadable(one.unreadable_pages)], ["detail", one.detail],
     ...Object.entries({ ...one.metadata, ...one.tags }),
   ].filter(([, value]) => value);
@@ -328,7 +328,7 @@ export function Documents({ list: known, setList, usage, folder, files, setFiles
       ${known && list.length > 0 && html`
         <${Crumbs} prefix=${prefix} />
         <div class="row filters">
-          <label>${t("documents.find")} <input type="search" value=${words}
+          <label><input type="search" value=${words} aria-label=${t("documents.find")} placeholder=${t("documents.find")}
             onInput=${(event) => setWords(event.target.value)} /></label>
           <label class="sort">${t("documents.sort")} <select value=${order.by}
             onChange=${(event) => setOrder({ by: event.target.value, reversed: false })}>

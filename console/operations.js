@@ -40,7 +40,8 @@ function Reconcile({ found }) {
 
 function DeadLetters({ found, onRedrive, busy }) {
   return html`
-    <p><b class=${found.waiting ? "warn" : "good"}>${t("letters.waiting", { count: found.waiting })}</b></p>
+    ${!found.waiting && html`<p class="good">${t("letters.none")}</p>`}
+    ${found.waiting > 0 && html`<p class="warn">${t("letters.waiting", { count: found.waiting })}</p>`}
     ${found.waiting > 0 && html`
       <p><${Work} onClick=${onRedrive} busy=${busy}>${t("letters.redrive")}<//></p>`}
     ${found.failed.length > 0 && html`
@@ -124,10 +125,10 @@ export function Operations({ onUsed }) {
   const { reconcile, dead_letters: letters, canary, model, usage } = found ?? {};
   return html`
     <section class="page" aria-labelledby="operations-title">
-      <h1 id="operations-title" tabindex="-1">${t("nav.operations")}</h1>
+      <div class="row"><h1 id="operations-title" tabindex="-1">${t("nav.operations")}</h1>
+        <span role="status">${busy ? t("loading") : said}</span> <span class="spring"></span>
+        <${Work} class="quiet" onClick=${load} busy=${busy}>${t("operations.reload")}<//></div>
       <${Failure} error=${failure} />
-      <p class="row"><${Work} class="quiet" onClick=${load} busy=${busy}>${t("operations.reload")}<//>
-        <span role="status">${busy ? t("loading") : said}</span></p>
       ${found && html`<div class="cards">
         ${part("model", model, () => html`<p><b>${words(`host.${model.model_host}`)}</b> ${model.model}</p>
           ${model.demo_model && html`<p class="muted">${t("nav.demo_why")}</p>`}`)}

@@ -15,10 +15,11 @@ function titleOf({ document, title }) {
   return title && title.length <= LONGEST_TITLE ? title : name;
 }
 
-/** Return the longest word of a document's title, undefined without a long one. */
-function wordOf(document) {
+/** Return the longest word of a document's title without the words of `known`, undefined without a long one. */
+function wordOf(document, known = "") {
   const words = titleOf(document).replace(/\.\w+$/, "").match(/\p{L}+/gu) ?? [];
-  return words.filter((one) => one.length >= SHORTEST_WORD).sort((a, b) => b.length - a.length)[0];
+  const isWorth = (word) => word.length >= SHORTEST_WORD && !known.toLowerCase().includes(word.toLowerCase());
+  return words.filter(isWorth).sort((a, b) => b.length - a.length)[0];
 }
 
 /**
@@ -29,15 +30,19 @@ function examples(list) {
   const ready = list.filter((one) => one.live_version);
   const titled = ready.sort((a, b) => Boolean(b.title) - Boolean(a.title) || b.pages - a.pages);
   const firsts = titled.filter((one, at) => titled.findIndex((some) => some.collection === one.collection) === at);
-  const [first, second = first, third = second] = [...new Set([...firsts, ...titled])];
+  const [first, second = first, ...rest] = [...new Set([...firsts, ...titled])];
   if (!first) return [];
   const questions = [
     { question: t("start.about", { title: titleOf(first) }), scope: { mode: "overview", document: first.document } },
   ];
-  const [listed, said] = [second, third].map(wordOf);
+  const listed = wordOf(second);
   if (listed) questions.push({ question: t("start.mention", { word: listed }), scope: { mode: "list" } });
-  const title = third.document.split("/").pop();
-  if (said) questions.push({ question: t("start.say", { title, word: said }), scope: { document: third.document } });
+  // A document says little about the words of its name.
+  const third = [...rest, second, first].find((one) => wordOf(one, one.document));
+  if (third) {
+    const values = { title: third.document.split("/").pop(), word: wordOf(third, third.document) };
+    questions.push({ question: t("start.say", values), scope: { document: third.document } });
+  }
   return questions;
 }
 

@@ -67,7 +67,8 @@ export const decimal = (value, digits) =>
   number(value, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 export const money = (value) => number(value, { maximumSignificantDigits: 3 });
 export const percent = (share) => number(share, { style: "percent", maximumFractionDigits: 0 });
-export const moment = (seconds) => new Date(seconds * 1000).toLocaleString(locale);
+export const moment = (seconds) =>
+  new Date(seconds * 1000).toLocaleString(locale, { dateStyle: "medium", timeStyle: "short" });
 /** The day of a moment, in the time of this browser. */
 export const date = (seconds) => new Date(seconds * 1000).toLocaleDateString(locale, { dateStyle: "medium" });
 /** A day such as 2026-11-27. */
@@ -75,9 +76,10 @@ export const day = (date) => new Date(date).toLocaleDateString(locale, { dateSty
 
 /** A number of bytes, in the unit in which it is short. */
 export function bytes(value) {
-  const power = value < 1024 ? 0 : Math.min(3, Math.floor(Math.log2(value) / 10));
+  const power = value < 1000 ? 0 : Math.min(3, Math.floor(Math.log10(value) / 3)); // as `docwell ls`
   const unit = ["byte", "kilobyte", "megabyte", "gigabyte"][power];
-  return number(value / 1024 ** power, { style: "unit", unit, maximumFractionDigits: power ? 1 : 0 });
+  const unitDisplay = power ? "short" : "long"; // the short form of bytes has no plural
+  return number(value / 1000 ** power, { style: "unit", unit, unitDisplay, maximumFractionDigits: power ? 1 : 0 });
 }
 
 const kept = localStorage.getItem(STORED);
