@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from docwell.cli import ask, display, doctor, documents, erase, evaluate, load, models, operations, principals
-from docwell.cli.command import OPERATE, group
+from docwell.cli.command import OPERATE, Commands
 from docwell.version import VERSION
 
 # \b keeps Typer from joining the lines that follow it.
@@ -35,7 +35,7 @@ Exit status:
      more are worse than better
 """
 
-app = group(completion=True)
+app = Commands(completion=True)
 
 
 def _show_version(requested: object) -> None:

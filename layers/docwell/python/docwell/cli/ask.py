@@ -17,23 +17,12 @@ from typer._click import Context
 
 from docwell.answers import AnswerStatus, Mode
 from docwell.cli import display
-from docwell.cli.command import (
-    ASK,
-    QUALITY,
-    ConnectedCommand,
-    JsonFlag,
-    TimeoutOption,
-    argument,
-    group,
-    option,
-    options_of,
-    take_options,
-)
-from docwell.cli.remote import ANSWER, QUERY_PATH, Api, Json
-from docwell.cli.settings import ExitCode, Failure, Settings
+from docwell.cli.command import ASK, QUALITY, Commands, ConnectedCommand, JsonFlag, options_of, take_options
+from docwell.cli.remote import ANSWER, ANSWER_S, QUERY_PATH, Api, Json
+from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
 from docwell.errors import DocwellError
 
-app = group()
+app = Commands(ASK)
 
 _CHAT_HELP = """/sources   show the pages and quotes of the last answer
 /new       forget the conversation
@@ -97,7 +86,7 @@ class ScopedCommand(ConnectedCommand):
         return super().invoke(ctx)
 
 
-@app.command(cls=ScopedCommand, rich_help_panel=ASK)
+@app.command(cls=ScopedCommand)
 def ask(
     ctx: typer.Context,
     question: QuestionArgument,
@@ -107,12 +96,11 @@ def ask(
         Literal["auto", "passages", "overview", "compare", "list"] | None,
         typer.Option(help="How to answer (docs/use/answers.md, Modes)."),
     ] = None,
-    timeout: TimeoutOption = 180.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a question; the answer cites its pages. Exit status 4 when the documents do not answer it."""
     body = {"question": question} | ctx.meta[_SCOPE] | _without_empty(top_k=top_k, mode=mode)
-    answer = _answer(Api(ctx.obj, timeout), body, live=not as_json)
+    answer = _answer(Api(ctx.obj, ANSWER_S), body, live=not as_json)
     if as_json:
         display.show_json(answer)
     else:
@@ -123,18 +111,17 @@ def ask(
         raise typer.Exit(ExitCode.REFUSED)
 
 
-@app.command(cls=ScopedCommand, rich_help_panel=ASK)
+@app.command(cls=ScopedCommand)
 def search(
     ctx: typer.Context,
     question: QuestionArgument,
     *,
     top_k: TopKOption = None,
-    timeout: TimeoutOption = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Show the passages for a question, best first, without the language model."""
     body = {"question": question} | ctx.meta[_SCOPE] | _without_empty(top_k=top_k)
-    result = Api(ctx.obj, timeout).post("/v1/search", body, "passages")
+    result = Api(ctx.obj).post("/v1/search", body, "passages")
     if as_json:
         display.show_json(result)
     elif passages := result.get("passages"):
@@ -143,62 +130,57 @@ def search(
         display.say("no passages match", err=True)
 
 
-@app.command(cls=ScopedCommand, rich_help_panel=ASK)
-def chat(ctx: typer.Context, *, timeout: TimeoutOption = 180.0) -> None:
+@app.command(cls=ScopedCommand)
+def chat(ctx: typer.Context) -> None:
     """Ask one question after the other. Each may refer to the ones before; /help lists the commands."""
     with suppress(ImportError):
         import readline  # noqa: F401 - gives `input` its line editing
 
-    conversation = _Chat(Api(ctx.obj, timeout), ctx.meta[_SCOPE])
+    conversation = _Chat(Api(ctx.obj, ANSWER_S), ctx.meta[_SCOPE])
     if sys.stdin.isatty():
         display.say("Ask a question. /help lists the commands, Ctrl-D ends.", "dim")
     while (line := _line()) is not None:
         conversation.take(line)
 
 
-@app.command(cls=ConnectedCommand, rich_help_panel=QUALITY)
-def replay(
-    ctx: typer.Context, request_id: RequestId, *, timeout: TimeoutOption = 180.0, as_json: JsonFlag = False
-) -> None:
+@app.command(rich_help_panel=QUALITY)
+def replay(ctx: typer.Context, request_id: RequestId, *, as_json: JsonFlag = False) -> None:
     """Ask a stored question again and show what changed.
 
     Compares model, prompt, documents and answer.
     """
-    replayed = Api(ctx.obj, timeout).post(
-        f"/v1/receipts/{quote(request_id, safe='')}/replay", None, "now", "changes"
-    )
+    path = f"/v1/receipts/{quote(request_id, safe='')}/replay"
+    replayed = Api(ctx.obj, ANSWER_S).post(path, None, "now", "changes")
     if as_json:
         display.show_json(replayed)
     else:
         _show_replay(replayed)
 
 
-@app.command(cls=ConnectedCommand, rich_help_panel=QUALITY)
+@app.command(rich_help_panel=QUALITY)
 def feedback(
     ctx: typer.Context,
     request_id: RequestId,
     verdict: Annotated[Literal["good", "bad"], argument("good|bad", "Whether the answer was good.")],
     *,
     comment: Annotated[str | None, option("TEXT", "What was good or bad. The receipt stores it.")] = None,
-    timeout: TimeoutOption = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Rate an answer. Its receipt stores the verdict, and the metric Feedback counts it."""
     body = {"request_id": request_id, "verdict": verdict} | _without_empty(comment=comment)
-    answer = Api(ctx.obj, timeout).post("/v1/feedback", body, "verdict")
+    answer = Api(ctx.obj).post("/v1/feedback", body, "verdict")
     if as_json:
         display.show_json(answer)
     else:
         display.say(f"{verdict}: stored in the receipt")
 
 
-@app.command(name="open", cls=ConnectedCommand, rich_help_panel=ASK)
+@app.command(name="open")
 def open_(
     ctx: typer.Context,
     target: Annotated[str | None, argument("KEY|REQUEST_ID", "A document, or the id of an answer.")] = None,
     *,
     page: Annotated[int, option("NUMBER", "Page of the document, from 1.", min=1)] = 1,
-    timeout: TimeoutOption = 30.0,
 ) -> None:
     """Open the console in the browser, at a document or at the receipt of an answer.
 
@@ -206,7 +188,7 @@ def open_(
     holds the key or a code: do not pass it on.
     """
     settings: Settings = ctx.obj
-    api = Api(settings, timeout)
+    api = Api(settings)
     if not api.has_console():
         raise Failure(
             f"there is no console at {api.console}: set DOCWELL_CONSOLE, or console in docwell.toml,"

@@ -15,22 +15,10 @@ from docwell.cli import display
 from docwell.cli.settings import ExitCode, Failure, find_settings
 from docwell.errors import DocwellError
 
-
-def option(metavar: str, text: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as typer.Option
-    """Return an option that takes a value."""
-    return typer.Option(*names, metavar=metavar, help=text, **more)
-
-
-def argument(metavar: str, text: str, **more: Any) -> Any:  # noqa: ANN401 - as typer.Argument
-    """Return an argument."""
-    return typer.Argument(metavar=metavar, help=text, **more)
-
-
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 DryRunFlag = Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")]
 WaitFlag = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until each document has its final status.")]
 YesFlag = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
-TimeoutOption = Annotated[float, option("SECONDS", "Longest wait for an answer of the API, in seconds.", min=0.1)]
 
 # The panels of commands in the help, in their order.
 PANELS = ASK, DOCUMENTS, QUALITY, OPERATE = "Ask", "Documents", "Quality", "Operate"
@@ -121,22 +109,32 @@ def _refuse_other_encodings(parameters: dict[str, Any]) -> None:
                 raise Failure(message, ExitCode.USAGE) from None
 
 
-def group(*, completion: bool = False) -> typer.Typer:
-    """Return an empty command group with plain-text help, which is the same in a terminal, a pipe and a CI log."""
-    return typer.Typer(
-        cls=Group,
-        no_args_is_help=True,
-        add_completion=completion,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
+class Commands(typer.Typer):
+    """A group of connected commands, which stand in one panel of the help.
+
+    The help is plain text, the same in a terminal, a pipe and a CI log.
+    """
+
+    def __init__(self, panel: str | None = None, *, completion: bool = False) -> None:
+        super().__init__(
+            cls=Group,
+            no_args_is_help=True,
+            add_completion=completion,
+            rich_markup_mode=None,
+            pretty_exceptions_enable=False,
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+        self._panel = panel
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - as Typer
+        """Return the decorator of a command."""
+        return super().command(name, **{"cls": ConnectedCommand, "rich_help_panel": self._panel, **options})
 
 
 @cache
 def options_of(function: Callable[..., object]) -> list[Parameter]:
     """Return the options in a function's signature, as Typer reads them, for several commands to share."""
-    reader = group()
+    reader = typer.Typer(add_completion=False)
     reader.command()(function)
     return typer.main.get_command(reader).params
 

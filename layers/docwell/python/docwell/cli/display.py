@@ -92,14 +92,23 @@ def show_json(value: object) -> None:
     sys.stdout.write(escape_json(json.dumps(value, ensure_ascii=not is_utf8, indent=2)) + "\n")
 
 
-def show_table(names: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()) -> None:
-    """Print a table with these columns and rows. The columns in `right` hold numbers."""
-    console().print(_table(names, rows, right))
+def show_table(
+    names: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[str] = (), empty: str = ""
+) -> None:
+    """Print a table with these columns and rows, or `empty` without rows. The columns in `right` hold numbers."""
+    if rows:
+        console().print(_table(names, rows, right))
+    else:
+        say(empty, err=True)
 
 
 def show_documents(records: Iterable[Json]) -> None:
-    """Print a table with one row for each document."""
-    console().print(_document_table(records))
+    """Print a table with one row for each document, and below it the reasons, so that the table stays narrow."""
+    out, listed = console(), list(records)
+    out.print(_document_table(listed))
+    for record in listed:
+        if reasons := [record[name] for name in ("reason", "detail") if record.get(name)]:
+            out.print(Text(": ".join([record["document"], *reasons]), status_of(record).style))
 
 
 def show_fields(fields: Mapping[str, object], *, err: bool = False) -> None:
@@ -319,23 +328,16 @@ def _cell(value: object) -> Text:
 
 def _document_table(records: Iterable[Json]) -> Table:
     facts = ("pages", "size", "updated")
-    rows = (
-        [
-            *(row.get("document"), status_of(row), _pages(row), *_size_and_date(row)),
-            ": ".join(row[name] for name in ("reason", "detail") if row.get(name)),
-        ]
-        for row in records
+    rows = ([record.get("document"), status_of(record), *_facts(record)] for record in records)
+    return _table(("document", "status", *facts), rows, right=facts)
+
+
+def _facts(record: Json) -> tuple[str, str, str]:
+    """Return the pages, size and time of change of a document; "-" for an unknown one."""
+    pages, size, at = (record.get(name) for name in ("pages", "size", "updated_at"))
+    done = f"{record.get('pages_done', 0)}/" if is_pending(record) else ""
+    return (
+        "-" if pages is None else f"{done}{pages}",
+        "-" if size is None else decimal(size),
+        local_time(at)[:-3] if at else "-",
     )
-    return _table(("document", "status", *facts, "reason"), rows, right=facts)
-
-
-def _size_and_date(record: Json) -> tuple[str, str]:
-    size, at = record.get("size"), record.get("updated_at")
-    return "-" if size is None else decimal(size), local_time(at)[:-3] if at else "-"
-
-
-def _pages(record: Json) -> str:
-    pages = record.get("pages")
-    if pages is None:
-        return "-"
-    return f"{record.get('pages_done', 0)}/{pages}" if is_pending(record) else str(pages)

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from docwell.cli import display
-from docwell.cli.command import OPERATE, ConnectedCommand, group, option
+from docwell.cli.command import OPERATE, Commands
 from docwell.cli.remote import Api, aws_client, plain_failures, queue_url
-from docwell.cli.settings import ExitCode, Failure, Settings
+from docwell.cli.settings import ExitCode, Failure, Settings, option
 from docwell.version import VERSION
 
 _RUNBOOK, _DEPLOY = "docs/operate/runbook.md#", "docs/operate/deploy.md#"
@@ -23,10 +23,10 @@ _KEY_TYPES = ["RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1
 # A check, its state, and the page that describes the repair of a part that is ill.
 Row = tuple[str, str, str]
 
-app = group()
+app = Commands(OPERATE)
 
 
-@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
+@app.command()
 def doctor(
     ctx: typer.Context,
     *,
@@ -62,7 +62,7 @@ def _aged(check: str, at: float | None, hours: float, section: str) -> Row:
 
 
 def _of_api(settings: Settings, _: str | None) -> Iterator[Row]:
-    api = Api(settings, 30.0)
+    api = Api(settings)
     version = (api.get("/v1/openapi.json", "info") or {}).get("info", {}).get("version")
     yield "API", f"version {version}, here {VERSION}", "" if version == VERSION else f"{_DEPLOY}upgrade"
     dependencies = (api.get("/v1/ready", "dependencies") or {}).get("dependencies")
@@ -80,7 +80,7 @@ def _of_api(settings: Settings, _: str | None) -> Iterator[Row]:
     last, canary = state.get("reconcile"), state.get("canary")
     if last:
         drift = ", ".join(f"{count} {kind}" for kind, count in last["drift"].items() if count)
-        yield _row("drift", drift or "none", "drift", ill=drift)
+        yield _row("drift", f"{drift or 'none'}, {display.local_time(last['started_at'])}", "drift", ill=drift)
     if not settings.local:  # one machine has no canary, and may have no schedule
         yield _aged("reconcile", last and last["started_at"], _RECONCILE_H, "reconcile-silent")
         yield _aged("canary", canary and canary["at"], _CANARY_H, "canary")

@@ -15,21 +15,9 @@ from typing import Annotated, Literal
 import typer
 
 from docwell.cli import display
-from docwell.cli.command import (
-    DOCUMENTS,
-    ConnectedCommand,
-    DryRunFlag,
-    JsonFlag,
-    TimeoutOption,
-    WaitFlag,
-    YesFlag,
-    argument,
-    confirm,
-    group,
-    option,
-)
+from docwell.cli.command import DOCUMENTS, Commands, DryRunFlag, JsonFlag, WaitFlag, YesFlag, confirm
 from docwell.cli.remote import Api, Bucket, Json, plain_failures
-from docwell.cli.settings import Busy, ExitCode, Failure, Settings
+from docwell.cli.settings import Busy, ExitCode, Failure, Settings, argument, option
 from docwell.folders import checksum_of, files_of, id_of, is_readable
 from docwell.media_types import MEDIA_TYPES
 from docwell.models import FINAL, Status, collection_of
@@ -45,7 +33,7 @@ _AT_ONCE = 10
 # Seconds without progress after which `put` gives up.
 _STALL_S = 300.0
 # The pause for each request, and the longest where nothing changes. A key may send 10 requests a second.
-_PAUSE_S, _LONGEST_PAUSE_S = 0.6, 5.0
+_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 # The failed rounds to allow in a row: a restart of the gateway must not end a long wait.
 _FAILURES_ALLOWED = 5
 # The pause for a busy server that states no time to retry.
@@ -53,10 +41,10 @@ _BUSY_S = 20.0
 # The version of a removed document: no record has it, so that a wait ends when the document is DELETED.
 _REMOVED = ""
 
-app = group()
+app = Commands(DOCUMENTS)
 
 
-@app.command(cls=ConnectedCommand, rich_help_panel=DOCUMENTS)
+@app.command()
 def put(
     ctx: typer.Context,
     paths: Annotated[list[Path], argument("FILE|FOLDER...", "Documents, or folders of documents.", exists=True)],
@@ -64,7 +52,6 @@ def put(
     prefix: Annotated[str | None, option("NAME", "Folder of the bucket.", "--collection", "--prefix")] = None,
     key: Annotated[str | None, option("KEY", "Whole key of a single file, such as reports/q3.pdf.")] = None,
     waiting: WaitFlag = True,
-    timeout: TimeoutOption = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Upload files and folders, and wait until they can be asked about.
@@ -75,14 +62,14 @@ def put(
     file could not be uploaded; the other files are.
     """
     uploads = _plan(paths, prefix, key)
-    bucket, api = _connect(ctx.obj, timeout, waiting=waiting)
+    bucket, api = _connect(ctx.obj, waiting=waiting)
     _upload(uploads, bucket)
     _finish(uploads, bucket, api, as_json=as_json)
 
 
-def _connect(settings: Settings, timeout_s: float, *, waiting: bool) -> tuple[Bucket, Api | None]:
+def _connect(settings: Settings, *, waiting: bool) -> tuple[Bucket, Api | None]:
     """Return the bucket and, to wait for its documents, the API once it has answered."""
-    bucket, api = Bucket(settings), Api(settings, timeout_s) if waiting else None
+    bucket, api = Bucket(settings), Api(settings) if waiting else None
     if api:
         api.check()
     return bucket, api
@@ -106,7 +93,7 @@ def _finish(uploads: Sequence[Upload], bucket: Bucket, api: Api | None, *, as_js
         raise typer.Exit(ExitCode.NOT_INDEXED)
 
 
-@app.command(cls=ConnectedCommand, rich_help_panel=DOCUMENTS)
+@app.command()
 def ls(
     ctx: typer.Context,
     prefix: Annotated[str, argument("FOLDER/", "Only keys that begin with this, such as reports/2026/.")] = "",
@@ -115,11 +102,10 @@ def ls(
     sort: Annotated[
         Literal["key", "date", "size", "status"], typer.Option(help="Newest and largest come first.")
     ] = "key",
-    timeout: TimeoutOption = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
     """List documents with status, pages, size and date."""
-    records = Api(ctx.obj, timeout).documents(prefix=prefix, status=status_)
+    records = Api(ctx.obj).documents(prefix=prefix, status=status_)
     field = {"key": "document", "date": "updated_at"}.get(sort, sort)
     records.sort(key=lambda record: record.get(field) or 0, reverse=sort in {"date", "size"})
     if as_json:
@@ -130,16 +116,15 @@ def ls(
         display.say("no documents match; `docwell put FILE.pdf` uploads one", err=True)
 
 
-@app.command(cls=ConnectedCommand, rich_help_panel=DOCUMENTS)
+@app.command()
 def status(
     ctx: typer.Context,
     key: Annotated[str | None, argument("KEY", "Show this document in full.")] = None,
     *,
-    timeout: TimeoutOption = 30.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Count documents by status, and show the model host; or one document in full."""
-    api = Api(ctx.obj, timeout)
+    api = Api(ctx.obj)
     shown: Json | None
     if key is None:
         counts = Counter(record["status"] for record in api.documents())
@@ -153,17 +138,16 @@ def status(
         display.show_fields(shown | status | ({"updated_at": display.local_time(at)} if at else {}))
 
 
-@app.command(cls=ConnectedCommand, rich_help_panel=DOCUMENTS)
+@app.command()
 def rm(
     ctx: typer.Context,
     names: Annotated[list[str], argument("KEY|FOLDER/...", "Keys, or folders with a slash.")],
     *,
     yes: YesFlag = False,
     waiting: WaitFlag = True,
-    timeout: TimeoutOption = 30.0,
 ) -> None:
     """Remove documents and folders, and wait until no answer uses them."""
-    bucket, api = _connect(ctx.obj, timeout, waiting=waiting)
+    bucket, api = _connect(ctx.obj, waiting=waiting)
     keys: dict[str, None] = {}
     for name in names:
         is_key = not name.endswith("/") and bucket.version(name)
@@ -177,7 +161,7 @@ def rm(
         _finish(removals, bucket, api, as_json=False)
 
 
-@app.command(cls=ConnectedCommand, rich_help_panel=DOCUMENTS)
+@app.command()
 def sync(
     ctx: typer.Context,
     folder: Annotated[Path, argument("FOLDER", "The folder to upload.", exists=True, file_okay=False)],
@@ -188,13 +172,12 @@ def sync(
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
     waiting: WaitFlag = True,
-    timeout: TimeoutOption = 30.0,
 ) -> None:
     """Upload the new and changed files of a folder, again and again if you like.
 
     Takes the files that `docwell put` takes. --delete removes only what sync put. After a kill, run it again.
     """
-    bucket, api = _connect(ctx.obj, timeout, waiting=waiting and not dry_run and not watch)
+    bucket, api = _connect(ctx.obj, waiting=waiting and not dry_run and not watch)
     prefix, synced, listed = f"{collection.strip('/')}/" if collection else "", None, 0.0
     while True:
         omitted: list[Path] = []

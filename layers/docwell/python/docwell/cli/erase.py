@@ -19,10 +19,10 @@ import typer
 
 from docwell.audit import Action, AuditEvent, pseudonym
 from docwell.cli import display
-from docwell.cli.command import OPERATE, ConnectedCommand, DryRunFlag, JsonFlag, YesFlag, argument, group, option
+from docwell.cli.command import OPERATE, Commands, DryRunFlag, JsonFlag, YesFlag
 from docwell.cli.operations import ReconcileFunction
 from docwell.cli.remote import Json, aws_client, plain_failures, s3_client
-from docwell.cli.settings import ExitCode, Failure, Settings
+from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
 
 if TYPE_CHECKING:
     from docwell.adapters.dynamodb.audit import DynamoAudit
@@ -34,7 +34,7 @@ LONGEST_WAIT_S = 300.0  # seconds for ingest to remove the chunks
 # A sent hint is in the queue or at work: send it again only after this time.
 _HINT_EVERY_S = 30.0
 
-app = group()
+app = Commands(OPERATE)
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Erased:
     remains: dict[str, int] = field(default_factory=dict)
 
 
-@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
+@app.command()
 def erase(
     ctx: typer.Context,
     key: Annotated[str | None, argument("KEY", "Key of the document to erase.")] = None,
@@ -197,7 +197,7 @@ def _show(erased: Erased, *, err: bool = False) -> None:
         display.say(f"not erased, because the settings do not name them: {unnamed}", "yellow", err=True)
 
 
-@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
+@app.command()
 def audit(
     ctx: typer.Context,
     *,
@@ -211,13 +211,11 @@ def audit(
     events = [{**asdict(event), "documents": sorted(event.documents)} for event in trail]
     if as_json:
         display.show_json({"events": events})
-    elif events:
+    else:
         names = ("actor", "action", "subject", "documents", "request_id")
         texts = [{**event, "documents": ", ".join(event["documents"])} for event in events]
         rows = [[display.local_time(event["at"]), *(event[name] or "" for name in names)] for event in texts]
-        display.show_table(("time", *names), rows)
-    else:
-        display.say("no events match", err=True)
+        display.show_table(("time", *names), rows, empty="no events match")
 
 
 def record(

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from docwell.cli import display
-from docwell.cli.command import QUALITY, ConnectedCommand, JsonFlag, TimeoutOption, argument, group, option
-from docwell.cli.remote import Api
-from docwell.cli.settings import ExitCode, Failure
+from docwell.cli.command import QUALITY, Commands, JsonFlag
+from docwell.cli.remote import ANSWER_S, Api
+from docwell.cli.settings import ExitCode, Failure, argument, option
 
-app = group()
+app = Commands(QUALITY)
 
 _HELP = """Measure retrieval and answers on your own documents and questions.
 
@@ -40,7 +40,7 @@ The same --out continues a run that broke off, and asks failed questions again.
 """
 
 
-@app.command("eval", cls=ConnectedCommand, help=_HELP, rich_help_panel=QUALITY)
+@app.command("eval", help=_HELP)
 def evaluate(
     ctx: typer.Context,
     questions: Annotated[Path | None, argument("QUESTIONS.csv", "The questions.", show_default=False)] = None,
@@ -48,7 +48,6 @@ def evaluate(
     out: Annotated[Path | None, option("FOLDER", "Where the results go; the default is QUESTIONS-eval.")] = None,
     at_least: Annotated[float | None, option("PERCENT", "Exit status 5 below it.", min=0, max=100)] = None,
     compare: Annotated[tuple[Path, Path] | None, option("FOLDER FOLDER", "Compare two runs.")] = None,
-    timeout: TimeoutOption = 180.0,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure or compare."""
@@ -56,7 +55,7 @@ def evaluate(
         raise Failure("give QUESTIONS.csv, or --compare and two folders: docwell eval --help", ExitCode.USAGE)
     if questions is not None:
         folder = out or questions.parent / f"{questions.stem}-eval"
-        _measure(Api(ctx.obj, timeout), questions, folder, at_least, as_json=as_json)
+        _measure(Api(ctx.obj, ANSWER_S), questions, folder, at_least, as_json=as_json)
     elif compare is not None:
         if out is not None or at_least is not None:
             raise Failure("--compare takes no --out and no --at-least: give them to a run", ExitCode.USAGE)
@@ -65,32 +64,25 @@ def evaluate(
 
 def _measure(api: Api, source: Path, folder: Path, at_least: float | None, *, as_json: bool) -> None:
     """Ask the questions and show the figures. Raises `Failure` for failed questions and too few right answers."""
-    from docwell.cli.evaluation.run import (
-        ask_all,
-        check_documents,
-        figures_of,
-        good_share,
-        open_run,
-        read_questions,
-    )
+    from docwell.cli.evaluation import run as runs
 
-    questions = read_questions(source)
-    check_documents(api, questions)
-    run = open_run(folder, source, len(questions))
+    questions = runs.read_questions(source)
+    runs.check_documents(api, questions)
+    run = runs.open_run(folder, source, len(questions))
     if done := len(run.done):
         display.say(f"{done} of {len(questions)} are in {folder} already; another --out asks them again", err=True)
     with display.progress("asking", len(questions)) as step:
-        ask_all(api, questions, run, step)
+        runs.ask_all(api, questions, run, step)
     rows = list(run.rows.values())
-    figures = figures_of(rows)
+    figures = runs.figures_of(rows)
     if as_json:
         display.show_json({**run.head, "figures": list(map(asdict, figures)), "rows": rows})
     else:
-        display.show_table(("figure", "value"), ((figure.name, str(figure)) for figure in figures))
+        display.show_table(("figure", "value"), [(figure.name, str(figure)) for figure in figures])
         display.say(run.path, "dim")
     if failed := sum(bool(row["error"]) for row in rows):
         raise Failure(f"{failed} questions failed; {run.path} says why. The same command asks them again")
-    if at_least is not None and (share := good_share(rows)) < at_least:
+    if at_least is not None and (share := runs.good_share(rows)) < at_least:
         raise Failure(f"{share:.1f} % are right or rightly refused, under {at_least:g} %", ExitCode.WORSE)
 
 

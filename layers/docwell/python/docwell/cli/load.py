@@ -14,19 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from docwell.cli import display
-from docwell.cli.command import (
-    OPERATE,
-    ConnectedCommand,
-    DryRunFlag,
-    JsonFlag,
-    YesFlag,
-    argument,
-    confirm,
-    group,
-    option,
-)
+from docwell.cli.command import OPERATE, Commands, DryRunFlag, JsonFlag, YesFlag, confirm
 from docwell.cli.remote import aws_client, plain_failures, queue_url, s3_client
-from docwell.cli.settings import ExitCode, Failure, Settings
+from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
 from docwell.errors import DocwellError
 
 if TYPE_CHECKING:
@@ -34,10 +24,10 @@ if TYPE_CHECKING:
 
 # A store that is down for a minute must not end a load of days. The mode has no quota that the threads share.
 _RETRIES = {"mode": "legacy", "total_max_attempts": 9}
-app = group()
+app = Commands(OPERATE)
 
 
-@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
+@app.command()
 def load(
     ctx: typer.Context,
     source: Annotated[str, argument("s3://BUCKET/PREFIX", "Where the documents are.")],
@@ -88,9 +78,8 @@ def _route(source: str, bucket: str, collection: str | None) -> Route:
     if not match:
         raise Failure(f"{source!r} is no address like s3://BUCKET/PREFIX", ExitCode.USAGE)
     if match[1] == bucket:
-        raise Failure(
-            f"{bucket} is the documents bucket: `docwell reconcile` indexes its documents", ExitCode.USAGE
-        )
+        message = f"{bucket} is the documents bucket: `docwell reconcile` indexes its documents"
+        raise Failure(message, ExitCode.USAGE)
     return Route(match[1], match[2], bucket, (collection or "").strip("/"))
 
 
@@ -115,7 +104,6 @@ def _run(work: Load, documents: int, omissions: Path) -> None:
     try:
         with display.progress("loading", documents) as step, plain_failures("cannot load"):
             work.run(omissions, step)
-    except KeyboardInterrupt:
-        raise Failure(f"paused at {work.loaded:,} of {documents:,} documents: {go_on}") from None
-    except DocwellError as error:
-        raise Failure(f"stopped at {work.loaded:,} of {documents:,} documents: {error.detail}; {go_on}") from None
+    except (KeyboardInterrupt, DocwellError) as error:
+        reason = f": {error.detail}" if isinstance(error, DocwellError) else ""
+        raise Failure(f"stopped at {work.loaded:,} of {documents:,} documents{reason}; {go_on}") from None

@@ -15,9 +15,9 @@ import typer
 
 from docwell.answers import Completion, Turn
 from docwell.cli import display
-from docwell.cli.command import ConnectedCommand, argument, group, option
+from docwell.cli.command import Commands
 from docwell.cli.remote import Json
-from docwell.cli.settings import ExitCode, Failure, Settings
+from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
 from docwell.deadline import run
 from docwell.errors import Corrupt, NoAnswer
 from docwell.query.model_host import passage_room, reading_speed
@@ -33,7 +33,7 @@ _BLANK_THOUGHTS = 3
 # Room for thinking where the profile of a model that thinks has none.
 _THINKING_TOKENS = 2048
 _USE = attrgetter("num_ctx", "top_k", "json", "licence", "published")
-app = group()
+app = Commands()
 _HOST_HELP = "Ollama, or OpenAI's protocol if it ends with /v1. Default: the local stack's."
 HostOption = Annotated[str | None, option("URL", _HOST_HELP, "--host", envvar="DOCWELL_OLLAMA_URL")]
 TokenOption = Annotated[
@@ -41,7 +41,7 @@ TokenOption = Annotated[
 ]
 
 
-@app.command("list", cls=ConnectedCommand)
+@app.command("list")
 def list_models(ctx: typer.Context, *, host: HostOption = None, token: TokenOption = None) -> None:
     """List the models of a host, and how docwell uses each. The last column is published by others."""
     from docwell.adapters.model_profiles import profile_of
@@ -56,7 +56,7 @@ def list_models(ctx: typer.Context, *, host: HostOption = None, token: TokenOpti
     display.show_table([*columns, "published, not ours"], rows)
 
 
-@app.command(cls=ConnectedCommand)
+@app.command()
 def check(
     ctx: typer.Context,
     name: Annotated[str | None, argument("NAME", "The model.", envvar="DOCWELL_MODEL")] = None,

@@ -12,19 +12,19 @@ from typing import Annotated
 import typer
 
 from docwell.cli import display
-from docwell.cli.command import OPERATE, ConnectedCommand, DryRunFlag, JsonFlag, TimeoutOption, group, option
+from docwell.cli.command import OPERATE, Commands, DryRunFlag, JsonFlag
 from docwell.cli.remote import Api, Json, aws_client, plain_failures, s3_client
-from docwell.cli.settings import ExitCode, Failure, Settings
+from docwell.cli.settings import ExitCode, Failure, Settings, option
 
 # The longest timeout of a Lambda function.
 _FUNCTION_TIMEOUT_S = 900
 _RESTORED_KEYS_SHOWN = 20
 _OPERATIONS = "/v1/operations"
 
-app = group()
+app = Commands(OPERATE)
 
 
-@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
+@app.command()
 def reconcile(
     ctx: typer.Context,
     *,
@@ -36,11 +36,10 @@ def reconcile(
 
     Lists each difference and sends the document to ingest.
     """
-    settings: Settings = ctx.obj
-    _reconcile(ReconcileFunction(settings), dry_run=dry_run, force=force, as_json=as_json)
+    _reconcile(ReconcileFunction(ctx.obj), dry_run=dry_run, force=force, as_json=as_json)
 
 
-@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
+@app.command()
 def reindex(
     ctx: typer.Context,
     *,
@@ -68,17 +67,15 @@ def reindex(
         hidden = ("found", "sent", "make_first_in_settings")
         display.show_fields({name: answer[name] for name in answer if name not in hidden})
         if answer.get("make_first_in_settings"):
-            display.say(
-                "next: make this pipeline the first in the settings (docs/operate/operations.md, Re-index)",
-                "yellow",
-            )
+            page = "docs/operate/operations.md, Re-index"
+            display.say(f"next: make this pipeline the first in the settings ({page})", "yellow")
         elif answer.get("switched") is False:
             display.say("not switched: the new index is incomplete; see `docwell reindex --status`", "yellow")
     if answer.get("switched") is False:
         raise typer.Exit(ExitCode.ERROR)
 
 
-@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
+@app.command()
 def restore(
     ctx: typer.Context,
     since: Annotated[str, option("TIME", "When the deletion began, as 2026-11-25T10:00; UTC without an offset.")],
@@ -112,15 +109,13 @@ def restore(
         _reconcile(call, force=True)
 
 
-@app.command(cls=ConnectedCommand, rich_help_panel=OPERATE)
-def redrive(
-    ctx: typer.Context, *, dry_run: DryRunFlag = False, timeout: TimeoutOption = 30.0, as_json: JsonFlag = False
-) -> None:
+@app.command()
+def redrive(ctx: typer.Context, *, dry_run: DryRunFlag = False, as_json: JsonFlag = False) -> None:
     """Send the messages that ingest gave up to ingest again, and list the failed documents.
 
     Needs the API key of a principal with --operate. Lists up to 50 documents that the key may read.
     """
-    api = Api(ctx.obj, timeout)
+    api = Api(ctx.obj)
     state = api.get(_OPERATIONS) or {}
     letters = state.get("dead_letters")
     if letters is None:

@@ -19,10 +19,10 @@ import typer
 from docwell.audit import Action
 from docwell.cli import display
 from docwell.cli.ask import pairs
-from docwell.cli.command import ConnectedCommand, JsonFlag, argument, group, option
+from docwell.cli.command import Commands, JsonFlag
 from docwell.cli.erase import record
 from docwell.cli.remote import Json, aws_client, plain_failures
-from docwell.cli.settings import ExitCode, Failure, Settings
+from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
 from docwell.identity import GROUP, KEY, SUBJECT, ApiKey, Rule, Use, digest_of, is_group, is_id
 from docwell.models import KEY_BYTES, collection_of
 
@@ -33,16 +33,8 @@ _UNITS_S = {"m": 60, "h": 3_600, "d": 86_400}
 # The longest life of a key. It excludes typing errors with dates that Python cannot show.
 _LONGEST_S = 3_650 * 86_400
 
-app = group()
+app = Commands()
 
-NameArgument = Annotated[str, argument("NAME", "A label for people, such as finance-app; with --replace, the id.")]
-PrefixOption = Annotated[list[str] | None, option("PREFIX", "It may read keys that begin with this. Repeatable.")]
-TagOption = Annotated[list[str] | None, option("NAME=VALUE", "It may read only this S3 tag. May be repeated.")]
-WriteOption = Annotated[list[str] | None, option("A,B", "Collections it may change. May be repeated.")]
-OperateFlag = Annotated[bool, typer.Option("--operate", help="It may see the whole system, and redrive.")]
-SubjectOption = Annotated[str | None, option("SUB", "Grant to the `sub` claim of a token, not to a new key.")]
-GroupOption = Annotated[str | None, option("GROUP", "Grant to everyone with this group in a token.")]
-OwnKeyFlag = Annotated[bool, typer.Option("--key", help="Make the key without API Gateway.")]
 QuotaOption = Annotated[int | None, option("COUNT", "Limit for one UTC day; no limit if left out.", min=0)]
 ExpiresOption = Annotated[str | None, option("TIME", "It ends in 90d, 12h or 30m. Default: never.")]
 
@@ -52,23 +44,25 @@ def principals() -> None:
     """Manage who may ask, and about which collections."""
 
 
-@app.command(cls=ConnectedCommand)
+@app.command()
 def add(
     ctx: typer.Context,
-    name: NameArgument,
+    name: Annotated[str, argument("NAME", "A label for people, such as finance-app; with --replace, the id.")],
     *,
     collections: Annotated[list[str] | None, option("A,B", "Collections it may read. May be repeated.")] = None,
     read_all: Annotated[bool, typer.Option("--all", help="It may read all, also future collections.")] = False,
-    prefix: PrefixOption = None,
-    tag: TagOption = None,
-    write: WriteOption = None,
+    prefix: Annotated[
+        list[str] | None, option("PREFIX", "Keys with this beginning it may read. Repeatable.")
+    ] = None,
+    tag: Annotated[list[str] | None, option("NAME=VALUE", "It may read only this S3 tag. Repeatable.")] = None,
+    write: Annotated[list[str] | None, option("A,B", "Collections it may change. May be repeated.")] = None,
     write_all: Annotated[bool, typer.Option("--write-all", help="It may change every collection.")] = False,
-    operate: OperateFlag = False,
+    operate: Annotated[bool, typer.Option("--operate", help="It may see the whole system, and redrive.")] = False,
     requests_per_day: QuotaOption = None,
     tokens_per_day: QuotaOption = None,
-    jwt_subject: SubjectOption = None,
-    jwt_group: GroupOption = None,
-    own_key: OwnKeyFlag = False,
+    jwt_subject: Annotated[str | None, option("SUB", "Grant to the `sub` claim of a token, not to a key.")] = None,
+    jwt_group: Annotated[str | None, option("GROUP", "Grant to everyone with this group in a token.")] = None,
+    own_key: Annotated[bool, typer.Option("--key", help="Make the key without API Gateway.")] = False,
     replace_: Annotated[bool, typer.Option("--replace", help="Replace the grant of this id.")] = False,
     expires: ExpiresOption = None,
     as_json: JsonFlag = False,
@@ -84,9 +78,8 @@ def add(
     settings: Settings = ctx.obj
     ends_at = _end_after("--expires", expires)
     if (ends_at or own_key) and (id_ or replace_):
-        raise Failure(
-            "--expires and --key are for a new key: `docwell principals rotate` makes one", ExitCode.USAGE
-        )
+        message = "--expires and --key are for a new key: `docwell principals rotate` makes one"
+        raise Failure(message, ExitCode.USAGE)
     if replace_ and not id_:
         id_, name = name, _existing(settings, name).label
     grant = Grant(id_, readable, rules, requests_per_day, tokens_per_day, name, writable, operate)
@@ -101,7 +94,7 @@ def add(
     _show_key(key, value, settings)
 
 
-@app.command(name="list", cls=ConnectedCommand)
+@app.command(name="list")
 def list_(ctx: typer.Context, *, as_json: JsonFlag = False) -> None:
     """List the principals, their rights and today's use."""
     settings: Settings = ctx.obj
@@ -110,15 +103,14 @@ def list_(ctx: typer.Context, *, as_json: JsonFlag = False) -> None:
     rows = [(grant, use, [key for key in keys if key.principal == grant.id]) for grant, use in grants]
     if as_json:
         display.show_json({"principals": [_as_json(grant, keys, use) for grant, use, keys in rows]})
-    elif rows:
+    else:
         figures = ("requests today", "tokens today")
         columns = ("id", "name", "may read", "may write", "operates", "keys end", *figures)
-        display.show_table(columns, [_row(grant, use, keys) for grant, use, keys in rows], right=figures)
-    else:
-        display.say("there are no principals; `docwell principals add NAME --all` makes one", err=True)
+        empty = "there are no principals; `docwell principals add NAME --all` makes one"
+        display.show_table(columns, [_row(grant, use, keys) for grant, use, keys in rows], figures, empty)
 
 
-@app.command(cls=ConnectedCommand)
+@app.command()
 def rotate(
     ctx: typer.Context,
     id_: Annotated[str, argument("ID", "The id of a principal with an API key.")],
@@ -146,7 +138,7 @@ def rotate(
     _show_key(key, value, settings)
 
 
-@app.command(cls=ConnectedCommand)
+@app.command()
 def revoke(
     ctx: typer.Context, id_: Annotated[str, argument("ID", "The id from `docwell principals list`.")]
 ) -> None:
@@ -162,8 +154,7 @@ def revoke(
 def _admin(settings: Settings) -> PrincipalAdmin:
     from docwell.adapters.dynamodb.principals import PrincipalAdmin
 
-    table = settings.need("principals_table")
-    return PrincipalAdmin(aws_client(settings, "dynamodb"), table)
+    return PrincipalAdmin(aws_client(settings, "dynamodb"), settings.need("principals_table"))
 
 
 def _keys(settings: Settings) -> DynamoApiKeys:

@@ -32,6 +32,8 @@ QUERY_PATH = "/v1/query"
 _MARK = "docwell-sync"
 # The fields of every answer.
 ANSWER = ("answer", "status", "citations")
+# A model on processors answers within some minutes.
+ANSWER_S = 180.0
 _CONNECT_TIMEOUT_S = 10.0
 _GIVE_KEY = (
     "give an API key: --api-key, DOCWELL_API_KEY or api_key in docwell.toml (`docwell principals add` makes one)"
@@ -41,18 +43,18 @@ _ENVIRONMENT = "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_
 
 
 class Api:
-    """The HTTP API. `timeout_s` limits the wait for each answer."""
+    """The HTTP API. The settings, else `timeout_s`, limit the wait for each answer."""
 
-    def __init__(self, settings: Settings, timeout_s: float) -> None:
+    def __init__(self, settings: Settings, timeout_s: float = 30.0) -> None:
         import httpx
 
+        self._timeout_s = timeout_s = settings.timeout_s or timeout_s
         self._endpoint = _address(settings.need("endpoint"))
         # httpx would quote such a key in its message.
         if not re.fullmatch(r"[!-~]*", settings.api_key or ""):
             raise Failure(f"no API key has a blank, a line end or a letter like é; {_GIVE_KEY}", ExitCode.USAGE)
         # Do not send the local stack's key to another stack's console.
         self.console = ((not settings.local and settings.console) or self._endpoint).rstrip("/")
-        self._timeout_s = timeout_s
         self._local = settings.local
         try:
             self._client = httpx.Client(
@@ -231,9 +233,8 @@ def plain_failures(prefix: str) -> Iterator[None]:
         message = f"{prefix}: no region: give --region, AWS_REGION or region in docwell.toml"
         raise Failure(message, ExitCode.USAGE) from None
     except ProfileNotFound as error:
-        raise Failure(
-            f"{prefix}: {error}: check AWS_PROFILE, or aws_profile in docwell.toml", ExitCode.USAGE
-        ) from None
+        message = f"{prefix}: {error}: check AWS_PROFILE, or aws_profile in docwell.toml"
+        raise Failure(message, ExitCode.USAGE) from None
     except ClientError as error:
         request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
         raise Failure(f"{prefix}: {error}" + (f" (request {request_id})" if request_id else "")) from None
@@ -258,7 +259,7 @@ def aws_client(settings: Settings, service: str, **config: object) -> Any:  # no
         endpoint = settings.functions_endpoint or endpoint
     options: dict[str, Any] = {
         "connect_timeout": _CONNECT_TIMEOUT_S,
-        "read_timeout": 60,
+        "read_timeout": settings.timeout_s or 60,
         "retries": {"mode": "standard", "total_max_attempts": 3},
         # No proxies: they cannot reach a stack on this machine.
         "proxies": {} if settings.local else None,

@@ -90,9 +90,10 @@ class Settings:
     ollama_token: str | None = field(default=None, repr=False)
     model: str | None = None
     functions_endpoint: str | None = None
+    timeout_s: float | None = None
     local: bool = False
 
-    def override(self, **values: str | None) -> Settings:
+    def override(self, **values: object) -> Settings:
         """Return the settings, replaced by the values that are not empty."""
         changes: dict[str, Any] = {name: value for name, value in values.items() if value}
         return replace(self, **changes)
@@ -108,22 +109,28 @@ class Settings:
         raise Failure(f"no {name}: {hint}", ExitCode.USAGE)
 
 
+_REGION = ["AWS_REGION", "AWS_DEFAULT_REGION"]
 # A settings file has no AWS credentials: they stay in AWS's own files.
-_FILE_KEYS = {item.name for item in fields(Settings)} - {"access_key", "secret_key", "local"}
+_FILE_KEYS = {item.name for item in fields(Settings)} - {"access_key", "secret_key", "timeout_s", "local"}
+
+
+def option(metavar: str, text: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as typer.Option
+    """Return an option that takes a value."""
+    return typer.Option(*names, metavar=metavar, help=text, **more)
+
+
+def argument(metavar: str, text: str, **more: Any) -> Any:  # noqa: ANN401 - as typer.Argument
+    """Return an argument."""
+    return typer.Argument(metavar=metavar, help=text, **more)
 
 
 def find_settings(
     *,
-    endpoint: Annotated[
-        str | None, typer.Option(envvar="DOCWELL_ENDPOINT", metavar="URL", help="API address.")
-    ] = None,
-    bucket: Annotated[
-        str | None, typer.Option(envvar="DOCWELL_BUCKET", metavar="NAME", help="Documents bucket.")
-    ] = None,
-    api_key: Annotated[str | None, typer.Option(envvar="DOCWELL_API_KEY", metavar="KEY", help="API key.")] = None,
-    region: Annotated[
-        str | None, typer.Option(envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], metavar="NAME", help="AWS region.")
-    ] = None,
+    endpoint: Annotated[str | None, option("URL", "API address.", envvar="DOCWELL_ENDPOINT")] = None,
+    bucket: Annotated[str | None, option("NAME", "Documents bucket.", envvar="DOCWELL_BUCKET")] = None,
+    api_key: Annotated[str | None, option("KEY", "API key.", envvar="DOCWELL_API_KEY")] = None,
+    region: Annotated[str | None, option("NAME", "AWS region.", envvar=_REGION)] = None,
+    timeout: Annotated[float | None, option("SECONDS", "Longest wait: 30, for an answer 180.", min=0.1)] = None,
 ) -> Settings:
     """Return the settings of this run. The parameters are the connection flags of every command.
 
@@ -139,6 +146,7 @@ def find_settings(
         aws_endpoint=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
         api_key=api_key,
         region=region,
+        timeout_s=timeout,
         console=os.environ.get("DOCWELL_CONSOLE"),
         **{name: os.environ.get(f"DOCWELL_{name.upper()}") for name in OPERATOR},
     )
@@ -176,17 +184,14 @@ def _from_stack() -> dict[str, Any]:
     path = next((folder / "stack.json" for folder in folders if _belongs_to_user(folder / "stack.json")), None)
     if path is None:
         if data:
-            raise Failure(
-                f"no local stack runs on {data} (DOCWELL_DATA): start it with `make up`, or unset it",
-                ExitCode.USAGE,
-            )
+            message = f"no local stack runs on {data} (DOCWELL_DATA): start it with `make up`, or unset it"
+            raise Failure(message, ExitCode.USAGE)
         return {}
     try:
         stack = json.loads(path.read_text("utf-8"))
         running = _is_running(int(stack["pid"]))
         values = {name: stack[name] for name in ("bucket", "aws_endpoint", "region", "access_key", "secret_key")}
-        values |= {name: stack.get(name) for name in ("api_key", *OPERATOR)}
-        values |= {name: stack.get(name) for name in ("ollama", "ollama_token", "model")}
+        values |= {name: stack.get(name) for name in ("api_key", *OPERATOR, "ollama", "ollama_token", "model")}
         values["chroma_folder"] = str(Path(stack["data"]) / "chroma") if "data" in stack else None
         # The local gateway also serves Lambda's API.
         values |= {"endpoint": stack["gateway"], "functions_endpoint": stack["gateway"], "local": True}

@@ -31,7 +31,6 @@ ROWS = "rows.jsonl"
 SEARCHED = 5
 # One question can meet a full queue; several in a row mean that the server is down or a quota is used up.
 _FAILURES_IN_A_ROW = 3
-_RANKS = (1, 3, SEARCHED)
 COLUMNS = ("question", "document", "page", "expected", "unanswerable", "collection", "language")
 # The languages whose number notation an answer may use.
 LANGUAGES = ("en", "de", "fr")
@@ -213,9 +212,8 @@ def ask_all(api: Api, questions: Sequence[EvalQuestion], run: Run, step: Callabl
             run.add(row)
             failed = failed + 1 if row["error"] else 0
             if failed == _FAILURES_IN_A_ROW:
-                raise Failure(
-                    f"stopped after {failed} failures in a row: {row['error']}. Run it again to continue"
-                )
+                message = f"stopped after {failed} failures in a row: {row['error']}. Run it again to continue"
+                raise Failure(message)
         step(1)
 
 
@@ -356,7 +354,7 @@ def _good(row: Json) -> bool:
 def _retrieval(rows: Collection[Json], name: str) -> Iterator[Figure]:
     ranks = [row[f"{name}_rank"] for row in rows if "document_rank" in row and row[name]]
     if ranks:
-        for depth in _RANKS:
+        for depth in (1, 3, SEARCHED):
             hits = sum(rank is not None and rank <= depth for rank in ranks)
             yield Figure(f"hit@{depth}: {name}", hits, of=len(ranks))
 
