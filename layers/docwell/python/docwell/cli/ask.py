@@ -252,12 +252,9 @@ def _line() -> str | None:
     """Return the next line of the input; "" after Ctrl-C, None at its end."""
     try:
         return input("> " if sys.stdin.isatty() else "").strip()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError) as error:
         display.say("")
-        return ""
-    except EOFError:
-        display.say("")
-        return None
+        return "" if isinstance(error, KeyboardInterrupt) else None
 
 
 @dataclass

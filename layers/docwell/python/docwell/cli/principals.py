@@ -154,7 +154,8 @@ def revoke(
 def _admin(settings: Settings) -> PrincipalAdmin:
     from docwell.adapters.dynamodb.principals import PrincipalAdmin
 
-    return PrincipalAdmin(aws_client(settings, "dynamodb"), settings.need("principals_table"))
+    table = settings.need("principals_table")
+    return PrincipalAdmin(aws_client(settings, "dynamodb"), table)
 
 
 def _keys(settings: Settings) -> DynamoApiKeys:
