@@ -158,24 +158,20 @@ class ChildDocumentReader:
         A page that cannot be read within the limits, or whose text is unreadable, has no text and says why.
         Closing the iterator ends the children. Raises `Refused` and `Unavailable` as `inspect`.
         """
-        if not is_pdf(path):
-            yield from self._parts(path, first, last)
+        if is_pdf(path):
+            with closing(_PdfReader(self, path, last - first + 1)) as reader:
+                yield from reader.pages(first, last)
             return
-        with closing(_PdfReader(self, path, last - first + 1)) as reader:
-            yield from reader.pages(first, last)
-
-    def deadline(self) -> float:
-        """Return the time of the monotonic clock by which a child must answer."""
-        return time.monotonic() + self.limits.parse_timeout_s
-
-    def _parts(self, path: Path, first: int, last: int) -> Generator[Page]:
-        """Yield the parts of a document that is no PDF."""
         with closing(self.child(path, FORMATS)) as child:
             for number in range(first, last + 1):
                 before = child.cpu_s
                 answer = self._ask(child, f"page {number} 1 0")
                 page = page_within(number, answer.page, self.limits.max_page_characters)
                 yield replace(page, cpu_s=child.cpu_s - before)
+
+    def deadline(self) -> float:
+        """Return the time of the monotonic clock by which a child must answer."""
+        return time.monotonic() + self.limits.parse_timeout_s
 
     def child(self, path: Path, reader: str, life_s: float = 0.0) -> Child:
         """Return a child that opens the document with a reader, within the limits on memory and text."""
@@ -321,23 +317,18 @@ class RecognisingReader:
         return replace(recognised, hidden=page.hidden, cpu_s=page.cpu_s + child.cpu_s - before)
 
     def _read(self, page: Page, child: Child) -> Page:
+        has_started = child.is_running
         try:
-            if not child.is_running:
-                _start(child)
+            if not has_started:
+                child.ask("info", START_CPU_S, time.monotonic() + START_S)
+                has_started = True
             deadline = time.monotonic() + self.limits.ocr_page_timeout_s
             answer = child.ask(f"page {page.number} {page.number} 0", self.limits.ocr_page_cpu_s, deadline)
         except ChildError as error:
-            return replace(page, text="", unreadable=error.reason)
+            if has_started or error.reason in _OF_THE_DOCUMENT:
+                return replace(page, text="", unreadable=error.reason)
+            raise Unavailable("ocr", f"the recogniser does not start ({error.reason})") from None
         recognised = page_within(page.number, answer.page, self.limits.max_page_characters)
         confidence = recognised.confidence if recognised.text.strip() else None
         units = page.citation_units
         return replace(recognised, label=page.label, confidence=confidence, citation_units=units)
-
-
-def _start(child: Child) -> None:
-    try:
-        child.ask("info", START_CPU_S, time.monotonic() + START_S)
-    except ChildError as error:
-        if error.reason in _OF_THE_DOCUMENT:
-            raise
-        raise Unavailable("ocr", f"the recogniser does not start ({error.reason})") from None

@@ -30,13 +30,11 @@ DRAWING_S = 1.5
 # The deepest nesting to read: a message in a message in a message.
 MAX_DEPTH = 3
 _PROPERTIES = "docProps/core.xml"
-_MESSAGES = frozenset({Kind.MAIL, Kind.OUTLOOK})
 
 
 def load() -> None:
     """Load what Python and the libraries import on first use: the sandbox then forbids imports."""
     kinds.load_codecs()
-    pdf_pages.load()
     Image.preinit()
     time.strptime("2026", "%Y")
 
@@ -126,7 +124,7 @@ def _add_file(data: bytes | Reason, parts: Parts) -> Reason | None:
         kind, content = kind_of(data)
         if kind is Kind.IMAGE:
             return Reason.NO_TEXT
-        if kind in _MESSAGES and parts.depth == MAX_DEPTH:
+        if kind in {Kind.MAIL, Kind.OUTLOOK} and parts.depth == MAX_DEPTH:
             return Reason.TOO_MANY_PAGES
         before = len(parts.done)
         add(kind, content, parts)

@@ -10,6 +10,7 @@ import contextlib
 import csv
 import io
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from encodings.aliases import aliases
@@ -39,12 +40,10 @@ class Kind(StrEnum):
 
 # An Office file names its main part in its zip directory, which is not compressed.
 _OFFICE = (
-    (re.compile(rb"word/document\d*\.xml"), Kind.WORD),
-    (re.compile(rb"xl/workbook\d*\.xml"), Kind.SHEETS),
-    (re.compile(rb"ppt/presentation\d*\.xml"), Kind.SLIDES),
+    (re.compile(r"word/document\d*\.xml"), Kind.WORD),
+    (re.compile(r"xl/workbook\d*\.xml"), Kind.SHEETS),
+    (re.compile(r"ppt/presentation\d*\.xml"), Kind.SLIDES),
 )
-# The end of a zip's directory, after its signature: four short fields, then the size of the directory.
-_DIRECTORY_END, _SIZE_AT = b"PK\x05\x06", 12
 # The first bytes of Office documents, of Outlook's messages and of images.
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _IMAGES = {b"\x89PNG\r\n": ".png", b"\xff\xd8\xff": ".jpg", b"II*\0": ".tif", b"MM\0*": ".tif"}
@@ -94,8 +93,11 @@ def is_locked(data: bytes) -> bool:
 def binary_kind(data: bytes) -> Kind | None:
     """Return the kind of a file with a signature, or None."""
     if data.startswith(ZIP):
-        directory = _directory(data)
-        return next((kind for name, kind in _OFFICE if name.search(directory)), None)
+        try:
+            names = "\n".join(zipfile.ZipFile(io.BytesIO(data)).namelist())
+        except Exception:  # noqa: BLE001 - of a truncated file, search all bytes
+            names = data.decode("latin-1")
+        return next((kind for name, kind in _OFFICE if name.search(names)), None)
     if data.startswith(OLE):
         return Kind.OUTLOOK if _MESSAGE in data else None
     if data.startswith(b"%PDF"):
@@ -107,15 +109,6 @@ def media_type(kind: Kind, data: bytes) -> str:
     """Return the media type of a document of this kind."""
     images = (suffix for signature, suffix in _IMAGES.items() if data.startswith(signature))
     return MEDIA_TYPES[next(images) if kind is Kind.IMAGE else f".{kind}"]
-
-
-def _directory(data: bytes) -> bytes:
-    """Return the directory of a zip without the directories of zips inside it; all bytes of a truncated file."""
-    end = data.rfind(_DIRECTORY_END)
-    if end < 0:
-        return data
-    size = int.from_bytes(data[end + _SIZE_AT : end + _SIZE_AT + 4], "little")
-    return data[max(0, end - size) : end]
 
 
 def text_kind(text: str) -> Kind | None:
@@ -192,7 +185,6 @@ _BYTE_ORDER_MARKS = (
 )
 # Bytes that never occur in text, as in file(1). DOS programs end a text with 0x1a.
 _CONTROLS = frozenset(range(32)) - frozenset(b"\a\b\t\n\v\f\r\x1b")
-_DOS_END = b"\x1a"
 _REPLACED = "\ufffd"
 # A page must declare its encoding within this many bytes (HTML, 4.2.5.4).
 DECLARED_WITHIN = 1024
@@ -231,7 +223,7 @@ def decoded(data: bytes) -> str | None:
             text: str | None = data.decode(encoding, "replace")
             break
     else:
-        data = data.removesuffix(_DOS_END)
+        data = data.removesuffix(b"\x1a")
         if not _CONTROLS.isdisjoint(data[:_GUESSED]) or not _CONTROLS.isdisjoint(data):
             return None
         text = _without_mark(data)

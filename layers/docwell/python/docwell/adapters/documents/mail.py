@@ -20,7 +20,6 @@ UNSENT_YEAR = 1601
 _FIELDS = ("From", "To", "Cc", "Date", "Subject")
 _MESSAGE, _ALTERNATIVE, _RELATED = "message/rfc822", "multipart/alternative", "multipart/related"
 _PLAIN, _WEB = "text/plain", "text/html"
-_HEADER, _TEXT = "message header", "message text"
 
 
 class _Body(NamedTuple):
@@ -30,32 +29,45 @@ class _Body(NamedTuple):
     texts: Sequence[str]
 
 
-class _Content(NamedTuple):
-    """A message: its shown fields, bodies and attachments."""
-
-    fields: Sequence[tuple[str, str]]
-    bodies: Sequence[_Body]
-    attachments: Sequence[Attachment]
-    metadata: Metadata
-
-
 def read(data: bytes, parts: Parts) -> Metadata:
     """Add the header and text of a message in the format of the internet (RFC 5322)."""
-    return _add(_internet(data), parts)
+    message = email.message_from_bytes(data, _class=EmailMessage, policy=email.policy.default)
+    fields = [(name, str(_field(message, name))) for name in _FIELDS]
+    files: list[EmailMessage] = []
+    bodies = _bodies(message, files, is_related=False)
+    attachments = [_attachment(part, number) for number, part in enumerate(files, 1)]
+    _add(fields, bodies, attachments, parts)
+    sent = getattr(_field(message, "Date"), "datetime", None)
+    metadata = Metadata.of(str(_field(message, "Subject")), str(_field(message, "From")), sent)
+    return metadata._replace(attachments=attachments)
 
 
 def read_outlook(data: bytes, parts: Parts) -> Metadata:
     """Add the header and text of a message in Outlook's format."""
-    return _add(_outlook(data), parts)
+    message = Message.load(io.BytesIO(data))
+    sender, subject = message.sender or "", message.subject or ""
+    # Outlook's clock begins in 1601: a message that was never sent has this date.
+    sent = message.sent_date if message.sent_date and message.sent_date.year > UNSENT_YEAR else None
+    recipients = ", ".join(f"{recipient.name} <{recipient.email_address}>" for recipient in message.recipients)
+    date = sent.isoformat(" ", "minutes") if sent else ""
+    fields = [("From", sender), ("To", recipients), ("Date", date), ("Subject", subject)]
+    files = [file for file in message.attachments if file.attached_by_value and file.file_bytes]
+    attachments = [
+        Attachment(file.file_name or f"{number}", file.file_bytes or b"", f"part={number + 1}")
+        for number, file in enumerate(files, 1)
+    ]
+    _add(fields, [_Body([message.html_body or ""], [message.body or ""])], attachments, parts)
+    return Metadata.of(subject, sender, sent)._replace(attachments=attachments)
 
 
-def _add(message: _Content, parts: Parts) -> Metadata:
-    names = ", ".join(attachment.name for attachment in message.attachments)
-    fields = [*message.fields, *([("Attachments", names)] if names else [])]
+def _add(
+    fields: Sequence[tuple[str, str]], bodies: Sequence[_Body], attachments: Sequence[Attachment], parts: Parts
+) -> None:
+    fields = [*fields, ("Attachments", ", ".join(attachment.name for attachment in attachments))]
     header = "\n".join(f"{name}: {' '.join(value.split())}" for name, value in fields if value.strip())
-    parts.add(header, CitationUnit(UnitKind.PART, _HEADER, "part=0"))
-    with parts.inside(_TEXT, "part=1"):
-        for body in message.bodies:
+    parts.add(header, CitationUnit(UnitKind.PART, "message header", "part=0"))
+    with parts.inside("message text", "part=1"):
+        for body in bodies:
             pages = list(filter(str.strip, body.pages))
             for page in pages:
                 web.read(page, parts)
@@ -63,17 +75,6 @@ def _add(message: _Content, parts: Parts) -> Metadata:
             for text in () if pages else body.texts:
                 for paragraph in text.split("\n\n"):
                     parts.add(paragraph, CitationUnit(UnitKind.PART, "", ""))
-    return message.metadata._replace(attachments=message.attachments)
-
-
-def _internet(data: bytes) -> _Content:
-    message = email.message_from_bytes(data, _class=EmailMessage, policy=email.policy.default)
-    fields = [(name, str(_field(message, name))) for name in _FIELDS]
-    sent = getattr(_field(message, "Date"), "datetime", None)
-    metadata = Metadata.of(str(_field(message, "Subject")), str(_field(message, "From")), sent)
-    files: list[EmailMessage] = []
-    bodies = _bodies(message, files, is_related=False)
-    return _Content(fields, bodies, [_attachment(part, number) for number, part in enumerate(files, 1)], metadata)
 
 
 def _bodies(part: Any, files: list[EmailMessage], *, is_related: bool) -> list[_Body]:
@@ -126,20 +127,3 @@ def _attachment(part: Any, number: int) -> Attachment:
         return Attachment(name, part.get_payload(decode=True) or b"", anchor)
     except Exception:  # noqa: BLE001 - the library raises anything on a damaged message
         return Attachment(name, Reason.CORRUPT, anchor)
-
-
-def _outlook(data: bytes) -> _Content:
-    message = Message.load(io.BytesIO(data))
-    sender, subject = message.sender or "", message.subject or ""
-    # Outlook's clock begins in 1601: a message that was never sent has this date.
-    sent = message.sent_date if message.sent_date and message.sent_date.year > UNSENT_YEAR else None
-    recipients = ", ".join(f"{recipient.name} <{recipient.email_address}>" for recipient in message.recipients)
-    date = sent.isoformat(" ", "minutes") if sent else ""
-    fields = [("From", sender), ("To", recipients), ("Date", date), ("Subject", subject)]
-    files = [file for file in message.attachments if file.attached_by_value and file.file_bytes]
-    attachments = [
-        Attachment(file.file_name or f"{number}", file.file_bytes or b"", f"part={number + 1}")
-        for number, file in enumerate(files, 1)
-    ]
-    body = _Body([message.html_body or ""], [message.body or ""])
-    return _Content(fields, [body], attachments, Metadata.of(subject, sender, sent))

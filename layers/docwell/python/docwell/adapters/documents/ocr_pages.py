@@ -149,15 +149,12 @@ def lines(boxes: Sequence[Box], height: float, scale: float) -> list[Line]:
     """Return the lines in reading order; the picture is `height` pixels high and has `scale` pixels to a point."""
     if not boxes:
         return []
-    usual = median(box.height for box in boxes)
-    ordered = [_line(box, usual, height, scale) for box in in_order(boxes)]
+    usual, ordered = median(box.height for box in boxes), list[Line]()
+    for box in in_order(boxes):
+        high = usual if usual / SAME_SIZE < box.height < usual * SAME_SIZE else box.height
+        baseline, size = height - box.bottom + BELOW_SHARE * high, SIZE_SHARE * high
+        ordered.append(Line(box.text, box.left / scale, box.right / scale, baseline / scale, size / scale))
     return ordered[:1] + [_set_apart(left, right) for left, right in pairwise(ordered)]
-
-
-def _line(box: Box, usual: float, height: float, scale: float) -> Line:
-    high = usual if usual / SAME_SIZE < box.height < usual * SAME_SIZE else box.height
-    baseline = height - box.bottom + BELOW_SHARE * high
-    return Line(box.text, box.left / scale, box.right / scale, baseline / scale, SIZE_SHARE * high / scale)
 
 
 def _set_apart(left: Line, right: Line) -> Line:

@@ -26,6 +26,7 @@ _RAISED_NUMBER = re.compile(r"[+\-\u2212\u2013]?\d")
 MAX_SPAN = 100
 # A longer name of a column is cut, and a longer text is not repeated in each row that its cell spans.
 MAX_HEAD = 80
+LONGEST_NUMBER = 9  # in digits
 # A head names a column beside another one.
 LEAST_CELLS = 2
 # Stands for an empty cell of a table without heads, so that a reader can count its columns.
@@ -197,6 +198,11 @@ def is_visible(colour: str, ground: str, size: float | None) -> bool:
     return max(abs(text - paper) for text, paper in channels) >= CONTRAST
 
 
+def whole(value: str | None, default: int) -> int:
+    """Return a whole number as a document writes it, or the default."""
+    return int(value) if value and value.isdecimal() and len(value) <= LONGEST_NUMBER else default
+
+
 def raised(text: str, before: Sequence[str]) -> str:
     """Return raised text with `^` where a number follows a digit: else 10 to the 6 would read as 106."""
     last = next((run for run in reversed(before) if run), "")
@@ -265,10 +271,10 @@ class Rows:
         is_title = len(filled) < LEAST_CELLS and all(place.cell.across > 1 for place in filled)
         if heads or is_title:
             return " | ".join(place.cell.text for place in filled)
-        names = [self._head(place) for place in filled] if self.heads else []
+        heads_of = [self._head(place) for place in filled] if self.heads else []
         # Each row repeats the heads of its columns: heads of more than a page would multiply the text.
-        if names and sum(len(f"{name}: ") for name in names) <= PART_CHARACTERS:
-            return named((name, place.cell.text) for name, place in zip(names, filled, strict=True))
+        if heads_of and sum(map(len, heads_of)) <= PART_CHARACTERS:
+            return " | ".join(head + place.cell.text for head, place in zip(heads_of, filled, strict=True))
         texts = [place.cell.text for place in placed[placed.index(filled[0]) : placed.index(filled[-1]) + 1]]
         return " | ".join(text or EMPTY for text in texts)
 
@@ -280,8 +286,10 @@ class Rows:
                 self.heads[at] = f"{above.get(at, '')} {cell.text}".strip()
 
     def _head(self, place: Placed) -> str:
+        """Return the heads of a cell's columns, with a colon."""
         columns = range(place.column, place.column + place.cell.across)
-        return ", ".join(filter(None, dict.fromkeys(self.heads.get(at, "") for at in columns)))[:MAX_HEAD]
+        head = ", ".join(filter(None, dict.fromkeys(self.heads.get(at, "") for at in columns)))
+        return f"{name}: " if (name := head[:MAX_HEAD].rstrip(" :")) else ""
 
     def _with_spanning(self, cells: Sequence[Placed]) -> list[Placed]:
         """Return the cells of a row, also those of earlier rows that reach into it."""
@@ -294,11 +302,6 @@ class Rows:
             if cell.down > 1
         }
         return placed
-
-
-def named(cells: Iterable[tuple[str, str]]) -> str:
-    """Return the (name, text) of cells as one line."""
-    return " | ".join(f"{name.rstrip(' :')}: {text}" if name.rstrip(" :") else text for name, text in cells)
 
 
 def are_heads(cells: Sequence[tuple[str, bool]]) -> bool:

@@ -13,7 +13,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from itertools import product
+from itertools import groupby, product
 from typing import Any, NamedTuple
 
 from docwell.adapters.documents.parts import CONTRAST
@@ -217,7 +217,9 @@ class Objects:
             if len(areas) < ROW_AREAS:
                 areas.append(area)
             else:
-                areas[-1] = _merged(areas[-1], area)
+                (first, last, box, light), (left, bottom, right, top) = areas[-1], area.box
+                box = min(left, box[0]), min(bottom, box[1]), max(right, box[2]), max(top, box[3])
+                areas[-1] = Area(min(first, area.first), max(last, area.last), box, light and area.light)
 
     def _rows_of(self, box: Box) -> range:
         bottom, top = max(box[1], self._box[1]), min(box[3], self._box[3])
@@ -254,12 +256,6 @@ def _within(box: Box, page: Box) -> Box:
 
 def _area(box: Box) -> float:
     return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
-
-
-def _merged(first: Area, second: Area) -> Area:
-    (left, bottom, right, top), box = first.box, second.box
-    around = min(left, box[0]), min(bottom, box[1]), max(right, box[2]), max(top, box[3])
-    return Area(min(first.first, second.first), max(first.last, second.last), around, first.light and second.light)
 
 
 def _shared(area: Box, text: Box) -> float:
@@ -360,7 +356,10 @@ class Pictures:
         if unseen and drawn.images:
             scan = self._draw(drawn.texts + drawn.paths)
             inked = {index for index, box in unseen.items() if self._has_ink(scan, box)}
-            return hidden.union(*(word for word in _words(unseen) if len(inked & word) < INKED_SHARE * len(word)))
+            # Indices that follow one another are a word; a blank between two words has an index too.
+            runs = groupby(enumerate(sorted(unseen)), key=lambda pair: pair[1] - pair[0])
+            words = [{index for _, index in run} for _, run in runs]
+            return hidden.union(*(word for word in words if len(inked & word) < INKED_SHARE * len(word)))
         return hidden | unseen.keys()
 
     def _place(self, index: int) -> Box | None:
@@ -443,14 +442,3 @@ def _apart(looks: Mapping[tuple[int, ...], dict[int, Box]]) -> Iterator[list[tup
 def _cells(box: Box) -> Iterator[tuple[int, int]]:
     left, bottom, right, top = (int(end // CELL) for end in box)
     yield from product(range(left, right + 1), range(bottom, top + 1))
-
-
-def _words(characters: Iterable[int]) -> Iterator[set[int]]:
-    """Yield the sets of indices that follow one another; a blank between two words has an index too."""
-    word: set[int] = set()
-    for index in sorted(characters):
-        if index - 1 not in word:
-            yield word
-            word = set()
-        word.add(index)
-    yield word

@@ -96,12 +96,9 @@ def _joined(left: Line, right: Line) -> Line:
 
 def _tables(lines: list[Line]) -> list[Line]:
     """Join the cells of rows that other lines separate."""
-    groups = [group for group in _level(lines) if len(group) > 1]
-    if not groups or not any(_is_number(lines[at].text) for group in groups for at in group):
-        return lines
     joined: dict[int, Line] = {}
     gone = set[int]()
-    for group in groups:
+    for group in _level(lines):
         for cells in _cells(group, lines):
             # The label has the row's place in the reading order.
             joined[cells[0]] = reduce(_joined, (lines[at] for at in cells))
@@ -131,13 +128,12 @@ def _cells(group: Sequence[int], lines: Sequence[Line]) -> list[list[int]]:
             parts[-1].append(following)
         else:
             parts.append([following])
-    return [part for part in parts if _is_row(part, lines)]
-
-
-def _is_row(part: Sequence[int], lines: Sequence[Line]) -> bool:
-    """Return whether a number follows a label."""
-    has_label = any(_LABEL.search(lines[at].text) for at in part[:-1])
-    return has_label and any(_is_number(lines[at].text) for at in part[1:])
+    return [
+        part
+        for part in parts
+        if any(_LABEL.search(lines[at].text) for at in part[:-1])
+        and any(_is_number(lines[at].text) for at in part[1:])
+    ]
 
 
 def _is_number(text: str) -> bool:
@@ -164,7 +160,11 @@ def lay_out(lines: Sequence[Line], low: float, high: float, earlier: Mapping[int
     `earlier` has the edges of earlier pages by how many pages back they are.
     """
     page_rows = rows(lines)
-    size, page_edges = text_size(page_rows), edges(page_rows, low, high)
+    # The type size of most of the page's characters.
+    counts: Counter[float] = Counter()
+    for line in page_rows:
+        counts[round(line.size, 1)] += len(line.text)
+    size, page_edges = max(counts, key=counts.__getitem__, default=0.0), edges(page_rows, low, high)
     repeated = running(page_edges, earlier, size)
     text_rows = [line for line in page_rows if line not in repeated] or page_rows
     text = _MIXED.sub(" ", paragraphs(text_rows))
@@ -211,14 +211,6 @@ def _repeats(text: str, before: str, pages: int) -> bool:
         return False
     numbers = zip(_NUMBER.findall(text), _NUMBER.findall(before), strict=True)
     return all(int(now[-9:]) - int(then[-9:]) in {0, pages} for now, then in numbers)
-
-
-def text_size(lines: Iterable[Line]) -> float:
-    """Return the type size of most of a page's characters; 0 for a page without any."""
-    counts: Counter[float] = Counter()
-    for line in lines:
-        counts[round(line.size, 1)] += len(line.text)
-    return max(counts, key=counts.__getitem__, default=0.0)
 
 
 def _is_set_off(line: Line, size: float) -> bool:

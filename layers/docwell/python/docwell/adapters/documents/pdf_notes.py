@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from docwell.adapters.documents.pdf_hidden import LEAST_TYPE, LIGHT
@@ -153,16 +153,13 @@ class Annotations:
                 value = _text(library.FPDFAnnot_GetFormFieldExportValue, MAX_VALUE, form, field)
                 value = "checked" if _TICKS.match(value) else value
         elif kind in {library.FPDF_FORMFIELD_COMBOBOX, library.FPDF_FORMFIELD_LISTBOX}:
-            value = ", ".join(self._chosen(field)) or shown
+            options = range(min(library.FPDFAnnot_GetOptionCount(form, field), MAX_OPTIONS))
+            chosen = [number for number in options if library.FPDFAnnot_IsOptionSelected(form, field, number)]
+            labels = (_text(library.FPDFAnnot_GetOptionLabel, MAX_VALUE, form, field, number) for number in chosen)
+            value = ", ".join(labels) or shown
         elif kind == library.FPDF_FORMFIELD_TEXTFIELD:
             value = "" if library.FPDFAnnot_GetFormFieldFlags(form, field) & PASSWORD_FIELD else shown
         return value
-
-    def _chosen(self, field: int) -> Iterator[str]:
-        library, form = self._library, self._form
-        for number in range(min(library.FPDFAnnot_GetOptionCount(form, field), MAX_OPTIONS)):
-            if library.FPDFAnnot_IsOptionSelected(form, field, number):
-                yield _text(library.FPDFAnnot_GetOptionLabel, MAX_VALUE, form, field, number)
 
     def _name(self, field: int) -> str:
         """Return the name that a viewer shows, or else the last part of the field's own."""
@@ -207,7 +204,13 @@ def place_fields(lines: Sequence[Line], fields: Sequence[Line]) -> list[Line]:
         return [*lines, *fields]
     placed = list(lines)
     for field in sorted(fields, key=lambda line: (-line.baseline, line.left)):
-        before = [at for at, line in enumerate(placed) if line.left <= field.left and _is_beside(line, field)]
+        before = [
+            at
+            for at, line in enumerate(placed)
+            if line.level
+            and line.left <= field.left
+            and abs(line.baseline - field.baseline) <= RAISED * max(min(line.size, MAX_TYPE), field.size)
+        ]
         if before:
             at = max(before, key=lambda at: placed[at].left)
             size = placed[at].size or field.size
@@ -216,8 +219,3 @@ def place_fields(lines: Sequence[Line], fields: Sequence[Line]) -> list[Line]:
             below = (at for at, line in enumerate(placed) if line.level and line.baseline < field.baseline)
             placed.insert(next(below, len(placed)), field)
     return placed
-
-
-def _is_beside(line: Line, field: Line) -> bool:
-    size = max(min(line.size, MAX_TYPE), field.size)
-    return line.level and abs(line.baseline - field.baseline) <= RAISED * size

@@ -25,19 +25,6 @@ def load() -> None:
     codecs.lookup("utf-16-le")
 
 
-def _mapped(path: str) -> mmap.mmap:
-    # PDFium parses after this process has lost the right to open files, so it gets the file as a mapping.
-    # A private mapping takes no memory until it is written to, and nothing writes to it.
-    with open(path, "rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-
-
-def _in_memory(data: bytes) -> mmap.mmap:
-    mapped = mmap.mmap(-1, len(data))
-    mapped.write(data)
-    return mapped
-
-
 class Pdfium:
     """PDFium on one document, a file or, with an empty path, its content in memory."""
 
@@ -46,7 +33,14 @@ class Pdfium:
         self.error = pypdfium2.PdfiumError
         # MADV_DONTNEED would clear the pages of a mapping without a file.
         self._advice = mmap.MADV_NORMAL if data else mmap.MADV_DONTNEED
-        self._file = _in_memory(data) if data else _mapped(path)
+        if data:
+            self._file = mmap.mmap(-1, len(data))
+            self._file.write(data)
+        else:
+            # PDFium parses after this process has lost the right to open files, so it gets the file as a mapping.
+            # A private mapping takes no memory until it is written to, and nothing writes to it.
+            with open(path, "rb") as file:
+                self._file = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         self._edges: dict[int, list[pdf_layout.Line]] = {}
         self._budget, self._drawing_s = pdf_hidden.Budget(self._library), 0.0
         close_doors()
@@ -107,9 +101,11 @@ class Pdfium:
         comments = notes.comments + (self._attached if index == 0 and text.strip() else [])
         if drawn.images and not (text.strip() or notes.fields):
             comments = []  # else a commented scan would not be recognised; the recogniser adds them
+        # PDFium dies of labels that refer to each other in a circle: the second try reads none, and draws nothing.
+        label = (self._document.get_page_label(index) or None) if self._drawing_s else None
         answer = PageText(
             "",
-            self._label(index),
+            label,
             hidden=hidden + notes.hidden,
             # Recognised text has no values of fields.
             picture=not notes.fields and drawn.is_picture(text),
@@ -121,7 +117,7 @@ class Pdfium:
             return answer._replace(text="\n\n".join([text, *comments]))
         lines = pdf_notes.place_fields(lines, notes.fields)
         earlier = {back: self._edges.get(index - back, []) for back in range(1, pdf_layout.PAGES_BACK + 1)}
-        low, high = glyphs.height(box)
+        _, low, _, high = glyphs.turned_box(box)
         laid_out = pdf_layout.lay_out(lines, low, high, earlier)
         self._edges[index] = laid_out.edges
         text = "\n\n".join(filter(None, [laid_out.text, *comments]))
@@ -168,7 +164,3 @@ class Pdfium:
             page.close()
             # Free the pages of the mapping; the kernel reads them from the file again on demand.
             self._file.madvise(self._advice)
-
-    def _label(self, index: int) -> str | None:
-        # PDFium dies of labels that refer to each other in a circle: the second try reads none, and draws nothing.
-        return (self._document.get_page_label(index) or None) if self._drawing_s else None

@@ -90,7 +90,13 @@ class Glyphs:
 
     def within(self, text: str, box: Box) -> tuple[str, int]:
         """Return the page's full text with blanks for characters outside its `box`, and their number."""
-        return self.without(text, lambda places: {index for index in places if not self._is_within(index, box)})
+        left, bottom, right, top = box
+
+        def outside(places: Iterable[int]) -> set[int]:
+            origins = ((index, *self._origin(index)) for index in places)
+            return {index for index, x, y in origins if not (left - 1 <= x <= right and bottom - 1 <= y <= top)}
+
+        return self.without(text, outside)
 
     def without(self, text: str, hidden: Callable[[Iterable[int]], set[int]]) -> tuple[str, int]:
         """Return the page's full text with blanks for the characters that `hidden` names, and their number.
@@ -202,21 +208,10 @@ class Glyphs:
         units = position + bisect_left(self._wide, position)
         return int(self._library.FPDFText_GetCharIndexFromTextIndex(self._page, units))
 
-    def height(self, box: Box) -> tuple[float, float]:
-        """Return the lower and the upper end of a page with this `box`."""
-        left, bottom, right, top = box
-        ends = self._turned(left, bottom)[1], self._turned(right, top)[1]
-        return min(ends), max(ends)
-
     def turned_box(self, box: Box) -> Box:
         """Return a box of the page in the rotated page's coordinates."""
         (left, bottom), (right, top) = self._turned(*box[:2]), self._turned(*box[2:])
         return min(left, right), min(bottom, top), max(left, right), max(bottom, top)
-
-    def _is_within(self, index: int, box: Box) -> bool:
-        x, y = self._origin(index)
-        left, bottom, right, top = box
-        return left - 1 <= x <= right and bottom - 1 <= y <= top
 
     def _turned(self, x: float, y: float) -> tuple[float, float]:
         """Return a place in the rotated page's coordinates, up to a constant."""
@@ -242,8 +237,8 @@ class Glyphs:
         """Return the left and the right end of a character."""
         self._library.FPDFText_GetCharBox(self._page, index, *self._references)
         left, right, bottom, top = (number.value for number in self._numbers)
-        ends = self._turned(left, bottom)[0], self._turned(right, top)[0]
-        return min(ends), max(ends)
+        left, _, right, _ = self.turned_box((left, bottom, right, top))
+        return left, right
 
     def _size(self, index: int) -> float:
         """Return the type size in points: the font's, scaled by the text matrix."""

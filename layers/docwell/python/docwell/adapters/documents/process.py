@@ -208,7 +208,12 @@ class Started:
 
 def start(program: Path, settings: dict[str, Any]) -> Started:
     """Start the program in its own process group, with the settings as its argument."""
-    return fork_server(program, READERS[settings["reader"]][0]).fork(settings) or _fresh(program, settings)
+    if child := fork_server(program, READERS[settings["reader"]][0]).fork(settings):
+        return child
+    process = _popen(program, settings, subprocess.PIPE, ())
+    # `Child` reaps the process itself, because it needs the processor time and the memory: tell Popen it ended.
+    process.returncode = 0
+    return Started(process.pid, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout))
 
 
 @cache
@@ -266,7 +271,10 @@ class ForkServer:
                 return None
             child_reads.close()
             child_writes.close()
-            if (pid := _pid_of(answers)) is None:
+            poll = select.poll()
+            poll.register(answers, select.POLLIN)
+            pid = int(answers.read(PID_BYTES) or 0) if poll.poll(START_S * 1000) else 0
+            if not pid:  # no child writes it in time
                 return None
             opened.pop_all()
             return Started(pid, requests, answers, self)
@@ -285,22 +293,6 @@ class ForkServer:
                 while True:
                     os.waitpid(-self._server.pid, 0)
             self._control = self._server = None
-
-
-def _pid_of(answers: IO[bytes]) -> int | None:
-    """Return the process id that a forked child writes; None when no child writes it in time."""
-    poll = select.poll()
-    poll.register(answers, select.POLLIN)
-    if not poll.poll(START_S * 1000):
-        return None
-    return int(answers.read(PID_BYTES) or 0) or None
-
-
-def _fresh(program: Path, settings: dict[str, Any]) -> Started:
-    process = _popen(program, settings, subprocess.PIPE, ())
-    # `Child` reaps the process itself, because it needs the processor time and the memory: tell Popen it ended.
-    process.returncode = 0
-    return Started(process.pid, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout))
 
 
 def _popen(

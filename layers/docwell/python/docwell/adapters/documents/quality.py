@@ -66,17 +66,14 @@ def unreadable_share(text: str) -> float:
 
 
 def is_unreadable(text: str) -> bool:
-    """Return whether most characters of a page are unreadable or make no words; False for a page with few."""
-    return len(text) >= LEAST_CHARACTERS and (unreadable_share(text) > UNREADABLE_SHARE or is_garbled(text))
+    """Return whether most characters of a page are unreadable or make no words; False for a page with few.
 
-
-def is_garbled(text: str) -> bool:
-    """Return whether a page's characters are valid but wrong, as from a font with a wrong map to Unicode.
-
-    Such a page has words of several scripts, or pairs of letters that no language in Latin letters has.
+    A font with a wrong map to Unicode gives words of several scripts, or pairs of letters that no language has.
     """
+    if len(text) < LEAST_CHARACTERS:
+        return False
     words = _LETTERS.findall(text.lower())
-    return _rare_share(words) > RARE_SHARE or _mixes_scripts(text)
+    return unreadable_share(text) > UNREADABLE_SHARE or _rare_share(words) > RARE_SHARE or _mixes_scripts(text)
 
 
 def _rare_share(words: Sequence[str]) -> float:
@@ -117,13 +114,9 @@ def tidy(text: str) -> str:
             table[ord(character)] = " "
         elif category in {"Cc", "Cs", "Cn"} or character in _INVISIBLE:
             table[ord(character)] = None
-    return _squeeze(unicodedata.normalize("NFC", text.translate(table)))
-
-
-def _squeeze(text: str) -> str:
     lines: list[str] = []
     # A regular expression for this is quadratic in long runs of spaces.
-    for line in map(str.rstrip, text.split("\n")):
+    for line in map(str.rstrip, unicodedata.normalize("NFC", text.translate(table)).split("\n")):
         if line or (lines and lines[-1]):
             lines.append(line)
     return "\n".join(lines).strip("\n")

@@ -82,10 +82,17 @@ def read_table(text: str, parts: Parts) -> Metadata:
 
 
 def _add_sheet(sheet: Any, parts: Parts) -> None:
-    hidden = _hidden_columns(sheet)
     tops = {openpyxl.utils.cell.range_boundaries(table.ref)[1] for table in sheet.tables.values()}
-    rows = list(_shown_rows(sheet, hidden, parts))
-    spans = _spans(sheet, rows)
+    rows = list(_shown_rows(sheet, parts))
+    numbers = [row.number for row in rows]
+    # How many columns and how many of these rows each merged cell spans, by its first row and column.
+    spans = {
+        (area.min_row, area.min_col): (
+            area.max_col - area.min_col + 1,
+            bisect_right(numbers, area.max_row) - bisect_left(numbers, area.min_row),
+        )
+        for area in sheet.merged_cells.ranges
+    }
     table, header, above = Rows(), _Row(-1, []), _Row(0, [])
     for place, row in enumerate(rows):
         following = rows[place + 1].cells if place + 1 < len(rows) else []
@@ -102,7 +109,11 @@ def _add_sheet(sheet: Any, parts: Parts) -> None:
             header = row
         _add_row(parts, sheet.title, row.number, table.row(places, heads=is_header), places)
         for cell in row.cells:
-            _add_comment(sheet.title, cell, parts)
+            if cell.comment is not None and cell.comment.text:
+                label, author = f"{sheet.title}!{cell.coordinate}", cell.comment.author
+                by = f" by {author}" if author else ""
+                text = f"[Comment on {cell.coordinate}{by}: {cell.comment.text.strip()}]"
+                parts.add(text, CitationUnit(UnitKind.RANGE, label, label))
         above = row
 
 
@@ -111,41 +122,17 @@ class _Row(NamedTuple):
     cells: list[Any]
 
 
-def _spans(sheet: Any, rows: Sequence[_Row]) -> dict[tuple[int, int], tuple[int, int]]:
-    """Return how many columns and how many of these rows each merged cell spans, by its first row and column."""
-    numbers = [row.number for row in rows]
-    return {
-        (area.min_row, area.min_col): (
-            area.max_col - area.min_col + 1,
-            bisect_right(numbers, area.max_row) - bisect_left(numbers, area.min_row),
-        )
-        for area in sheet.merged_cells.ranges
-    }
-
-
-def _add_comment(sheet: str, cell: Any, parts: Parts) -> None:
-    if cell.comment is not None and cell.comment.text:
-        label = f"{sheet}!{cell.coordinate}"
-        author = f" by {cell.comment.author}" if cell.comment.author else ""
-        text = f"[Comment on {cell.coordinate}{author}: {cell.comment.text.strip()}]"
-        parts.add(text, CitationUnit(UnitKind.RANGE, label, label))
-
-
-def _hidden_columns(sheet: Any) -> set[int]:
-    hidden: set[int] = set()
-    for dimension in sheet.column_dimensions.values():
-        if (dimension.hidden or dimension.width <= LEAST_WIDTH) and dimension.min:
-            hidden.update(range(dimension.min, min(dimension.max, sheet.max_column) + 1))
-    return hidden
-
-
 def _filled(sheet: Any) -> list[Any]:
     """Return the filled cells. openpyxl's `iter_rows` also creates a cell for each empty place."""
     return [cell for _, cell in sorted(sheet._cells.items(), key=itemgetter(0)) if cell.value is not None]
 
 
-def _shown_rows(sheet: Any, hidden: set[int], parts: Parts) -> Iterator[_Row]:
+def _shown_rows(sheet: Any, parts: Parts) -> Iterator[_Row]:
     """Yield number and filled cells of the rows that the sheet shows, and count what it hides."""
+    hidden = set[int]()
+    for column in sheet.column_dimensions.values():
+        if (column.hidden or column.width <= LEAST_WIDTH) and column.min:
+            hidden.update(range(column.min, min(column.max, sheet.max_column) + 1))
     # Styles of tables and rules give cells another ground.
     is_plain = not sheet.tables and not len(sheet.conditional_formatting)
     drawn: dict[tuple[int, int], bool] = {}
@@ -154,21 +141,19 @@ def _shown_rows(sheet: Any, hidden: set[int], parts: Parts) -> Iterator[_Row]:
         is_hidden = row is not None and (row.hidden or not is_visible("", "", row.height))
         shown_cells = []
         for cell in cells:
-            look = cell.style_id, _section(cell.value)
+            if isinstance(value := cell.value, bool | str):
+                section = _TEXTS if isinstance(value, str) else _BOOLEANS
+            else:
+                section = 2 if value == 0 else int(isinstance(value, int | float) and value < 0)
+            look = cell.style_id, section
             if look not in drawn:
-                drawn[look] = _is_drawn(cell, look[1], is_plain=is_plain)
+                drawn[look] = _is_drawn(cell, section, is_plain=is_plain)
             if is_hidden or cell.column in hidden or not drawn[look]:
                 parts.hide(str(cell.value))
             else:
                 shown_cells.append(cell)
         if shown_cells:
             yield _Row(number, shown_cells)
-
-
-def _section(value: Any) -> int:
-    if isinstance(value, bool | str):
-        return _TEXTS if isinstance(value, str) else _BOOLEANS
-    return 2 if value == 0 else int(isinstance(value, int | float) and value < 0)
 
 
 def _is_drawn(cell: Any, section: int, *, is_plain: bool) -> bool:
@@ -203,7 +188,14 @@ def _is_header(row: _Row, above: _Row, following: Sequence[Any], header: _Row) -
     of several cells.
     """
     cells = row.cells
-    if len(cells) < LEAST_CELLS or not _are_names([cell.value for cell in cells]):
+    texts = [cell.value for cell in cells if isinstance(cell.value, str)]
+    periods = [cell.value for cell in cells if not isinstance(cell.value, str)]
+    are_names = (
+        not any(text.rstrip().endswith(":") for text in texts)
+        and all(isinstance(value, dt.date) or (type(value) is int and value in _YEARS) for value in periods)
+        and (not periods or len(set(periods)) == len(periods) >= LEAST_CELLS)
+    )
+    if len(cells) < LEAST_CELLS or not are_names:
         return False
     columns = {cell.column for cell in cells}
     if not header.cells or all(cell.font is not None and cell.font.b for cell in cells):
@@ -213,16 +205,6 @@ def _is_header(row: _Row, above: _Row, following: Sequence[Any], header: _Row) -
     if header.number == row.number - 1:
         return not columns <= {cell.column for cell in above.cells}
     return above.number != row.number - 1 or len(above.cells) == 1
-
-
-def _are_names(values: Sequence[Any]) -> bool:
-    texts = [value for value in values if isinstance(value, str)]
-    periods = [value for value in values if not isinstance(value, str)]
-    return (
-        not any(text.rstrip().endswith(":") for text in texts)
-        and all(isinstance(value, dt.date) or (type(value) is int and value in _YEARS) for value in periods)
-        and (not periods or len(set(periods)) == len(periods) >= LEAST_CELLS)
-    )
 
 
 def shown(cell: Any) -> str:

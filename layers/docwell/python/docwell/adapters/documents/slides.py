@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from lxml import etree
 from pptx import Presentation
+from pptx.oxml import parse_xml
 from pptx.oxml.ns import qn
 
 from docwell.adapters.documents.parts import LEAST_CELLS, WHITE, Cell, Parts, Rows, is_visible, raised
@@ -29,7 +30,6 @@ _GROUNDS = f"""boolean(.//p:pic | .//p:style | .//p:graphicFrame | .//a:defRPr[a
  | .//p:bg[not(p:bgRef[@idx = '1001']/a:schemeClr[not(*)]/@val = 'bg1')] | .//a:overrideClrMapping[@bg1 != 'lt1']
  | .//p:spPr/*[contains(name(), 'Fill') and name() != 'a:noFill'] | .//p:clrMap[@bg1 != 'lt1'])"""
 _LIGHT_THEME = re.compile(rb'<a:lt1>\s*<[^>]*"FFFFFF"')
-_PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
 
 
 def read(data: bytes, parts: Parts) -> None:
@@ -40,6 +40,10 @@ def read(data: bytes, parts: Parts) -> None:
             parts.hide("".join(slide._element.itertext(_TEXT)))
             continue
         parts.start_part()
+        # Replace alternate content by its first choice: python-pptx overlooks shapes in it.
+        for alternate in list(slide._element.iter(_ALTERNATE)):
+            for child in alternate.findall(f"{_CHOICE}[1]/*"):
+                alternate.addprevious(child)
         for shape in [shape for shape in slide.shapes if not shape.rotation and _is_off(shape, presentation)]:
             parts.hide("".join(shape._element.itertext(_TEXT)))
             slide.shapes._spTree.remove(shape._element)
@@ -47,7 +51,6 @@ def read(data: bytes, parts: Parts) -> None:
 
 
 def _add(slide: Any, number: int, parts: Parts) -> None:
-    _unwrap(slide._element)
     levels = slide, slide.slide_layout, slide.slide_layout.slide_master
     is_light = all(_LIGHT_THEME.search(theme) for level in levels for theme in _blobs(level, *_THEMES))
     parts.ground = WHITE if is_light and not any(level._element.xpath(_GROUNDS) for level in levels) else ""
@@ -72,14 +75,6 @@ def _is_off(shape: Any, slides: Any) -> bool:
     """Return whether a shape is off the slide."""
     spans = (shape.left, shape.width, slides.slide_width), (shape.top, shape.height, slides.slide_height)
     return any(start is not None and (start + (size or 0) < 0 or start > end) for start, size, end in spans)
-
-
-def _unwrap(slide: Any) -> None:
-    """Replace alternate content by its first choice: python-pptx overlooks shapes in it."""
-    for alternate in list(slide.iter(_ALTERNATE)):
-        choice = alternate.find(_CHOICE)
-        for child in () if choice is None else list(choice):
-            alternate.addprevious(child)
 
 
 def _texts(shape: Any, parts: Parts) -> Iterator[str]:
@@ -160,11 +155,9 @@ def _points(series: Any, *names: str) -> dict[int, str]:
 
 def _plain(value: str) -> str:
     """Return a number without its binary rounding noise."""
-    try:
-        number = float(value)
-    except ValueError:
-        return value
-    return f"{number:.11g}" if math.isfinite(number) else value
+    with contextlib.suppress(ValueError):
+        return f"{number:.11g}" if math.isfinite(number := float(value)) else value
+    return value
 
 
 def _blobs(level: Any, *kinds: str) -> list[bytes]:
@@ -176,8 +169,7 @@ def _blobs(level: Any, *kinds: str) -> list[bytes]:
 def _related(slide: Any, kind: str) -> Iterator[str]:
     """Yield the paragraphs of the parts of this kind that a slide refers to."""
     for blob in _blobs(slide, kind):
-        root = etree.fromstring(blob, _PARSER)
-        for element in root.iter(_PARAGRAPH, _OLD_TEXT):
+        for element in parse_xml(blob).iter(_PARAGRAPH, _OLD_TEXT):
             is_old = element.tag == _OLD_TEXT
             text = (element.text or "" if is_old else "".join(element.itertext(_TEXT))).strip()
             if text:

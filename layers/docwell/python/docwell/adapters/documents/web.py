@@ -20,6 +20,7 @@ from docwell.adapters.documents.parts import (
     Rows,
     are_heads,
     raised,
+    whole,
 )
 
 _UNSEEN_TAGS = "script style template noscript head title iframe object svg math datalist audio video canvas"
@@ -35,7 +36,6 @@ _BOLD = frozenset({"b", "strong"})
 # Struck-out text is no longer valid: without the stroke it would read like the new text beside it.
 _STRUCK = frozenset({"del", "s", "strike"})
 _TABLE_TAGS = frozenset({"table", "tr", "td", "th"})
-LONGEST_NUMBER = 6  # in digits
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 # The prefix check skips "backface-visibility", which hides nothing.
 _DECLARATION = re.compile(r"(?<![\w-])(display|visibility)\s*:\s*([\w-]+)\s*(!\s*important)?", re.IGNORECASE)
@@ -144,7 +144,7 @@ class _Table:
 
     def end_cell(self, node: Any) -> None:
         """End the open cell; the element gives its spans and whether it is a head."""
-        across, down = (_number(node.attributes.get(name), 1) for name in ("colspan", "rowspan"))
+        across, down = (whole(node.attributes.get(name), 1) for name in ("colspan", "rowspan"))
         self.cells.append(_Cell(self.blocks or (), not self.has_plain_text, across, down))
         self.blocks = None
 
@@ -211,13 +211,13 @@ class _Page:
         if node.tag in {"ol", "ul"}:
             if enters:
                 form = _FORMS.get(node.attributes.get("type") or "", DECIMAL if node.tag == "ol" else "bullet")
-                start = _number(node.attributes.get("start"), 1)
+                start = whole(node.attributes.get("start"), 1)
                 self._lists.append(Numbering({0: Level(start, form, "%1.")}))
             else:
                 self._lists.pop()
         elif node.tag == "li":
             value = node.attributes.get("value")
-            restart = _number(value, 1) if value else None
+            restart = whole(value, 1) if value else None
             self._mark = self._lists[-1].next(0, restart) if enters and self._lists else ""
 
     def _is_shown(self, node: Any) -> bool:
@@ -274,10 +274,6 @@ class _Page:
             blocks.append(text)
         else:
             self._parts.paragraph(text)
-
-
-def _number(value: str | None, default: int) -> int:
-    return int(value) if value and value.isdecimal() and len(value) < LONGEST_NUMBER else default
 
 
 def _walk(root: Any, is_shown: Any) -> Iterator[tuple[Any, bool]]:

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from docx.document import Document
+from docx.enum.style import WD_STYLE_TYPE
 from docx.opc.constants import RELATIONSHIP_TYPE
 from docx.opc.part import PartFactory
 from docx.oxml import parse_xml
@@ -29,6 +30,7 @@ from docwell.adapters.documents.parts import (
     are_heads,
     is_visible,
     raised,
+    whole,
 )
 
 _MAIN = "application/vnd.openxmlformats-officedocument.wordprocessingml."
@@ -52,7 +54,7 @@ _TEXT_BOX = qn("w:txbxContent")
 _NOTES = {qn("w:footnoteReference"): "Footnote", qn("w:endnoteReference"): "Endnote"}
 _COMMENT = qn("w:commentReference")
 _ASIDES = frozenset({_COMMENT, _TEXT_BOX, *_NOTES})
-_NOTE_PARTS = (("Footnote", RELATIONSHIP_TYPE.FOOTNOTES), ("Endnote", RELATIONSHIP_TYPE.ENDNOTES))
+_NOTE_PARTS = {RELATIONSHIP_TYPE.FOOTNOTES: "Footnote", RELATIONSHIP_TYPE.ENDNOTES: "Endnote"}
 # What may be behind white text or around its letters, in the parts that have text.
 _TEXT_PARTS = ("/header", "/footer", "/footnotes", "/endnotes")
 _BEHIND = "wp:anchor w:pict w:background w:tblStyle w:shd w:highlight w:outline w:shadow w:emboss w:imprint"
@@ -66,7 +68,7 @@ FIRST_ROW = 0x20
 _BITS = re.compile(r"[0-9A-Fa-f]{1,4}")
 # Styles may be based on each other in a circle.
 MAX_BASE_STYLES = 10
-_NUMBERED = "w:pPr/w:numPr"
+_NUMBERED, _MERGED = "w:pPr/w:numPr", "w:tcPr/w:vMerge"
 # The values that switch off a property that is present.
 OFF = frozenset({"0", "false", "off"})
 # The signs of symbol fonts and their Unicode characters, by font: the last byte of each code.
@@ -100,23 +102,32 @@ class _Reader:
         # python-docx reads a template file in place of a missing part; the sandbox forbids that.
         styles: Any = document.styles if RELATIONSHIP_TYPE.STYLES in relations else []
         comments: Iterable[Any] = document.comments if RELATIONSHIP_TYPE.COMMENTS in relations else []
-        self._levels = {style.style_id: _heading_level(style) for style in styles if style.type == 1}
+        self._levels = {style.style_id: _heading_level(style) for style in styles}
         self._comments = {str(comment.comment_id): (comment.author, comment.text) for comment in comments}
-        self._heading_styles = {style.style_id for style in styles if _sets_off_first_row(style.element)}
+        # The styles of tables that set off the first row.
+        first_row = "./w:tblStylePr[@w:type='firstRow']"
+        self._heading_styles = {style.style_id for style in styles if style.element.xpath(first_row)}
         self._styles = {style.style_id: style for style in styles}
+        if styles:  # a paragraph without a style has the default one
+            self._styles[""] = styles.default(WD_STYLE_TYPE.PARAGRAPH)
         self._looks = cache(self._style_looks)
         defaults = styles.element.xpath("./w:docDefaults | ./w:style[@w:default='1']") if styles else []
         beside = [part for part in document.part.rels.values() if part.reltype.endswith(_TEXT_PARTS)]
-        texts = [parse_xml(part.target_part.blob) for part in beside if not part.is_external]
+        texts = [(part.reltype, parse_xml(part.target_part.blob)) for part in beside if not part.is_external]
         # Whether all text is on white paper.
-        roots = (document.element, *defaults, *texts)
+        roots = (document.element, *defaults, *(root for _, root in texts))
         self._is_plain = all(next(root.iter(*_GROUNDS), None) is None for root in roots)
         numbering = relations.get(RELATIONSHIP_TYPE.NUMBERING)
         self._numbers = _Numbers(numbering.target_part.blob if numbering else None, self._styles)
         # Notes, comments and text boxes of the current paragraph.
         self._beside: list[str] = []
         self._notes: dict[tuple[str, str], str] = {}
-        self._notes = dict(self._read_notes(relations))
+        for kind, root in texts:
+            for note in root if kind in _NOTE_PARTS else ():
+                # Separators between text and notes are stored as notes with a type: skip them.
+                if note.get(qn("w:type")) in {None, "normal"}:
+                    text = " ".join(self._joined(note).split())
+                    self._notes[_NOTE_PARTS[kind], note.get(qn("w:id"))] = text
 
     def running_heads(self) -> None:
         """Add the text of page heads and feet, each once."""
@@ -177,7 +188,8 @@ class _Reader:
             placed = [Cell("")] * min(_number(row, "w:trPr/w:gridBefore", 0), MAX_SPAN)
             column = len(placed)
             for cell, text in zip(cells, texts, strict=True):
-                is_below = _is_below(cell)
+                # Whether the cell continues the cell above it.
+                is_below = _child(cell, _MERGED) is not None and _value(cell, _MERGED) != "restart"
                 if not is_below:
                     above[column] = text if len(text) <= MAX_HEAD else ""
                 label = text or (above.get(column, "") if is_below and not heads else "")
@@ -263,7 +275,7 @@ class _Reader:
         looks = _looks(run)
         if any(looks.get(name, "0") not in OFF for name in (qn("w:strike"), qn("w:dstrike"))):
             return True
-        for name in (looks.get(qn("w:rStyle"), ""), _value(paragraph, "w:pPr/w:pStyle")):
+        for name in (looks.get(qn("w:rStyle")), _value(paragraph, "w:pPr/w:pStyle")):
             looks = self._looks(name) | looks
         ground = WHITE if self._is_plain and _GROUNDS.isdisjoint(looks) else ""
         size = looks.get(qn("w:sz"), "")
@@ -271,20 +283,12 @@ class _Reader:
         is_vanished, colour = looks.get(qn("w:vanish"), "0") not in OFF, looks.get(qn("w:color"), "")
         return is_vanished or not is_visible(colour, ground, points)
 
-    def _style_looks(self, name: str) -> dict[str, str]:
+    def _style_looks(self, name: str | None) -> dict[str, str]:
         """Return the run properties of a style, and those of its `_GROUNDS` that are elsewhere in it."""
         looks: dict[str, str] = {}
         for base in _based(self._styles.get(name)):
             looks = {ground.tag: "" for ground in base.element.iter(*_GROUNDS)} | _looks(base.element) | looks
         return looks
-
-    def _read_notes(self, relations: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
-        for name, kind in _NOTE_PARTS:
-            relation = relations.get(kind)
-            for note in parse_xml(relation.target_part.blob) if relation and not relation.is_external else ():
-                # Separators between text and notes are stored as notes with a type: skip them.
-                if note.get(qn("w:type")) in {None, "normal"}:
-                    yield (name, note.get(qn("w:id"))), " ".join(self._joined(note).split())
 
 
 class _Numbers:
@@ -299,15 +303,16 @@ class _Numbers:
         self._styles = styles
         for element in root:
             if element.tag == qn("w:abstractNum"):
-                levels = {_attribute(level, "w:ilvl"): level for level in element.iterchildren(qn("w:lvl"))}
-                self._lists[element.get(qn("w:abstractNumId"), "")] = Numbering(
-                    {at: _list_level(level) for at, level in levels.items()}
-                )
-                for at, level in levels.items():
+                levels = dict[int, Level]()
+                for level in element.iterchildren(qn("w:lvl")):
+                    at, form = whole(level.get(qn("w:ilvl")), 0), _value(level, "w:numFmt") or DECIMAL
+                    is_legal, text = _is_on(_child(level, "w:isLgl")), _value(level, "w:lvlText")
+                    levels[at] = Level(_number(level, "w:start", 1), form, text, is_legal)
                     self._levels_of_styles[_value(level, "w:pStyle")] = at
+                self._lists[element.get(qn("w:abstractNumId"), "")] = Numbering(levels)
             elif element.tag == qn("w:num"):
                 starts = {
-                    _attribute(override, "w:ilvl"): int(start)
+                    whole(override.get(qn("w:ilvl")), 0): int(start)
                     for override in element.iterchildren(qn("w:lvlOverride"))
                     if (start := _value(override, "w:startOverride")).isdecimal()
                 }
@@ -321,7 +326,7 @@ class _Numbers:
         name, starts = self._numbers.get(number, ("", {}))
         if name not in self._lists:
             return ""
-        depth = int(level) if level.isdecimal() else 0
+        depth = whole(level, 0)
         # A start value applies only once.
         return self._lists[name].next(depth, starts.pop(depth, None))
 
@@ -339,18 +344,13 @@ def _looks(holder: Any) -> dict[str, str]:
     return {} if looks is None else {look.tag: look.get(qn("w:val"), "") for look in looks}
 
 
-def _list_level(element: Any) -> Level:
-    form, is_legal = _value(element, "w:numFmt") or DECIMAL, _is_on(_child(element, "w:isLgl"))
-    return Level(_number(element, "w:start", 1), form, _value(element, "w:lvlText"), is_legal)
-
-
 def _based(style: Any) -> Iterator[Any]:
     """Yield a style and all styles that it is based on."""
     for _ in range(MAX_BASE_STYLES):
         if style is None:
             return
         yield style
-        style = style.base_style
+        style = getattr(style, "base_style", None)  # a list's style has none
 
 
 def _heading_level(style: Any) -> int | None:
@@ -399,18 +399,9 @@ def _blocks(root: Any) -> Iterator[Any]:
     return _within(root, "w:p", "w:tbl")
 
 
-def _is_below(cell: Any) -> bool:
-    """Return whether a cell continues the cell above it."""
-    return _child(cell, "w:tcPr/w:vMerge") is not None and _value(cell, "w:tcPr/w:vMerge") != "restart"
-
-
 def _is_bold(cell: Any) -> bool:
     runs = [run for run in cell.iter(qn("w:r")) if any(text.text for text in run.iter(qn("w:t")))]
     return bool(runs) and all(_is_on(_child(run, "w:rPr/w:b")) for run in runs)
-
-
-def _sets_off_first_row(style: Any) -> bool:
-    return any(part.get(qn("w:type")) == "firstRow" for part in style.iterchildren(qn("w:tblStylePr")))
 
 
 def _child(element: Any, path: str) -> Any:
@@ -425,13 +416,7 @@ def _value(element: Any, path: str) -> str:
 
 
 def _number(element: Any, path: str, default: int) -> int:
-    value = _value(element, path)
-    return int(value) if value.isdecimal() else default
-
-
-def _attribute(element: Any, name: str) -> int:
-    value = element.get(qn(name), "")
-    return int(value) if value.isdecimal() else 0
+    return whole(_value(element, path), default)
 
 
 def _is_on(mark: Any) -> bool:
