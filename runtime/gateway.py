@@ -30,7 +30,6 @@ from docwell.audit import Action, AuditEvent
 from docwell.errors import Unauthenticated, Unavailable
 from docwell.http.shapes import CHAT, RESPONSES, error_at
 from docwell.identity import KEY_HEADER, NO_CREDENTIAL, TOKEN_HEADER
-from docwell.wiring import small_functions
 from runtime.answers import PROBLEM_JSON, MalformedAnswer, StreamedAnswer, http_answer, problem, until_gone
 from runtime.emf import metric_line, print_line
 from runtime.functions import FunctionBusy, FunctionError, FunctionPool, FunctionTimedOut, Stream
@@ -40,6 +39,8 @@ from runtime.names import ACCOUNT, HOST
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
+
+    from docwell.ports import AuditTrail
 
 # Equal to infra/firewall.yaml. Clients of OpenAI's protocol send the whole conversation; API Gateway limits it.
 MAX_BODY_BYTES = 65_000
@@ -150,7 +151,9 @@ def _announced(request: Request, limit: int) -> int:
 
 
 class Gateway:
-    """The ASGI application over the query function's pool."""
+    """The ASGI application over the query function's pool. Requests that it denies go into the audit `trail`."""
+
+    trail: AuditTrail | None = None
 
     def __init__(
         self,
@@ -285,10 +288,12 @@ class Gateway:
         try:
             return self._authorizer.identify(request.headers.items()) if self._authorizer else None
         except Unauthenticated:
-            if trail := small_functions.refusals():
+            if self.trail:
                 address = request.client.host if request.client else HOST
                 with suppress(Unavailable):
-                    trail.append(AuditEvent(f"address:{address}", Action.REFUSED, subject=Unauthenticated.problem))
+                    self.trail.append(
+                        AuditEvent(f"address:{address}", Action.REFUSED, subject=Unauthenticated.problem)
+                    )
             raise
 
 

@@ -221,13 +221,12 @@ def main() -> int:
     parser.add_argument("--reconcile-handler", default="functions.reconcile.handler.handler")
     parser.add_argument("--reconcile-every", type=float, default=0.0, help="seconds; 0 is never")
     options = parser.parse_args()
-    spec = FunctionSpec(
-        options.handler, function_environment(), timeout_s=options.timeout, memory_mb=QUERY_MEMORY_MB
-    )
+    environment = function_environment()
+    spec = FunctionSpec(options.handler, environment, timeout_s=options.timeout, memory_mb=QUERY_MEMORY_MB)
     # The model answers one question at a time, so a caller may wait as long as an answer takes.
     pool = FunctionPool(spec, max_waiting=options.waiting, wait_s=options.timeout, publishes=True)
     threading.Thread(target=pool.warm, daemon=True).start()
-    environment = {**function_environment(), "POWERTOOLS_SERVICE_NAME": "reconcile"}
+    environment = {**environment, "POWERTOOLS_SERVICE_NAME": "reconcile"}
     reconcile = FunctionPool(
         FunctionSpec(options.reconcile_handler, environment, timeout_s=RECONCILE_TIMEOUT_S),
         concurrency=1,
@@ -238,8 +237,9 @@ def main() -> int:
         threading.Thread(target=scheduled, args=(reconcile, options.reconcile_every), daemon=True).start()
     key = AccessKey(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     storage = Storage(os.environ["AWS_ENDPOINT_URL"])
-    app = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, small_functions.authorizer(), key, storage).app
-    guarded = Guarded(app, options.stack)
+    api = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, small_functions.authorizer(), key, storage)
+    api.trail = small_functions.refusals(os.environ.get("DOCWELL_AUDIT_TABLE"))
+    guarded = Guarded(api.app, options.stack)
     config = config_of(guarded, host=HOST, port=options.port, log_level="warning", timeout_graceful_shutdown=1)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run()

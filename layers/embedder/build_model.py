@@ -22,14 +22,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from docwell.adapters.embedding.example_vectors import EXAMPLES, EXAMPLES_FILE, digest_of
 from docwell.adapters.embedding.model_manifest import (
     CALIBRATION_FILE,
+    EXAMPLES,
+    EXAMPLES_FILE,
     MODEL_FILE,
     QUESTIONS_FILE,
     TOKENIZER_FILE,
     FileEntry,
     ModelManifest,
+    digest_of,
 )
 from docwell.errors import Corrupt, DocwellError, Unavailable
 from docwell.query.modes import example_texts

@@ -265,12 +265,6 @@ class AuthorizerSettings(Settings):
         return self
 
 
-class RefusalSettings(Settings):
-    """The audit trail for requests that the gateway of `runtime/` denies. None: they are not recorded."""
-
-    audit_table: str | None = None
-
-
 class CanarySettings(Settings):
     """The canary function. A version is an ARN of the query function with a number or an alias."""
 

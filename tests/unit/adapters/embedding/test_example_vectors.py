@@ -10,9 +10,8 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from docwell.adapters.embedding.example_vectors import EXAMPLES_FILE, kept_vectors
-from docwell.adapters.embedding.model_manifest import MODEL_FILE, FileEntry, ModelManifest
-from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
+from docwell.adapters.embedding.model_manifest import EXAMPLES_FILE, MODEL_FILE, FileEntry, ModelManifest
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, kept_vectors
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.errors import ModelDamaged
 from docwell.query.modes import example_texts

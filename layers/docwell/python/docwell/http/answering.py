@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -142,6 +142,7 @@ class QuestionRequest:
     _progress_at: float = 0.0
     _pieces: int = 0  # pieces from the model since the last progress event
     _shown: frozenset[str] = frozenset()
+    _cleaner: StreamCleaner = field(default_factory=StreamCleaner)
     _waits: bool = False
     _host_asleep: bool = False
     _error: Exception | None = None
@@ -189,18 +190,27 @@ class QuestionRequest:
 
         Errors before the first event are raised here.
         """
-        return self.streamed(self._encoded(), lambda problem: problem.model_dump(exclude_none=True))
+        return self.streamed(self._encoded, lambda problem: problem.model_dump(exclude_none=True))
 
     def streamed(
-        self, encoded: AsyncGenerator[bytes], failed: Callable[[Problem], Mapping[str, Any]]
+        self, encode: Callable[[Shown], Iterator[bytes]], failed: Callable[[Problem], Mapping[str, Any]]
     ) -> StreamedResponse:
-        """Return the encoded `events` as server-sent events; `failed` returns the data of an error event.
+        """Return the `events`, each encoded as server-sent events; `failed` returns the data of an error event.
 
         Errors before the first event are raised here.
         """
         self._waits = True
+
+        async def encoded() -> AsyncGenerator[bytes]:
+            async with aclosing(self.events()) as events:
+                async for event in events:
+                    for piece in encode(event):
+                        yield piece
+
         with self._follow_up_on_error():
-            events = stream_events(encoded, lambda error: failed(problem_of(record_error(error), self.request_id)))
+            events = stream_events(
+                encoded(), lambda error: failed(problem_of(record_error(error), self.request_id))
+            )
             return StreamedResponse(200, sse.HEADERS, events, self.follow_up)
 
     def follow_up(self, *, keep: bool = True) -> None:
@@ -242,29 +252,26 @@ class QuestionRequest:
             record_sleep(asleep=True)
         return event
 
-    async def _encoded(self) -> AsyncGenerator[bytes]:
-        """Yield the events as bytes, without unsafe links."""
-        cleaner = StreamCleaner()
-        async with aclosing(self.events()) as events:
-            async for event in events:
-                if isinstance(event, Passages):
-                    # The streamed text may repeat links of passages, except of suspicious ones.
-                    texts = (passage.chunk.text for passage in event.passages)
-                    cleaner = StreamCleaner([text for text in texts if not suspicion(text)])
-                    passages = bodies.passage_bodies(event)
-                    self._shown |= {passage.document for passage in event.passages}
-                    self.sent = ""  # drop the text of a mode that refused
-                    yield sse.event("passages", {"passages": passages})
-                    continue
-                if isinstance(event, Waking):
-                    yield sse.event("waking", {"seconds": round(event.seconds)})
-                    continue
-                text = cleaner.feed(event.text) if isinstance(event, Token) else cleaner.close()
-                self.sent += text
-                if text:
-                    yield sse.event("token", {"text": text})
-                if isinstance(event, Finished):
-                    yield sse.event("answer", event.response.model_dump(mode="json"))
+    def _encoded(self, event: Shown) -> Iterator[bytes]:
+        """Yield an event as bytes, without unsafe links."""
+        if isinstance(event, Passages):
+            # The streamed text may repeat links of passages, except of suspicious ones.
+            texts = (passage.chunk.text for passage in event.passages)
+            self._cleaner = StreamCleaner([text for text in texts if not suspicion(text)])
+            passages = bodies.passage_bodies(event)
+            self._shown |= {passage.document for passage in event.passages}
+            self.sent = ""  # drop the text of a mode that refused
+            yield sse.event("passages", {"passages": passages})
+            return
+        if isinstance(event, Waking):
+            yield sse.event("waking", {"seconds": round(event.seconds)})
+            return
+        text = self._cleaner.feed(event.text) if isinstance(event, Token) else self._cleaner.close()
+        self.sent += text
+        if text:
+            yield sse.event("token", {"text": text})
+        if isinstance(event, Finished):
+            yield sse.event("answer", event.response.model_dump(mode="json"))
 
     def _unfinished(self) -> Finished | None:
         """Return the answer as far as it came; None when neither search nor model had a result."""

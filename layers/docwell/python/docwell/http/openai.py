@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 from urllib.parse import quote as quote_url
@@ -22,7 +21,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from docwell.answers import CORRECTION, NOT_SUPPORTED, PARTIAL, REFUSALS, SOURCES, Sentence, answer_in
 from docwell.errors import BadInput, DocwellError, NotFound
 from docwell.http import bodies, sse
-from docwell.http.answering import Finished, QuestionRequest
+from docwell.http.answering import Finished, QuestionRequest, Shown
 from docwell.http.edges import (
     AnswerResponse,
     Problem,
@@ -324,24 +323,20 @@ class ChatStream:
     _sent_pieces: list[str] = field(default_factory=list)
     _created: int = field(default_factory=lambda: int(time.time()))
     _events: int = 0
+    _begun: bool = False
 
     def body(self) -> StreamedResponse:
         """Return the chunks as server-sent events. Errors before the first chunk are raised here."""
-        return self.question.streamed(self._encoded(), self._failed)
+        return self.question.streamed(self._encoded, self._failed)
 
-    async def _encoded(self) -> AsyncGenerator[bytes]:
-        begun = False
-        async with aclosing(self.question.events()) as events:
-            async for event in events:
-                if not begun and isinstance(event, Passages | Waking | Finished):
-                    begun = True
-                    for encoded in self._begin():
-                        yield encoded
-                if isinstance(event, Checked) and (text := self._unsent(event.text, event.sentences)):
-                    yield self._content(text)
-                if isinstance(event, Finished):
-                    for encoded in self._end(bodies.linked(event.response, self.console)):
-                        yield encoded
+    def _encoded(self, event: Shown) -> Iterator[bytes]:
+        if not self._begun and isinstance(event, Passages | Waking | Finished):
+            self._begun = True
+            yield from self._begin()
+        if isinstance(event, Checked) and (text := self._unsent(event.text, event.sentences)):
+            yield self._content(text)
+        if isinstance(event, Finished):
+            yield from self._end(bodies.linked(event.response, self.console))
 
     def _end(self, response: bodies.QueryResponse) -> Iterator[bytes]:
         """Yield the rest of the answer, its sources, and the last events."""

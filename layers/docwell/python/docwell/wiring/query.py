@@ -123,7 +123,7 @@ def _query(fingerprint: str) -> Query:
 
 def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel, language: str | None) -> Modes:
     """Return the modes of the query; `rows` writes those of comparisons, `language` is the embedding model's."""
-    from docwell.adapters.embedding.example_vectors import kept_vectors
+    from docwell.adapters.embedding.onnx_embedder import kept_vectors
     from docwell.query.compare import Comparison
     from docwell.query.lists import Lists
     from docwell.query.modes import Modes, Router

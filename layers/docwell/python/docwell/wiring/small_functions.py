@@ -13,7 +13,7 @@ from docwell.adapters.dynamodb.audit import DynamoAudit
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState, outcome_in
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
 from docwell.adapters.event_bridge import put_event
-from docwell.config import AuthorizerSettings, CanarySettings, EventsSettings, ReconcileSettings, RefusalSettings
+from docwell.config import AuthorizerSettings, CanarySettings, EventsSettings, ReconcileSettings
 from docwell.events import DocumentEvent, Publisher
 from docwell.upkeep.canary import Canary
 from docwell.upkeep.erase import Erase
@@ -94,10 +94,8 @@ def authorizer() -> Authorizer:
     return Authorizer(keys.find, tokens.identify)
 
 
-@cache
-def refusals() -> DynamoAudit | None:
-    """Return the audit trail for the requests that the authorizer denies; None without a table."""
-    table = RefusalSettings.read().audit_table
+def refusals(table: str | None) -> DynamoAudit | None:
+    """Return the audit trail for the requests that a gateway denies; None without a table."""
     return DynamoAudit(aws.client("dynamodb", quick=True), table) if table else None
 
 

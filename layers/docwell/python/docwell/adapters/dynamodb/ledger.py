@@ -246,18 +246,47 @@ class DynamoLedger:
         visible: Callable[[DocumentRecord], bool] | None = None,
     ) -> tuple[list[DocumentRecord], str | None]:
         """Return documents of the collections by name and key, from the index; with None, by a scan."""
-        selection = Selection(
-            filter=f"pipeline = :pipeline AND #status {'=' if status else '<>'} :status",
-            values={"status": (status or Status.DELETED).value, "pipeline": self._pipeline},
-        )
+        condition = f"pipeline = :pipeline AND #status {'=' if status else '<>'} :status"
+        values = {"status": (status or Status.DELETED).value, "pipeline": self._pipeline}
+        left: Sequence[str | None] = [None]
         if collections is None:
-            unreserved = f"{selection.filter} AND #collection <> :reserved"
-            selection = replace(
-                selection, filter=unreserved, values={**selection.values, "reserved": RESERVED_COLLECTION}
+            condition, values = (
+                f"{condition} AND #collection <> :reserved",
+                values | {"reserved": RESERVED_COLLECTION},
             )
-        keep = None if visible is None else lambda row: visible(_record(row))
-        rows, following = read_page(self._table, selection, collections, prefix, cursor, limit, keep)
-        return [_record(row) for row in rows], following
+        else:
+            left = sorted({name for name in collections if can_be_key(name, KEY_BYTES)})
+        place = decode_cursor(cursor)
+        if place is not None:
+            left = left[_index(left, place, prefix) :]
+        records: list[DocumentRecord] = []
+        for _ in range(_READS):
+            if not left or len(records) >= limit:
+                break
+            after = None if place is None or set(place) == _COLLECTION else place
+            at_once = limit - len(records) if visible is None else _ROWS_AT_ONCE
+            page = self._table.page(narrowed(Selection(condition, values), left[0], prefix), at_once, after)
+            records += filter(visible, map(_record, page.rows)) if visible else map(_record, page.rows)
+            place = page.next
+            if place is None:
+                left = left[1:]
+        if place is None and left:
+            place = {"collection": {"S": left[0]}}
+        if visible is not None and (place is not None or len(records) > limit):
+            place = self._place_of(records[:limit], place, collections)
+        return records[:limit], encode_cursor(place)
+
+    def _place_of(
+        self, returned: Sequence[DocumentRecord], place: Place | None, collections: Sequence[str] | None
+    ) -> Place | None:
+        """Return the place of the last document, or one that names no document. Raises `BadInput`."""
+        if returned:
+            key = returned[-1].key
+            in_collection = {} if collections is None else {"collection": {"S": collection_of(key)}}
+            return {**in_collection, "document": {"S": key}, "pipeline": {"S": self._pipeline}}
+        if place is not None and set(place) != _COLLECTION:
+            raise BadInput("too many documents that you may not read come first: give a longer prefix")
+        return place
 
     def scan(self, cursor: str | None, limit: int) -> tuple[list[LedgerRow], str | None]:
         """Return rows of the pipeline, DELETED ones too; an empty page may not be the last."""
@@ -336,57 +365,6 @@ _ROW = {"document", "pipeline"}
 _READS = 50
 # The most rows of one filtered read: DynamoDB returns 1 MB, and a row takes about 1 KB.
 _ROWS_AT_ONCE = 1000
-
-
-def read_page(
-    table: Table,
-    selection: Selection,
-    collections: Sequence[str] | None,
-    prefix: str,
-    cursor: str | None,
-    limit: int,
-    keep: Callable[[Row], bool] | None = None,
-) -> tuple[list[Row], str | None]:
-    """Return up to `limit` of the selected rows whose documents begin with `prefix`, and the next cursor.
-
-    With `keep`, return only rows that it accepts; then a cursor names no other row.
-
-    Rows of `collections` come one collection after the other, by document in each; with None, those of all
-    collections in no order. Raises `BadInput` for a cursor of another request, and when `keep` accepts none of too
-    many rows.
-    """
-    place = decode_cursor(cursor)
-    left: Sequence[str | None] = [None]
-    if collections is not None:
-        left = sorted({name for name in collections if can_be_key(name, KEY_BYTES)})
-    if place is not None:
-        left = left[_index(left, place, prefix) :]
-    rows: list[Row] = []
-    for _ in range(_READS):
-        if not left or len(rows) >= limit:
-            break
-        after = None if place is None or set(place) == _COLLECTION else place
-        at_once = limit - len(rows) if keep is None else _ROWS_AT_ONCE
-        page = table.page(narrowed(selection, left[0], prefix), at_once, after)
-        rows += filter(keep, page.rows) if keep else page.rows
-        place = page.next
-        if place is None:
-            left = left[1:]
-    if place is None and left:
-        place = {"collection": {"S": left[0]}}
-    if keep is not None and (place is not None or len(rows) > limit):
-        place = _place_of(rows[:limit], place, collections)
-    return rows[:limit], encode_cursor(place)
-
-
-def _place_of(returned: Sequence[Row], place: Place | None, collections: Sequence[str] | None) -> Place | None:
-    """Return the place of the last row, or one that names no row."""
-    if returned:
-        names = _ROW if collections is None else _ROW | _COLLECTION
-        return {name: {"S": returned[-1][name]} for name in sorted(names)}
-    if place is not None and set(place) != _COLLECTION:
-        raise BadInput("too many documents that you may not read come first: give a longer prefix")
-    return place
 
 
 def narrowed(selection: Selection, collection: str | None, prefix: str) -> Selection:

@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from docwell.adapters.embedding.model_manifest import MODEL_FILE, QUESTIONS_FILE, TOKENIZER_FILE, ModelManifest
+from docwell.adapters.embedding.model_manifest import (
+    EXAMPLES,
+    EXAMPLES_FILE,
+    MODEL_FILE,
+    QUESTIONS_FILE,
+    TOKENIZER_FILE,
+    FileEntry,
+    ModelManifest,
+    digest_of,
+)
 from docwell.errors import BadInput, ModelDamaged
 
 if TYPE_CHECKING:
@@ -155,6 +164,18 @@ class OnnxEmbedder:
         return feeds_of(
             [self._tokenizer.post_process(encoding) for encoding in encodings], self.session, self.manifest
         )
+
+
+def kept_vectors(folder: Path, embedder: OnnxEmbedder, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Return the query vectors of texts: the folder's, if they are of these texts and of this embedder's model.
+
+    The folder's model may have changed since this one was loaded.
+    """
+    path, manifest = folder / EXAMPLES_FILE, embedder.manifest
+    is_of_texts = manifest.made_from.get(EXAMPLES) == digest_of(texts)
+    if is_of_texts and path.is_file() and FileEntry.of(path) == manifest.stored.get(EXAMPLES_FILE):
+        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
+    return embedder.embed_queries(texts)
 
 
 def cuts_at_blanks(tokenizer: Tokenizer) -> bool:
