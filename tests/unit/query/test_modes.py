@@ -61,7 +61,8 @@ class FixedWay:
 @pytest.mark.parametrize(
     ("vector", "score", "mode"),
     [
-        ((0.8, 0.1, 0.6), 0.3, Mode.OVERVIEW),
+        ((0.95, 0.1, 0.3), 0.3, Mode.OVERVIEW),
+        ((0.8, 0.1, 0.6), 0.3, None),  # not near an example
         ((0.1, 0.8, 0.6), 0.3, None),  # nearer to ordinary questions
         ((0.5, 0.1, 0.86), 0.7, None),  # nearer to a passage
         ((0.5, 0.5, 0.7), 0.2, None),  # in doubt
