@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-WIDTH = 84
+WIDTH = 80
 COMMANDS = (
     ("put", "examples"),
     ("ask", "How long does the diesel fuel on site last?"),

@@ -9,6 +9,7 @@ import codecs
 import json
 import math
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -108,7 +109,8 @@ def show_documents(records: Iterable[Json]) -> None:
     out.print(_document_table(listed))
     for record in listed:
         if reasons := [record[name] for name in ("reason", "detail") if record.get(name)]:
-            out.print(Text(": ".join([record["document"], *reasons]), status_of(record).style))
+            style = "dim" if record.get("status") == Status.INDEXED else status_of(record).style
+            out.print(Text(": ".join([record["document"], *reasons]), style))
 
 
 def show_fields(fields: Mapping[str, object], *, err: bool = False) -> None:
@@ -333,11 +335,10 @@ def _document_table(records: Iterable[Json]) -> Table:
 
 
 def _facts(record: Json) -> tuple[str, str, str]:
-    """Return the pages, size and time of change of a document; "-" for an unknown one."""
+    """Return the pages, size and change of a document: the time of today, or the day. "-" stands for unknown."""
     pages, size, at = (record.get(name) for name in ("pages", "size", "updated_at"))
     done = f"{record.get('pages_done', 0)}/" if is_pending(record) else ""
-    return (
-        "-" if pages is None else f"{done}{pages}",
-        "-" if size is None else decimal(size),
-        local_time(at)[:-3] if at else "-",
-    )
+    day, clock = local_time(at or 0).split()
+    changed = clock[:5] if day == local_time(time.time()).split()[0] else day
+    sizes = "-" if size is None else decimal(size).replace(" bytes", " B")
+    return "-" if pages is None else f"{done}{pages}", sizes, changed if at else "-"
