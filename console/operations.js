@@ -131,7 +131,8 @@ export function Operations({ onUsed }) {
       <${Failure} error=${failure} />
       ${found && html`<div class="cards">
         ${part("model", model, () => html`<p><b>${words(`host.${model.model_host}`)}</b> ${model.model}</p>
-          ${model.demo_model && html`<p class="muted">${t("nav.demo_why")}</p>`}`)}
+          ${model.demo_model && html`<p class="muted">${t("nav.demo_why")}</p>`}
+          ${model.passage_tokens && html`<p class="muted">${t("nav.room", { tokens: model.passage_tokens })}</p>`}`)}
         ${part("canary", canary, () => html`<p class=${canary.outcome === "found" ? "good" : "warn"}>
           ${words(`canary.${canary.outcome}`)}</p><p class="muted">${moment(canary.at)}</p>`)}
         ${part("reconcile", reconcile, () => html`<${Reconcile} found=${reconcile} />`)}

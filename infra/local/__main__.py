@@ -130,9 +130,8 @@ def _up_in_background(options: argparse.Namespace) -> int:
     """Start the stack in the background; return when it is up or has failed."""
     data: Path = options.data
     log_path = private_folder(private_folder(data) / "logs") / "supervisor.log"
-    command = [sys.executable, "-m", "infra.local", "up", "--model", options.model, "--data", str(data)]
-    command += ["--sleep", str(options.sleep), *(["--port", str(options.port)] if options.port else [])]
-    command += ["--model-host", options.model_host, *(["--observe"] if options.observe else [])]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--no-follow"]
+    command = [sys.executable, "-m", "infra.local", *arguments, "--data", str(data)]
     log_path.unlink(missing_ok=True)
     with append_private(log_path) as log:
         process = subprocess.Popen(
@@ -188,7 +187,8 @@ def main() -> int:
     shared.add_argument("--data", type=Path, default=DEFAULT_DATA, help="the folder for all data and logs")
     model = argparse.ArgumentParser(add_help=False)
     model.add_argument("--model", default=DEFAULT_MODEL, help="the language model")
-    up = commands.add_parser("up", parents=[shared, model], help="start everything and follow its logs")
+    text = "start everything and follow its logs"
+    up = commands.add_parser("up", parents=[shared, model], help=text, allow_abbrev=False)
     up.add_argument("--port", type=int, help="the API's port; without it 8080, or a free one if that is taken")
     up.add_argument("--sleep", type=float, default=0.0, metavar="MINUTES", help="stop an unused model; 0: never")
     up.add_argument("--model-host", default="", metavar="URL", help="Ollama, or a host of OpenAI's protocol")

@@ -38,8 +38,8 @@ from moto.sqs.models import Message, Queue, sqs_backends
 from infra.local import names
 from infra.local.aws_access import AccessKey, CheckedAccess
 from infra.local.aws_mirror import LedgerMirror, ObjectMirror, PrincipalsMirror, TableMirror
-from infra.local.emf import every_minute, print_metrics
-from runtime.emf import print_line
+from infra.local.emf import every_minute
+from runtime.emf import metric_line, print_line
 from runtime.guard import Guarded
 from runtime.http_server import HttpServer
 from runtime.process import end_with_any_thread
@@ -138,7 +138,7 @@ def publish_queues() -> None:
             "ApproximateNumberOfMessagesNotVisible": sum(not message.visible for message in hidden),
             "ApproximateAgeOfOldestMessage": max((time.time() - moment for moment in sent), default=0.0),
         }
-        print_metrics("AWS/SQS", {"QueueName": name}, values)
+        print_line(metric_line("AWS/SQS", {"QueueName": name}, values))
 
 
 class Mirrored:

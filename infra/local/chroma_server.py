@@ -27,10 +27,10 @@ from pathlib import Path
 import psutil
 from starlette.datastructures import Headers
 
-from infra.local.emf import every_minute, print_metrics
+from infra.local.emf import every_minute
 from infra.local.names import ERROR, HOST
 from infra.local.ports import answers, free_port
-from runtime.emf import print_line
+from runtime.emf import metric_line, print_line
 from runtime.guard import READY_PATH, refused
 from runtime.http_server import HEAD_S
 from runtime.process import Child, end_with_any_thread
@@ -126,7 +126,7 @@ def _publish(data: Path) -> None:
         "MemoryUsed": psutil.virtual_memory().percent,
         "DiskUsed": 100 * disk.used / (disk.used + disk.free),
     }
-    print_metrics("Docwell", {"service": "chroma"}, values)
+    print_line(metric_line("Docwell", {"service": "chroma"}, values))
 
 
 async def _serve(listener: socket.socket, address: str, data: Path, stack: str) -> None:

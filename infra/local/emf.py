@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from runtime.emf import metric_line, print_line
 
 # AWS publishes most of these metrics this often.
 EVERY_S = 60.0
-
-
-def print_metrics(namespace: str, dimensions: Mapping[str, str], values: Mapping[str, float]) -> None:
-    """Print one line with these metrics."""
-    print_line(metric_line(namespace, dimensions, values))
 
 
 def print_model_hosts(*, desired: int, serving: int) -> None:
@@ -25,7 +20,7 @@ def print_model_hosts(*, desired: int, serving: int) -> None:
         "GroupPendingInstances": desired - serving,
         "GroupTotalInstances": desired,
     }
-    print_metrics("AWS/AutoScaling", {"AutoScalingGroupName": "docwell-model-hosts"}, values)
+    print_line(metric_line("AWS/AutoScaling", {"AutoScalingGroupName": "docwell-model-hosts"}, values))
 
 
 def every_minute(measure: Callable[[], None]) -> None:

@@ -29,11 +29,15 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from docwell.access.authorizer import Authorizer
-from docwell.errors import Unauthenticated, Unavailable
+from docwell.deadline import run
+from docwell.errors import DocwellError, ModelWaking, Unauthenticated, Unavailable
 from docwell.identity import KEY_HEADER, ORIGIN_HEADER
+from docwell.query.model_host import passage_room, reading_speed
+from docwell.wiring import query as wiring
 from docwell.wiring import small_functions
 from infra.local.aws_access import AccessKey, BadSignature, signed_service
-from infra.local.names import BUCKET, ERROR, HOST, RECONCILE_FUNCTION, STORAGE_PATH
+from infra.local.names import BUCKET, ERROR, HOST, NOTICE, RECONCILE_FUNCTION, STORAGE_PATH, WARNING
+from infra.local.stack import MEASURE_S
 from runtime import gateway
 from runtime.answers import problem
 from runtime.console_page import console_file
@@ -209,6 +213,25 @@ class Storage:
         )
 
 
+def set_passage_tokens(first_token_s: float) -> None:
+    """Set DOCWELL_PASSAGE_TOKENS to what the model reads in so many seconds, unless it reads all passages."""
+    settings, speed = wiring.query_settings(), 0.0
+    while not speed:
+        try:
+            speed = run(reading_speed(wiring.model(), MEASURE_S))
+        except ModelWaking:  # `up --sleep`
+            time.sleep(1)
+        except DocwellError as error:
+            speed = 1.0
+            print_line(f"{WARNING}cannot measure the speed of {settings.model}: {error}")
+    room = passage_room(speed, first_token_s, settings.top_k)
+    os.environ["DOCWELL_PASSAGE_TOKENS"] = str(room or "")
+    print_line(
+        f"{NOTICE}{settings.model} reads {speed:,.0f} tokens/s; tokens of passages in a prompt: {room or 'all'} "
+        f"(DOCWELL_FIRST_TOKEN_S={first_token_s:g})"
+    )
+
+
 def main() -> int:
     """Serve until SIGTERM."""
     threading.excepthook = end_with_any_thread
@@ -218,9 +241,12 @@ def main() -> int:
     parser.add_argument("--handler", default="functions.query.handler.handler")
     parser.add_argument("--timeout", type=float, default=130.0, help="seconds for one answer")
     parser.add_argument("--waiting", type=int, default=16, help="callers that may wait")
+    parser.add_argument("--first-token", type=float, default=0.0, help="seconds to read a prompt; 0: any")
     parser.add_argument("--reconcile-handler", default="functions.reconcile.handler.handler")
     parser.add_argument("--reconcile-every", type=float, default=0.0, help="seconds; 0 is never")
     options = parser.parse_args()
+    if options.first_token and not os.environ.get("DOCWELL_PASSAGE_TOKENS"):
+        set_passage_tokens(options.first_token)
     environment = function_environment()
     spec = FunctionSpec(options.handler, environment, timeout_s=options.timeout, memory_mb=QUERY_MEMORY_MB)
     # The model answers one question at a time, so a caller may wait as long as an answer takes.

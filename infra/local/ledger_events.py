@@ -23,9 +23,9 @@ from typing import Any
 
 from infra.local import names
 from infra.local.aws_mirror import Item
-from infra.local.emf import every_minute, print_metrics
+from infra.local.emf import every_minute
 from infra.local.keys import write_private
-from runtime.emf import print_line
+from runtime.emf import metric_line, print_line
 from runtime.functions import FunctionError, FunctionPool, FunctionSpec, function_environment
 from runtime.poller import MAX_BACK_OFF_S, failed_ids
 from runtime.process import end_with_any_thread
@@ -149,7 +149,7 @@ def main() -> int:
             time.sleep(POLL_S)
 
     def measure() -> None:
-        print_metrics("AWS/Lambda", {"FunctionName": spec.name}, {"IteratorAge": outbox.age_s * 1000})
+        print_line(metric_line("AWS/Lambda", {"FunctionName": spec.name}, {"IteratorAge": outbox.age_s * 1000}))
 
     threading.Thread(target=work, daemon=True).start()
     every_minute(measure)

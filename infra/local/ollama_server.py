@@ -19,7 +19,6 @@ import sys
 import threading
 import time
 from contextlib import aclosing
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -57,9 +56,6 @@ class Options(BaseModel):
     num_predict: int = -1
     seed: int = -1
     temperature: float = 0.8
-    top_k: int = 40
-    top_p: float = 0.9
-    min_p: float = 0.0
     stop: list[str] = []
 
     def sampling(self) -> dict[str, Any]:
@@ -84,7 +80,6 @@ class ChatRequest(ShowRequest):
     """The body of `POST /api/chat`."""
 
     messages: list[Message]
-    stream: bool = True
     # JSON: any, or by a schema.
     format: Literal["", "json"] | dict[str, Any] = ""
     options: Options = Options()
@@ -101,7 +96,7 @@ class ChatResponse(Response):
     """An answer, sent as it is generated. A client that disconnects stops the generation."""
 
     def __init__(self, pieces: AsyncGenerator[Piece, None], request: ChatRequest) -> None:
-        super().__init__(media_type="application/x-ndjson" if request.stream else "application/json")
+        super().__init__(media_type="application/x-ndjson")
         self._pieces = pieces
         self._request = request
         self._started = False
@@ -116,14 +111,12 @@ class ChatResponse(Response):
             log.info("%s %.2fs %s", self._request.model, time.perf_counter() - begun, self._outcome)
 
     async def _answer(self, send: Send) -> None:
-        texts = []
         try:
             async with aclosing(self._pieces):
                 async for piece in self._pieces:
-                    texts.append(piece.text)
-                    if self._request.stream or piece.figures:
-                        text = piece.text if self._request.stream else "".join(texts)
-                        await self._send(send, _reply(self._request.model, text, piece), more=not piece.figures)
+                    message = {"role": "assistant", "content": piece.text}
+                    reply = {"model": self._request.model, "message": message, "done": bool(piece.figures)}
+                    await self._send(send, reply | piece.figures, more=not piece.figures)
                     if piece.figures:
                         self._outcome = f"{piece.figures['done_reason']} {piece.figures['eval_count']} tokens"
         except ModelError as error:
@@ -141,33 +134,16 @@ class ChatResponse(Response):
         await send({"type": "http.response.body", "body": line, "more_body": more})
 
 
-def _reply(model: str, text: str, piece: Piece) -> dict[str, Any]:
-    message = {"role": "assistant", "content": text}
-    done = bool(piece.figures)
-    return {
-        "model": model,
-        "created_at": _timestamp(time.time()),
-        "message": message,
-        "done": done,
-        **piece.figures,
-    }
-
-
-def _timestamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
-
-
-def application(name: str, path: Path, model: LanguageModel, num_ctx: int) -> Starlette:
+def application(name: str, model: LanguageModel, num_ctx: int) -> Starlette:
     """Return the ASGI application over one model. `num_ctx` is for requests that send none."""
-    file = path.stat()
 
     def check(model_name: str) -> None:
         if model_name not in {name, f"{name}:latest"}:
             raise ModelError(404, f"model '{model_name}' not found")
 
     async def tags(_: Request) -> Response:
-        entry = {"name": name, "model": name, "size": file.st_size, "modified_at": _timestamp(file.st_mtime)}
-        return JSONResponse({"models": [entry | {"digest": await model.sha256()}]})
+        entry = {"name": name, "model": name, "digest": await model.sha256()}
+        return JSONResponse({"models": [entry]})
 
     async def show(request: Request) -> Response:
         check(ShowRequest.model_validate_json(await request.body()).model)
@@ -220,7 +196,7 @@ def main() -> None:
         sys.exit(f"ollama_server: {error}")
     print_line(f"listening on http://{HOST}:{listener.getsockname()[1]}")
     every_minute(partial(print_model_hosts, desired=1, serving=1))
-    served = application(name, Path(path), model, arguments.num_ctx)
+    served = application(name, model, arguments.num_ctx)
     app = Guarded(served, arguments.stack, os.environ["DOCWELL_OLLAMA_TOKEN"])
     config = config_of(app, log_config=None, log_level="warning", timeout_graceful_shutdown=2)
     # uvicorn raises the signal again after its shutdown.

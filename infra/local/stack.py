@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
@@ -37,11 +38,10 @@ from runtime.settings import problems_of
 MODEL_DIR = names.ROOT / "layers" / "embedder" / "model"
 # Two cores read a prompt of 1,300 tokens in about 15 s, or in 80 s while ingest runs.
 DEADLINE_S = 170
-# Defaults for a model on this machine's processor: a short prompt, which two cores read in 15 s, and no price.
-OWN_MODEL = {
-    "DOCWELL_PASSAGE_TOKENS": "350",
-    "DOCWELL_PRICES": str(Path(__file__).with_name("prices.json")),
-}
+# A model on this machine's processor has no price.
+OWN_MODEL = {"DOCWELL_PRICES": str(Path(__file__).with_name("prices.json"))}
+# The longest load of a model, and the longest reading of a short prompt, when the gateway measures its speed.
+MEASURE_S = 120.0
 # The longest start of a sleeping model server: reading a large model from a slow disk.
 WAKE_S = 180
 STACK_FILE = "stack.json"
@@ -170,10 +170,8 @@ def model_host(address: str, model: str) -> str:
     token = os.environ.get("DOCWELL_OLLAMA_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    def get(where: str) -> httpx.Response:
-        # Without the user's proxy, as for the functions.
-        return httpx.get(where, headers=headers, timeout=3, trust_env=False)
-
+    # Without the user's proxy, as for the functions.
+    get = partial(httpx.get, headers=headers, timeout=3, trust_env=False)
     try:
         parts = urlsplit(url)
         if parts.port is None and parts.scheme == "http":
@@ -380,12 +378,16 @@ def _gateway(stack: Stack, options: StackOptions, defaults: Mapping[str, str]) -
         "handler": options.query_handler,
         "timeout": DEADLINE_S + 10 + (WAKE_S if options.sleep_minutes else 0),
         "waiting": options.query_waiting,
+        # A reader waits about this long for the first token: a slow model gets fewer tokens of passages.
+        "first_token": os.environ.get("DOCWELL_FIRST_TOKEN_S", "15"),
         "reconcile_handler": options.reconcile_handler,
         "reconcile_every": options.reconcile_every_s,
     }
     chosen = {name: os.environ.get(name, default) for name, default in defaults.items()}
     environment = {**chosen, **function_variables(stack, "query"), **options.environment}
-    return _served("gateway", "gateway", stack.gateway, stack, environment, arguments=arguments, after=_BACKENDS)
+    after = _BACKENDS | ({"model"} if stack.ollama_token else frozenset())
+    more = {"arguments": arguments, "after": after, "ready_timeout_s": 2 * MEASURE_S + 60}
+    return _served("gateway", "gateway", stack.gateway, stack, environment, **more)
 
 
 def _ingest(stack: Stack, options: StackOptions) -> Part:

@@ -21,7 +21,7 @@ from tests.stack_logs import assert_no_traceback
 # The smallest model that follows the protocol: tests check structure and sources, not prose.
 MODEL = os.environ.get("DOCWELL_TEST_MODEL", "smollm2:135m")
 # A killed worker's message is redelivered after this time; the default is 60 s.
-SETTINGS = {"DOCWELL_VISIBILITY_S": "15"}
+SETTINGS = {"DOCWELL_VISIBILITY_S": "15", "DOCWELL_PASSAGE_TOKENS": "350"}
 
 
 @dataclass

@@ -22,6 +22,7 @@ def main(data: Path) -> None:
         ingest_handler="toy_functions.ingest",
         environment={"DOCWELL_TOY_LOG": str(data / "toy.log")},
     )
+    os.environ["DOCWELL_FIRST_TOKEN_S"] = "0"
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     # Take any free port: stacks of other tests start at the same time, and would choose the same ports.
     setattr(stack_module, "free_port", lambda _, taken: free_port(0, taken))  # noqa: B010 - mypy

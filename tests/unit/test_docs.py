@@ -32,6 +32,7 @@ USE = [ROOT / "README.md", *sorted((ROOT / "docs" / "use").glob("*.md"))]
 TOOLS = (
     "scripts/install-for-lambda",
     "layers/embedder/download/fetch.py",
+    "infra/local/stack.py",
     "infra/report.py",
     "layers/docwell/python/docwell/cli/settings.py",
 )

@@ -30,6 +30,7 @@ from docwell.errors import (
     NoAnswer,
     Unavailable,
 )
+from docwell.query.model_host import passage_room, reading_speed
 
 from .model_hosts import (
     ASK,
@@ -214,10 +215,14 @@ class HostSuite:
             with self.dialect.playing(stream(*packets)) as (_, model):
                 assert answer(model)[1] == Completion("Nine [1]", 40, 2, "stop")
 
-    def test_a_slow_first_token_is_awaited(self) -> None:
-        late = stream(self.dialect.piece("Nine"), self.dialect.last("stop", 40, 2))
-        with self.dialect.playing(then(lambda _: time.sleep(0.4), late), name="llama3.1:8b") as (_, model):
-            assert answer(model)[0] == ["Nine"]
+    @pytest.mark.parametrize(("late_s", "first_token_s"), [(0.0, 60), (1.0, 15)])
+    def test_a_host_that_reads_slowly_gets_less_of_the_passages(self, late_s: float, first_token_s: int) -> None:
+        loaded = stream(self.dialect.thought("Hm"), self.dialect.last("stop", 40, 2))
+        late = then(lambda _: time.sleep(late_s), loaded)
+        with self.dialect.playing(loaded, late, name="llama3.1:8b") as (host, model):
+            room = passage_room(run(reading_speed(model, 9)), first_token_s, 20)
+        assert (room is None) == (late_s == 0.0)
+        assert len({str(request["messages"]) for request in host.requests}) == 2
 
     @pytest.mark.parametrize("slow", ["no header", "half a text", "endless text"])
     def test_a_client_that_leaves_closes_the_connection_at_once(self, slow: str) -> None:

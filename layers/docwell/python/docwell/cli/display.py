@@ -305,7 +305,8 @@ def _footer(answer: Json) -> str:
     if answer.get("cut_short"):
         parts.append("cut short")
     if dropped := answer.get("dropped_passages"):
-        parts.append(f"no room for {dropped} of the passages (DOCWELL_PASSAGE_TOKENS, DOCWELL_NUM_CTX)")
+        names = "DOCWELL_FIRST_TOKEN_S, DOCWELL_PASSAGE_TOKENS, DOCWELL_NUM_CTX"
+        parts.append(f"no room for {dropped} of the passages ({names})")
     if answer.get("partial"):
         parts.append("partial: a Chroma server did not answer")
     if request_id := answer.get("request_id"):

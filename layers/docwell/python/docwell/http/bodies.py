@@ -374,6 +374,7 @@ class StatusResponse(BaseModel):
 
     model: str
     demo_model: bool = Field(description="The model is too small for real use: it shows only the path.")
+    passage_tokens: int | None = Field(description="Tokens of all passages of a prompt. Null: as many as fit.")
     model_host: HostState = Field(
         description="`asleep`: the next question starts a host. `waking`: a question has started one, which takes "
         "minutes. `down`: a host should answer and does not."

@@ -319,6 +319,7 @@ def status() -> bodies.StatusResponse:
     return bodies.StatusResponse(
         model=wiring.query_settings().model,
         demo_model=wiring.model().profile.demo,
+        passage_tokens=wiring.query_settings().passage_tokens,
         model_host=state,
         asleep_until=stopped and stopped.until,
     )

@@ -23,7 +23,7 @@ _HOST = "ollama"
 # An attempt with less time than this would only load the host.
 _LEAST_ATTEMPT_S = 0.5
 # A chunk of 200 of the embedding model's tokens has about this many of a language model's.
-_PASSAGE_TOKENS, _LEAST_ROOM = 250, 100
+_PASSAGE_TOKENS = 250
 
 
 class Breaker:
@@ -135,10 +135,10 @@ async def reading_speed(model: LanguageModel, timeout_s: float) -> float:
 
 
 def passage_room(tokens_per_s: float, first_token_s: float, top_k: int) -> int | None:
-    """Return the tokens of passages that a host reads in `first_token_s`, at least 100; None: all of `top_k`."""
+    """Return the tokens of passages that a host reads in `first_token_s`, at least one; None: `top_k` of them."""
     fixed = bound_of_messages(load_prompt("answer").turns).expected
     room = int(tokens_per_s * first_token_s) - fixed
-    return max(room, _LEAST_ROOM) if room < top_k * _PASSAGE_TOKENS else None
+    return max(room, _PASSAGE_TOKENS) if room < top_k * _PASSAGE_TOKENS else None
 
 
 def charged(error: Unavailable, estimate: Usage) -> Usage:
