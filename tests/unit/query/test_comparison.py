@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
 
 from docwell.answers import AnswerStatus, Completion, Message, Mode
-from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NoAnswer, NotFound, Unavailable
 from docwell.identity import Principal
-from docwell.query.ask import Ask, Passages, Progress, QueryReport, Question
+from docwell.query.ask import Passages, Progress, Question
 from docwell.query.compare import ROW_TOKENS, ROWS_CALLS
 from docwell.query.document_names import named, names_of
 from docwell.query.prompting import load_prompt
 from docwell.query.retrieval.scope import Filter
-from tests.unit.query.query_fakes import FakeAdmission, FakeModel
-from tests.unit.query.query_world import ANSWER, EVERYTHING, World, rows
+from tests.unit.query.query_fakes import FakeModel
+from tests.unit.query.query_world import World, rows
 
 ACME, BOLT, CORA = "firms/ACME_2022.pdf", "firms/BOLT_2022.pdf", "firms/CORA_2022.pdf"
 TEXTS = {
@@ -164,33 +162,6 @@ def test_without_a_model_the_rows_are_the_best_sentences() -> None:
     assert (answer.status, answer.fallback_reason) == (AnswerStatus.EXTRACTIVE, gone.problem)
     assert answer.answer.splitlines()[0] == "- ACME 2022: Acme employs 310 people in its three plants [1]."
     assert [one.document for one in answer.citations] == [ACME, BOLT]
-
-
-def test_a_client_that_leaves_while_a_row_is_checked_causes_no_other_row(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    world = with_firms()
-    tasks: list[asyncio.Task[QueryReport]] = []
-
-    chat = world.row_model.chat
-
-    async def left(messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
-        async for piece in chat(messages, timeout_s):
-            yield piece
-        tasks[0].cancel()
-
-    async def asked() -> QueryReport:
-        admission, deadline = FakeAdmission(EVERYTHING), Deadline(10.0)
-        tasks.append(asyncio.create_task(world.report(Ask(question(), ANSWER, admission, deadline))))
-        return await tasks[0]
-
-    monkeypatch.setattr(world.row_model, "chat", left)
-    with pytest.raises(asyncio.CancelledError):
-        run(asked())
-    assert len(world.row_model.asked) == 1
-    last = world.events[-1]
-    assert isinstance(last, Progress)
-    assert last.report.answer.usage.completion_tokens == 5
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -10,17 +9,16 @@ from itertools import pairwise
 import pytest
 
 from docwell.answers import AnswerStatus, Completion, Message, Mode
-from docwell.deadline import Deadline, run
+from docwell.deadline import Deadline
 from docwell.errors import BadInput, ModelMissing, NotFound
 from docwell.identity import Principal
 from docwell.models import Chunk, Mark, Part, Passage
-from docwell.query.ask import Ask, Passages, QueryReport, Question, Token
+from docwell.query.ask import Passages, QueryReport, Question, Token
 from docwell.query.modes import Modes
 from docwell.query.overview import Overview, digest, pieces
 from docwell.query.prompting import load_prompt
 from docwell.query.retrieval.scope import Filter
-from tests.unit.query.query_fakes import FakeAdmission
-from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, World
+from tests.unit.query.query_world import BOILER, World
 
 KEY = "house/rules.pdf"
 ABOUT = "What is this document about?"
@@ -101,30 +99,6 @@ def test_the_passages_are_tried_only_if_there_is_time_for_another_answer_as_long
     monkeypatch.setattr(world.model, "chat", slow)
     world.ask(Question(ABOUT, document=KEY))
     assert len(world.model.asked) == asked
-
-
-def test_a_client_that_leaves_while_a_refusal_is_checked_causes_no_second_call_of_the_model(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    world = with_overview()
-    world.model.says = "NOT FOUND"
-    tasks: list[asyncio.Task[QueryReport]] = []
-
-    chat = world.model.chat
-
-    async def left(messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
-        async for piece in chat(messages, timeout_s):
-            yield piece
-        tasks[0].cancel()
-
-    async def asked() -> QueryReport:
-        admission, deadline = FakeAdmission(EVERYTHING), Deadline(10.0)
-        tasks.append(asyncio.create_task(world.report(Ask(Question(ABOUT), ANSWER, admission, deadline))))
-        return await tasks[0]
-
-    monkeypatch.setattr(world.model, "chat", left)
-    assert run(asked()).answer.mode is Mode.OVERVIEW
-    assert len(world.model.asked) == 1
 
 
 def test_the_gate_has_refused_no_question_that_an_overview_answers() -> None:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
 from docwell.errors import DeadlineExceeded
@@ -39,20 +39,6 @@ def event_loop() -> asyncio.AbstractEventLoop:
 def run(work: Awaitable[_Result]) -> _Result:
     """Run `work` on this thread's event loop; return its result or raise its error."""
     return event_loop().run_until_complete(work)
-
-
-async def finish(work: Awaitable[_Result]) -> _Result:
-    """Return the result of `work`, even when the waiting task is cancelled meanwhile."""
-    task = asyncio.ensure_future(work)
-    with suppress(asyncio.CancelledError):
-        return await asyncio.shield(task)
-    return await task
-
-
-def is_cancelled() -> bool:
-    """Return whether the current task was cancelled, even if `finish` still completed its work."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class Deadline:

@@ -6,14 +6,12 @@ the tokens of two answers in another mode.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from docwell.answers import REFUSALS, AnswerStatus, Mode, Refusal
 from docwell.config import QueryLimits
-from docwell.deadline import is_cancelled
 from docwell.errors import BadInput, DeadlineExceeded, NoAnswer
 from docwell.ports import LanguageModel
 from docwell.query.ask import (
@@ -143,10 +141,7 @@ async def answered_in_rows(writer: Writer, inquiry: Inquiry, names: Mapping[str,
                             yield Token("", event.pieces) if isinstance(event, Token) else event
             except (DeadlineExceeded, NoAnswer) as error:
                 failure, row.text = error, NO_ANSWER if isinstance(error, NoAnswer) else NO_TIME
-            # A running answer is finished even if its client leaves, so report the progress.
             yield Progress(writer.reports.report(inquiry))
-            if is_cancelled():
-                raise asyncio.CancelledError
         cited = _number(row, cited)
         yield Token(f"- {row.name}: {row.text}\n", 0)
     if failure and not any(row.report for row in table):

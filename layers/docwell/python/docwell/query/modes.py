@@ -11,8 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
@@ -155,53 +154,54 @@ class Router:
 
     def topic(self, searched: Searched) -> Topic:
         """Return the topic of the nearest example; passages if a passage is nearer, and in doubt."""
-        examples, question_words = sum(map(len, self._words.values())), frozenset(beginnings(searched.text))
-        weights = {word: rarity(self._counts[word], examples) for word in question_words}
+        # Sort the words: the last digits of a sum depend on its order.
+        none = np.zeros(len(self._topics), dtype=bool)
+        having = {word: self._having.get(word, none) for word in sorted(frozenset(beginnings(searched.text)))}
+        weights = {word: rarity(int(np.count_nonzero(row)), len(row)) for word, row in having.items()}
         total = math.fsum(weights.values()) or 1.0
 
-        def shared(words: frozenset[str]) -> float:
+        def shared(words: Iterable[str]) -> float:
             """Return the share of the question's words, by rarity, that are among these."""
-            return math.fsum(weights[word] for word in question_words & words) / total
+            return math.fsum(weights[word] for word in weights.keys() & words) / total
 
-        vector = np.asarray(searched.vector, dtype=np.float32)
-        cosines = {topic: rows @ vector for topic, rows in self._vectors.items()}
-        spread = float(np.std(np.concatenate(list(cosines.values())))) or 1.0
-        near: dict[Topic, float] = {}
-        for topic, row in cosines.items():
-            parts = list(map(shared, self._words[topic]))
-            nearness = row / spread + _WORDS * np.array(parts)
-            counted = np.array(parts) > (_LEAST_SHARED if self.language else -1.0)
-            if topic != "passages":
-                counted &= (row >= self._least_cosine) | (np.array(parts) >= _SHARED_BY_WORDS)
-            near[topic] = float(np.max(nearness, initial=-math.inf, where=counted))
-        hits = [
-            hit.score / spread + _WORDS * shared(frozenset(beginnings(hit.chunk.text)))
-            for hit in searched.passages
-        ]
+        cosines = self._vectors @ np.asarray(searched.vector, dtype=np.float32)
+        spread = float(np.std(cosines)) or 1.0
+        parts = np.sum([weights[word] * row for word, row in having.items()], axis=0) / total
+        counted = parts > (_LEAST_SHARED if self.language else -1.0)
+        of_passages = self._topics == "passages"
+        counted &= of_passages | (cosines >= self._least_cosine) | (parts >= _SHARED_BY_WORDS)
+        nearness = np.where(counted, cosines / spread + _WORDS * parts, -math.inf)
+        near: dict[Topic, float] = {
+            topic: float(np.max(nearness[self._topics == topic])) for topic in dict.fromkeys(self._topics.tolist())
+        }
+        hits = [hit.score / spread + _WORDS * shared(beginnings(hit.chunk.text)) for hit in searched.passages]
         near["passages"] = max([near["passages"], *hits])
-        if shared(frozenset[str]().union(*self._words["overview"], *self._words["collection"])) < _LEAST_KNOWN:
+        if shared(word for word, row in having.items() if row[~of_passages].any()) < _LEAST_KNOWN:
             del near["collection"]
         return max(reversed(near), key=near.__getitem__)  # in doubt, passages, the last
 
     @cached_property
-    def _vectors(self) -> Mapping[Topic, Vectors]:
-        """The unit vectors of the examples by topic, (n, dimension)."""
-        examples, embed = _examples(), self.embed or self.embedder.embed_queries
-        ends = np.cumsum([len(questions) for questions in examples.values()])
-        return dict(zip(examples, np.split(embed(example_texts()), ends[:-1]), strict=True))
+    def _vectors(self) -> Vectors:
+        """The unit vectors of the examples, (n, dimension)."""
+        return (self.embed or self.embedder.embed_queries)(example_texts())
 
     @cached_property
     def _least_cosine(self) -> float:
         """The least cosine of an example with a question about documents."""
-        examples = np.concatenate(list(self._vectors.values()))
-        cosines = examples @ examples.T
+        cosines = self._vectors @ self._vectors.T
         return float(cosines.mean() + _OVER_MEAN * cosines.std())
 
     @cached_property
-    def _words(self) -> dict[Topic, list[frozenset[str]]]:
-        """The words of the examples without their subjects."""
-        return {topic: [frozenset(beginnings(text)) for text in texts] for topic, texts in _examples(" ").items()}
+    def _topics(self) -> NDArray[np.str_]:
+        """The topic of each example."""
+        return np.array([topic for topic, texts in _examples().items() for _ in texts])
 
     @cached_property
-    def _counts(self) -> Counter[str]:
-        return Counter(word for rows in self._words.values() for words in rows for word in words)
+    def _having(self) -> Mapping[str, NDArray[np.bool_]]:
+        """The examples that have each word, (n,), without their subjects."""
+        texts = [text for texts in _examples(" ").values() for text in texts]
+        having: dict[str, NDArray[np.bool_]] = {}
+        for place, text in enumerate(texts):
+            for word in beginnings(text):
+                having.setdefault(word, np.zeros(len(texts), dtype=bool))[place] = True
+        return having

@@ -12,7 +12,6 @@ from time import perf_counter
 
 from docwell.answers import AnswerStatus, Citation, Mode, Refusal
 from docwell.config import QueryLimits
-from docwell.deadline import is_cancelled
 from docwell.errors import BadInput
 from docwell.models import collection_of
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker
@@ -21,7 +20,7 @@ from docwell.query.compare import answered_in_rows
 from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
 from docwell.query.retrieval.ranking import RERANKED, reordered
-from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.retrieval import RankedHits, Retrieval
 from docwell.query.retrieval.scope import NO_FILTER, Scope, check_exist, check_not_lost, find_scope
 from docwell.query.subject import is_in_other_language
 from docwell.query.waking import Sleeper
@@ -150,25 +149,17 @@ class Query:
         scope, vector = await asyncio.gather(self._scope(inquiry), self._vector(inquiry))
         # Enforce the quota before searching; the charge started earlier and is almost always done.
         await inquiry.ask.admission.admitted()
-        question, text, top_k = inquiry.ask.question, inquiry.text, inquiry.ask.question.top_k
-        spare = max(RERANKED - top_k, 0) if self.reranker else 0
-        basis, refusal = None, inquiry.refusal
+        refusal = inquiry.refusal
         with inquiry.watch.timed("retrieve"):
             async with inquiry.watch.deadline.stage("retrieve", _RETRIEVE_SHARE):
-                hits = await asyncio.to_thread(self.retrieval.search, scope, vector, top_k, text, spare)
-                passages = hits.passages[:top_k]
-                if unread := scope.unread.difference(collection_of(hit.document) for hit in passages):
-                    await asyncio.to_thread(check_exist, self.retrieval.catalogue, scope.principal, unread)
-                searched = Searched(question.mode, text, scope, vector, passages, hits.documents, top_k)
-                if not question.quotes:
-                    basis = await asyncio.to_thread(self.modes.basis, searched)
+                hits, searched, basis = await asyncio.to_thread(self._searched, inquiry, scope, vector)
         if not hits.passages:
             refusal = await self._cause(scope)
         # The embedding model finds few hits for a question in a language that it does not know.
-        elif self.language is not None and is_in_other_language(text, self.language):
+        elif self.language is not None and is_in_other_language(inquiry.text, self.language):
             refusal = "other_language"
         # If the caller names a document, skip the gate: the model decides whether the document answers.
-        min_fit = self.min_fit if question.document is None else None
+        min_fit = self.min_fit if inquiry.ask.question.document is None else None
         inquiry = replace(
             inquiry,
             scope=scope,
@@ -181,7 +172,19 @@ class Query:
         )
         if self.reranker is not None and basis is None:
             inquiry = await self._reranked(self.reranker, inquiry)
-        return replace(inquiry, passages=inquiry.passages[:top_k]), basis
+        return replace(inquiry, passages=inquiry.passages[: inquiry.ask.question.top_k]), basis
+
+    def _searched(
+        self, inquiry: Inquiry, scope: Scope, vector: Sequence[float]
+    ) -> tuple[RankedHits, Searched, Basis | None]:
+        """Return the hits, the question after its search, and the basis of its mode. Blocks. Raises as `ask`."""
+        question, text, top_k = inquiry.ask.question, inquiry.text, inquiry.ask.question.top_k
+        hits = self.retrieval.search(scope, vector, top_k, text, max(RERANKED - top_k, 0) if self.reranker else 0)
+        passages = hits.passages[:top_k]
+        if unread := scope.unread.difference(collection_of(hit.document) for hit in passages):
+            check_exist(self.retrieval.catalogue, scope.principal, unread)
+        searched = Searched(question.mode, text, scope, vector, passages, hits.documents, top_k)
+        return hits, searched, None if question.quotes else self.modes.basis(searched)
 
     async def _scope(self, inquiry: Inquiry) -> Scope:
         if inquiry.scope is not None:
@@ -244,4 +247,4 @@ class Query:
         """Return whether a model has refused in a mode, and there is time for another answer of this length."""
         is_refused = report.answer.status is AnswerStatus.REFUSED and basis.answer is None
         has_time = inquiry.watch.deadline.left(RESERVE_S) > inquiry.watch.seconds["generate"]
-        return is_refused and has_time and not is_cancelled()  # cancelled: the client left during the check
+        return is_refused and has_time

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,6 @@ from time import perf_counter
 
 from docwell.answers import REFUSALS, Answer, AnswerStatus, Citation, Completion, Mode, Sentence, Usage
 from docwell.config import QueryLimits
-from docwell.deadline import finish
 from docwell.errors import Corrupt, DeadlineExceeded, ModelWaking, Unavailable
 from docwell.ports import DocumentLinks, Embedder, LanguageModel
 from docwell.query.ask import Basis, Checked, Event, Inquiry, ModelCall, Passages, Progress, QueryReport, Token
@@ -176,10 +174,10 @@ class Writer:
                     with inquiry.watch.timed("generate"):
                         async with aclosing(self.model.chat(inquiry.prompt.messages, left_s)) as pieces:
                             async for piece in pieces:
-                                for shown in await self._take(inquiry, checker, draft, piece):
+                                for shown in self._take(inquiry, checker, draft, piece):
                                     yield shown
-                    # Charge a client that leaves now: the model has done its work.
-                    yield await finish(self._checked(inquiry, checker, draft.completion))
+                    # Do not wait here: a client that leaves is charged, as the model has done its work.
+                    yield self._checked(inquiry, checker, draft.completion)
                     break
                 except ModelWaking as error:
                     async with aclosing(self._woken(inquiry, error, is_last=is_last)) as events:
@@ -204,7 +202,7 @@ class Writer:
                 yield Progress(self.reports.report(inquiry))
                 yield waking
 
-    async def _take(
+    def _take(
         self, inquiry: Inquiry, checker: Checker, draft: _Draft, piece: str | Completion
     ) -> list[Token | Checked]:
         """Add a piece; return the text to show, and the checked beginning of the answer if a sentence has ended.
@@ -228,17 +226,17 @@ class Writer:
         if not inquiry.ask.question.by_sentence or len(part := finished_part(draft.text)) <= len(draft.part):
             return [token]
         draft.part = part
-        grounded, sentences = await asyncio.to_thread(checker.check, part)
+        grounded, sentences = checker.check(part)
         return [token, Checked(grounded.text, sentences)] if grounded and not checker.is_open else [token]
 
-    async def _checked(self, inquiry: Inquiry, checker: Checker, completion: Completion | None) -> QueryReport:
+    def _checked(self, inquiry: Inquiry, checker: Checker, completion: Completion | None) -> QueryReport:
         """Return the report of the model's text, without the parts that no passage supports."""
         if inquiry.prompt is None or completion is None:
             raise ValueError("a model's answer has a prompt and ends with its completion")
         bound, read = inquiry.prompt.bound, completion.prompt_tokens
         refused, (grounded, sentences) = is_refusal(completion.text), NO_SOURCE
         if not refused:
-            grounded, sentences = await asyncio.to_thread(checker.check, completion.text)
+            grounded, sentences = checker.check(completion.text)
         call = replace(
             inquiry.call,
             first_token_ms=inquiry.watch.first_token_ms,

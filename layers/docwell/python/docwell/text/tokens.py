@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
+from operator import attrgetter
 from typing import NamedTuple
 
 from docwell.answers import Message
@@ -60,13 +61,11 @@ class TokenBound(NamedTuple):
 @lru_cache(TEXTS_KEPT)
 def bound_of(text: str) -> TokenBound:
     """Return the bound of a text."""
-    counts, most = Counter[str](), 0.0
-    for match in _PIECE.finditer(text):
-        kind = str(match.lastgroup)
-        counts[kind] += 1
-        if kind in _BY_BYTES:
-            most += len(match[0].encode("utf-8", "surrogatepass"))
-    most += sum(_TOKENS_PER_PIECE.get(kind, 0) * count for kind, count in counts.items())
+    counts = Counter(map(attrgetter("lastgroup"), _PIECE.finditer(text)))
+    most = float(sum(_TOKENS_PER_PIECE.get(kind, 0) * count for kind, count in counts.items()))
+    if counts.keys() & _BY_BYTES:
+        pieces = (match[0] for match in _PIECE.finditer(text) if match.lastgroup in _BY_BYTES)
+        most += len("".join(pieces).encode("utf-8", "surrogatepass"))
     return TokenBound(most, counts.total() * _LEAST_OF_PIECES)
 
 

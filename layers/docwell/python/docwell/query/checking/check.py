@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import permutations, takewhile
 
 from docwell.answers import Sentence
@@ -314,10 +314,14 @@ class Checker:
         self._parts = {text: of_parts[part] for part, text in zip(parts, self._texts, strict=True)}
         self._words = Evidence(passages, question)
         self._content = Evidence(passages, question, content_words)
-        self._forms = frozenset[str]().union(*map(known_forms, self._texts))
         self._lacks_subject = _lacks_names(question, passages)
         self._checked: dict[str, Sentence] = {}
         self.is_open = False
+
+    @cached_property
+    def _forms(self) -> frozenset[str]:
+        """The forms of all figures of the passages: a sentence without a figure needs none."""
+        return frozenset[str]().union(*map(known_forms, self._texts))
 
     def check(self, text: str) -> Checked:
         """Return the answer with markers and quotes, and its sentences; None for an answer without a source.
