@@ -137,8 +137,12 @@ const Refusal = ({ cause, nearest, children }) => html`
 export function Answer({ answer, onSource }) {
   const citations = new Map(answer.citations.map((one) => [one.marker, one]));
   const onOpen = (citation) => onSource(citation, answer.citations);
-  const part = (one) => (typeof one === "number"
-    ? html`<${Marker} citation=${citations.get(one)} onOpen=${() => onOpen(citations.get(one))} />` : one);
+  // A full stop stays in the line of the marker before it.
+  const stop = (text) => /^[.,;:!?…]+/.exec(text)?.[0] ?? "";
+  const part = (one, at, parts) => (typeof one === "number"
+    ? html`<span class="unbroken"><${Marker} citation=${citations.get(one)}
+        onOpen=${() => onOpen(citations.get(one))} />${stop(parts[at + 1] ?? "")}</span>`
+    : one.slice(typeof parts[at - 1] === "number" ? stop(one).length : 0));
   const unsupported = answer.status === "refused" ? [] : answer.sentences.filter((one) => !one.supported);
   // A list says by itself what was searched. Receipts of earlier releases have no cause.
   const isRefusal = answer.refusal && answer.mode !== "list";
