@@ -156,6 +156,13 @@ def test_put_goes_on_after_a_file_that_fails_lists_it_and_stops_after_five_in_a_
     assert (result.exit_code, len(tries) < 20) == (1, True), result.output
 
 
+def test_many_documents_are_counted_and_only_those_with_a_problem_listed(
+    run: Run, bucket: S3Client, tmp_path: Path
+) -> None:
+    result = run("put", folder_of(tmp_path, *numbered(101)), "--no-wait", "--bucket", BUCKET)
+    assert (result.stdout, len(stored(bucket))) == ("101 PENDING\n", 101), result.output
+
+
 def test_ctrl_c_ends_the_uploads_in_progress(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def upload(_: Bucket, path: Path, _key: str, on_bytes: Callable[[int], None], _mark: str) -> str:
         if path.name == "000.pdf":

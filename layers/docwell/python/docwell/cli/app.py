@@ -52,13 +52,9 @@ def main(
     ] = False,
 ) -> None:
     """Set up input and output so that no character of another encoding ends the program."""
-    for stream, errors in (
-        (sys.stdin, "replace"),
-        (sys.stdout, "backslashreplace"),
-        (sys.stderr, "backslashreplace"),
-    ):
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors=errors)
+            stream.reconfigure(errors="replace" if stream is sys.stdin else "backslashreplace")
 
 
 for part in (ask, documents, evaluate, load, operations, doctor, erase):

@@ -343,5 +343,4 @@ def _view(api: Api, target: str | None, page: int) -> str:
         return f"/source?{urlencode({'document': target, 'page': page})}"
     if api.get(f"/v1/receipts/{quote(target, safe='')}") is not None:
         return f"/receipt/{quote(target, safe='')}"
-    hint = "`docwell ls` lists the documents, and receipts expire"
-    raise Failure(f"there is no document or receipt {target!r}; {hint}")
+    raise Failure(f"no document or receipt {target!r}; `docwell ls` lists the documents, and receipts expire")

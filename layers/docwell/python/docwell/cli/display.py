@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -167,7 +168,8 @@ def live_documents() -> Iterator[Callable[[Sequence[Json]], None]]:
     from rich.live import Live
 
     with Live(console=errors, transient=True) as live:
-        yield lambda records: live.update(_document_table(filter(is_pending, records)))
+        # Rich would draw the rows below the screen too, some times a second.
+        yield lambda records: live.update(_document_table(islice(filter(is_pending, records), errors.height)))
 
 
 class GrowingAnswer:

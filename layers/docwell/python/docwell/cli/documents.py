@@ -24,6 +24,8 @@ from docwell.models import FINAL, Status, collection_of
 
 # The pauses between scans of a watched folder, after a failure, and between lists of the bucket without changes.
 _WATCH_S, _RETRY_S, _LIST_S = 5.0, 60.0, 900.0
+# More documents are counted, and only the others listed.
+_SHOWN, _WELL = 100, {Status.INDEXED, Status.PENDING, Status.DELETED}
 # Requests to the bucket at once.
 _THREADS = 8
 # A bucket that cannot be reached fails each upload after 30 s.
@@ -85,12 +87,22 @@ def _finish(uploads: Sequence[Upload], bucket: Bucket, api: Api | None, *, as_js
         records = [upload.as_json() for upload in uploads]
         if as_json:
             display.show_json({"documents": records})
-        elif records:
-            display.show_documents(records)
+        else:
+            _show(records)
     if failed := [upload for upload in uploads if upload.failure is not None]:
         raise Failure(f"{len(failed)} of {len(uploads)} files were not uploaded; the first: {failed[0].failure}")
     if any(upload.record.get("status") in (Status.REJECTED, Status.FAILED, Status.EMPTY) for upload in uploads):
         raise typer.Exit(ExitCode.NOT_INDEXED)
+
+
+def _show(records: Sequence[Json]) -> None:
+    """Print the records; of many, the counts and those that are not well."""
+    if len(records) > _SHOWN:
+        counts = Counter(record["status"] for record in records)
+        display.say(", ".join(f"{count:,} {status}" for status, count in counts.items()))
+        records = [record for record in records if record["status"] not in _WELL]
+    if records:
+        display.show_documents(records)
 
 
 @app.command()
@@ -100,7 +112,7 @@ def ls(
     *,
     status_: Annotated[Status | None, option("STATUS", "Such as empty.", "--status", case_sensitive=False)] = None,
     sort: Annotated[
-        Literal["key", "date", "size", "status"], typer.Option(help="Newest and largest come first.")
+        Literal["key", "date", "size", "status"], typer.Option(help="Newest, or largest, first.")
     ] = "key",
     as_json: JsonFlag = False,
 ) -> None:

@@ -94,9 +94,8 @@ def _compare(first: Path, second: Path, *, as_json: bool) -> None:
         display.show_json(comparison)
     else:
         names = ("better", "worse", "same", "unpaired")
-        counts = [comparison[name] for name in names]
-        by_chance = f"{100 * comparison['by_chance']:.0f} %"
-        display.show_table((*names, "by chance"), [(*counts, by_chance)])
+        counts = [*(comparison[name] for name in names), f"{100 * comparison['by_chance']:.0f} %"]
+        display.show_table((*names, "by chance"), [counts])
         if comparison["changed"]:
             display.show_table(("changed", str(first), str(second)), comparison["changed"])
     if comparison["worse"] > comparison["better"]:

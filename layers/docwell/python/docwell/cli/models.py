@@ -82,9 +82,8 @@ def check(
     if room := passage_room(speed, _FIRST_TOKEN_S, profile.top_k):
         settings["PASSAGE_TOKENS"] = room
     display.show_table(list(rows[0]), [[*row.values()] for row in rows])
-    display.say(
-        f"right: {right} of {len(rows)}; thinking: {'on' if thinks else 'off'}; reads {speed:.0f} tokens/s"
-    )
+    thinking = "on" if thinks else "off"
+    display.say(f"right: {right} of {len(rows)}; thinking: {thinking}; reads {speed:.0f} tokens/s")
     display.say(f"context: {profile.num_ctx} tokens wanted, {stated or 'unknown'} stated by the host")
     display.say("\n".join(["settings:", *(f"DOCWELL_{key}={value}" for key, value in settings.items())]))
     if right < at_least:

@@ -95,9 +95,8 @@ def restore(
     except ValueError:
         raise Failure(f"--since {since!r} is no time like 2026-11-25T10:00", ExitCode.USAGE) from None
     begun = begun if begun.tzinfo else begun.replace(tzinfo=UTC)
-    settings: Settings = ctx.obj
-    versions = S3Versions(s3_client(settings), settings.need("bucket"))
-    call = None if dry_run else ReconcileFunction(settings)
+    versions = S3Versions(s3_client(ctx.obj), ctx.obj.need("bucket"))
+    call = None if dry_run else ReconcileFunction(ctx.obj)
     with plain_failures("cannot undelete"):
         batches = versions.deleted_since(begun, prefix) if dry_run else versions.undelete(begun, prefix)
         keys = dict.fromkeys(marker.key for batch in batches for marker in batch)

@@ -35,9 +35,7 @@ ANSWER = ("answer", "status", "citations")
 # A model on processors answers within some minutes.
 ANSWER_S = 180.0
 _CONNECT_TIMEOUT_S = 10.0
-_GIVE_KEY = (
-    "give an API key: --api-key, DOCWELL_API_KEY or api_key in docwell.toml (`docwell principals add` makes one)"
-)
+_GIVE_KEY = "give a key: --api-key, DOCWELL_API_KEY or api_key in docwell.toml; `docwell principals add` makes it"
 # httpx reads these variables; a value can be no address, name a SOCKS proxy or a missing file.
 _ENVIRONMENT = "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
 
