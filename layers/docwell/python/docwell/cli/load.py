@@ -46,9 +46,8 @@ def load(
     Needs s3:ListBucket on both buckets, GetObject and GetObjectTagging on the source, PutObject and
     PutObjectTagging on the documents bucket, and sqs:GetQueueAttributes.
     """
-    settings: Settings = ctx.obj
-    route = _route(source, settings.need("bucket"), collection)
-    work = _work(settings, route, queue_limit)
+    route = _route(source, ctx.obj.need("bucket"), collection)
+    work = _work(ctx.obj, route, queue_limit)
     with plain_failures("cannot list the documents"), display.progress("listing", None) as step:
         survey = work.survey(step)
     if not (dry_run and as_json):
