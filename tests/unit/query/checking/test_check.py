@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from docwell.answers import Sentence
 from docwell.models import Chunk, Passage
-from docwell.query.checking.check import Checker, _language, finished_part
+from docwell.query.checking.check import Checker, finished_part
 from docwell.query.checking.figures import mentions
 from docwell.query.checking.grounding import GroundedAnswer, marked
-from docwell.text.lexicon import MAX_QUOTE_CHARACTERS
+from docwell.text.lexicon import MAX_QUOTE_CHARACTERS, language_of
 from docwell.text.visible import strip_invisible
 from tests.unit.query.query_world import rows
 
@@ -180,7 +180,7 @@ def test_only_an_answer_without_a_possible_source_is_removed(question: str, text
 
 @pytest.mark.parametrize(("language", "texts"), rows("languages"))
 def test_a_text_is_in_the_language_that_has_most_of_its_function_words(language: str, texts: list[str]) -> None:
-    assert [_language(text) for text in texts] == [language] * len(texts)
+    assert [language_of(text) for text in texts] == [language] * len(texts)
 
 
 @pytest.mark.parametrize(("document", "text", "question", "answer", "is_supported"), rows("sources"))

@@ -22,9 +22,9 @@ from docwell.query.modes import Modes
 from docwell.query.retrieval.ranking import RERANKED, reordered
 from docwell.query.retrieval.retrieval import RankedHits, Retrieval
 from docwell.query.retrieval.scope import NO_FILTER, Scope, check_exist, check_not_lost, find_scope
-from docwell.query.subject import is_in_other_language
 from docwell.query.waking import Sleeper
 from docwell.query.writing import RESERVE_S, Reports, Writer, likeness
+from docwell.text.lexicon import language_of, script
 
 # The stages' shares of the deadline. The model gets the time that embedding and retrieval leave.
 _EMBED_SHARE, _RETRIEVE_SHARE, _REWRITE_SHARE = 0.2, 0.3, 0.3
@@ -156,7 +156,9 @@ class Query:
         if not hits.passages:
             refusal = await self._cause(scope)
         # The embedding model finds few hits for a question in a language that it does not know.
-        elif self.language is not None and is_in_other_language(inquiry.text, self.language):
+        elif self.language and not (
+            script(inquiry.text) in {"", "LATIN"} and language_of(inquiry.text) in {"", self.language}
+        ):
             refusal = "other_language"
         # If the caller names a document, skip the gate: the model decides whether the document answers.
         min_fit = self.min_fit if inquiry.ask.question.document is None else None

@@ -7,7 +7,6 @@ question words. `docwell.text.words` lists question words by language.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -15,19 +14,14 @@ from heapq import nlargest
 from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
-from docwell.text.lexicon import UNSPACED, fold, fold_each, script
+from docwell.text.lexicon import UNSPACED, fold, fold_each
 from docwell.text.words import by_language
 
 LANGUAGES = ("en", "de", "fr", "es", "zh")
 # The shortest noun to find at the end of a German compound such as "Jahresberichte"; shorter ones end other words.
 _LEAST_OF_COMPOUND = 5
-# A single foreign word can be a name.
-_LEAST_FOREIGN = 2
 # The cache size: routing, listing and refusing read the same question.
 _QUESTIONS_KEPT = 64
-# A lower-case word with a letter such as ệ or ớ. Names begin with a capital and do not count.
-_VIETNAMESE = re.compile(r"(?<!\w)(?=[^\W\d_]*[\u1ea4-\u1ef1])[a-z\u0111\u00e0-\u00fe][^\W\d_]*")
-_LEAST_VIETNAMESE = 2
 # Searchers write these operators in capitals; other words in capitals are names, such as "IT" and "US".
 _OPERATORS = frozenset(["AND", "OR", "NOT"])
 _APOSTROPHES = str.maketrans("\u2019", "'")
@@ -62,19 +56,6 @@ class Language(NamedTuple):
     joins: Mapping[str, frozenset[str]]
     kinds: Mapping[str, frozenset[Kind]]
     pattern: re.Pattern[str]
-
-
-def is_in_other_language(question: str, name: str) -> bool:
-    """Return whether a question is clearly not in this language, one of `LANGUAGES` in Latin letters.
-
-    Signs are another script, letters of Vietnamese, or words of another of these languages.
-    """
-    if script(question) not in {"", "LATIN"}:
-        return True
-    if len(_VIETNAMESE.findall(unicodedata.normalize("NFC", question))) >= _LEAST_VIETNAMESE:
-        return True
-    counts = {language.name: sum(not word.kinds for word in words) for language, words in readings(question)}
-    return counts[name] >= min(counts.values()) + _LEAST_FOREIGN
 
 
 @lru_cache(_QUESTIONS_KEPT)

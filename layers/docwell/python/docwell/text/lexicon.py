@@ -9,7 +9,7 @@ from collections import Counter
 from functools import lru_cache
 from itertools import islice, pairwise
 
-from docwell.text.words import numbers
+from docwell.text.words import by_language, numbers
 
 # A citation marker of an answer, `[3]` or `[1, 2]`.
 MARKER = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
@@ -82,15 +82,11 @@ MAX_QUOTE_CHARACTERS = 320
 _LEAD_IN = re.compile(r"[:\uff1a][ \t]*(?:\n|$)")
 _ITEM = re.compile(r"(?:[-*\u2022\u2023\u25aa\u25cf\u25e6\u2013\u2014\uf0b7]|\(?(?:\d{1,2}|[^\W\d_])[.)])\s")
 
-# Function words of English, which do not say what a sentence is about.
-_FUNCTION_WORDS = """
-    a about after all also an and another any are as at be because been before between both but by can could did do
-    does during each for from had has have he her his how i if in into is it its may more most must no not of on
-    one or other our shall she should since so some such than that the their them then there these they this those
-    through to under until up upon was we were what when where which while who whom whose why will with within
-    would yes you your
-"""
-FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
+# Function words do not say what a sentence is about.
+_FUNCTION_WORDS = {name: frozenset(entries) for name, entries in by_language("function").items()}
+FUNCTION_WORDS = _FUNCTION_WORDS["en"]
+# A text in a language has at least this many of its function words, and this share; a table has fewer.
+_LEAST_OF_LANGUAGE, _LEAST_SHARE_OF_LANGUAGE = 2, 0.1
 
 # Number words and their digits: in English, and in German, French and Spanish.
 SPELLED, SPELLED_ABROAD = (
@@ -236,6 +232,16 @@ def script(text: str) -> str:
         "LATIN" if letter.isascii() else unicodedata.name(letter, "").partition(" ")[0] for letter in letters
     )
     return max(counts, key=counts.__getitem__, default="")
+
+
+@lru_cache(TEXTS_KEPT)
+def language_of(text: str) -> str:
+    """Return the language that has most function words of a text, or "" if no language clearly has."""
+    tokens = re.findall(r"\b[^\W\d_]+\b", text.casefold())
+    counts = sorted((sum(map(known.__contains__, tokens)), name) for name, known in _FUNCTION_WORDS.items())
+    (second, _), (most, name) = counts[-2:]
+    least = max(_LEAST_OF_LANGUAGE, _LEAST_SHARE_OF_LANGUAGE * len(tokens))
+    return name if most >= least and most > second else ""
 
 
 @lru_cache(TEXTS_KEPT)

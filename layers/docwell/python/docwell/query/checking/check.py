@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import permutations, takewhile
 
 from docwell.answers import Sentence
@@ -35,9 +35,9 @@ from docwell.query.checking.polarity import QUESTION_ENDS, contradicts, split_re
 from docwell.text.lexicon import (
     FUNCTION_WORDS,
     MARKER,
-    TEXTS_KEPT,
     UNSPACED,
     content_words,
+    language_of,
     script,
     segments,
     sentences,
@@ -54,10 +54,6 @@ _FEWEST_MORE = 1
 _ASKED_WEIGHT = 0.3
 # A piece with this share of the question's words, and this much more than the answer's source, is the better one.
 _LEAST_ASKED_ELSEWHERE, _MORE_ASKED_ELSEWHERE = 0.7, 0.2
-# A text in a language has at least this many of its function words, and this share; a table has fewer.
-_LEAST_OF_LANGUAGE, _LEAST_SHARE_OF_LANGUAGE = 2, 0.1
-_FUNCTION_WORDS = {name: frozenset(entries) for name, entries in by_language("function").items()}
-_FUNCTION_WORDS["en"] = FUNCTION_WORDS
 # The languages whose words for numbers are known.
 _NUMBERS_KNOWN = {"en", *by_language("number_abroad")}
 _SPACED_MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
@@ -416,10 +412,10 @@ class Checker:
             return split_reply(claim.text)[0] is not None
         cited = [self._texts[marker - 1] for marker in named] or self._texts
         # A short sentence shows no language: it is in that of the question.
-        is_clear = _language(claim.text) or script(claim.text) != script(self._question)
+        is_clear = language_of(claim.text) or script(claim.text) != script(self._question)
         foreign = [text for text in cited if _is_foreign(claim.text if is_clear else self._question, text)]
         # A passage in another language may spell a name in other letters, and a number in unknown words.
-        is_read = all(_language(text) in _NUMBERS_KNOWN for text in foreign)
+        is_read = all(language_of(text) in _NUMBERS_KNOWN for text in foreign)
         written = [figure for figure in figures(claim.text) if is_read or figure.written[0].isdecimal()]
         of_claim = [] if foreign else names(claim.text)
         if written or of_claim:
@@ -533,7 +529,7 @@ def names(text: str) -> list[str]:
 
 def _lacks_names(question: str, passages: Sequence[Passage]) -> bool:
     """Return whether no passage or its document has a name of an English question, which has some."""
-    asked = {*names(_SHORT_FORM.sub("", question))} - MONTHS.keys() if _language(question) == "en" else set()
+    asked = {*names(_SHORT_FORM.sub("", question))} - MONTHS.keys() if language_of(question) == "en" else set()
     places = [f"{row.document} {row.chunk.heading} {row.chunk.text}".casefold() for row in passages]
     if any(name in place for name in asked for place in places):
         return False
@@ -545,18 +541,8 @@ def _is_foreign(sentence: str, passage: str) -> bool:
     written, read = script(sentence), script(passage)
     if written and read and written != read:
         return not (UNSPACED.search(sentence) and UNSPACED.search(passage))
-    written, read = _language(sentence), _language(passage)
+    written, read = language_of(sentence), language_of(passage)
     return bool(written and read) and written != read
-
-
-@lru_cache(TEXTS_KEPT)
-def _language(text: str) -> str:
-    """Return the language that has most function words of a text, or "" if no language clearly has."""
-    tokens = re.findall(r"\b[^\W\d_]+\b", text.casefold())
-    counts = sorted((sum(map(known.__contains__, tokens)), name) for name, known in _FUNCTION_WORDS.items())
-    (second, _), (most, name) = counts[-2:]
-    least = max(_LEAST_OF_LANGUAGE, _LEAST_SHARE_OF_LANGUAGE * len(tokens))
-    return name if most >= least and most > second else ""
 
 
 def answer_sentences(text: str) -> list[str]:
