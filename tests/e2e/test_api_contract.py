@@ -6,7 +6,13 @@ A scripted model host gives the same answer each time, so a case takes milliseco
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
+import os
+import pkgutil
+import re
+import subprocess
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +32,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from benchmarks.chaos import KEY, QUESTION, Rig, rig
+from infra.container.sam import ROOT, environment
+from tests.unit.cases import rows
 
 pytestmark = pytest.mark.e2e
 
@@ -89,10 +97,7 @@ def cases(strategy: Any, api: Rig, examples: int) -> int:
     return sent
 
 
-BODIES = [json.loads(line) for line in Path(__file__).with_name("bodies.jsonl").read_text().splitlines()]
-
-
-@pytest.mark.parametrize("row", BODIES, ids=lambda row: row["case"])
+@pytest.mark.parametrize("row", rows(__file__, "bodies"), ids=lambda row: row["case"])
 def test_a_body_of_the_wrong_shape_gets_a_problem_document(http: httpx.Client, row: dict[str, Any]) -> None:
     text = row["body"] + row.get("repeat", "") * row.get("times", 1) + row.get("end", "")
     body = text.replace("<question>", QUESTION).replace("<key>", KEY).encode("latin-1")
@@ -115,3 +120,44 @@ def test_a_path_of_the_wrong_shape_gets_a_problem_document_of_the_caller(http: h
     response = http.get(path)
     assert 400 <= response.status_code < 500, response.text[:300]
     assert response.headers["content-type"] == PROBLEM_JSON
+
+
+GENERATOR = ROOT / ".venv-generator"
+OTHER_KEY = "chaos/notes.txt"
+
+
+def test_a_generated_client_runs_through_the_whole_api(
+    api: Rig, http: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The object that it makes of an answer has all that the answer says."""
+    api.doors.indexed(OTHER_KEY, api.doors.put(OTHER_KEY, b"The lift is inspected every May."), 60)
+    environment(GENERATOR, ROOT / "requirements" / "generator.txt")
+    monkeypatch.setenv("PATH", str(GENERATOR / "bin"), prepend=os.pathsep)
+    (tmp_path / "page.json").write_bytes(http.get("/v1/openapi.json").content)
+    options = ["--path", "page.json", "--output-path", "generated", "--meta", "none", "--fail-on-warning"]
+    subprocess.run(["openapi-python-client", "generate", *options], cwd=tmp_path, check=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = importlib.import_module("generated.api").__path__
+    modules = [entry.name for entry in pkgutil.walk_packages(folder, "generated.api.") if not entry.ispkg]
+    calls = {name.rpartition(".")[2]: importlib.import_module(name).sync_detailed for name in modules}
+    client = importlib.import_module("generated").AuthenticatedClient(api.gateway, api.headers["x-api-key"])
+    values, lines = {"question": QUESTION, "key": KEY, "other": OTHER_KEY}, rows(__file__, "generated_calls")
+    for operation, *call, status in lines:
+        text = re.sub("<([a-z_]+)>", lambda match: values[match[1]], json.dumps(call))
+        arguments, body = json.loads(text)
+        if body is not None:
+            hint = typing.get_type_hints(calls[operation])["body"]
+            arguments["body"] = made_of(typing.get_args(hint) or (hint,), body)
+        answer = calls[operation](client=client, **arguments)
+        assert (answer.status_code, answer.parsed.to_dict()) == (status, json.loads(answer.content)), text
+        if operation == "query":
+            values.setdefault("request_id", answer.parsed.request_id)
+    assert {operation for operation, *_ in lines} == calls.keys()
+
+
+def made_of(kinds: tuple[Any, ...], body: dict[str, Any]) -> Any:
+    """Return the body as the first of its kinds that takes it."""
+    for kind in kinds:
+        with contextlib.suppress(KeyError):
+            return kind.from_dict(body)
+    raise AssertionError(body)

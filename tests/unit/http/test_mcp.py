@@ -238,19 +238,7 @@ def test_only_a_result_of_todays_version_has_its_fields(
 
 HOSTILE: tuple[object, ...] = (None, True, 0, -1, 1.5, 10**400, "", "\ud800", "x" * 5_000, [], [{}], {}, {"a": []})
 CALL = {"name": "search", "arguments": QUERY}
-NAMES = (
-    "question",
-    "collection",
-    "document",
-    "filter",
-    "top_k",
-    "prefix",
-    "status",
-    "cursor",
-    "mode",
-    "id",
-    "nothing",
-)
+NAMES = sorted({name for arguments in mcp.TOOLS.values() for name in arguments.model_fields} | {"nothing"})
 
 
 def messages(value: object) -> list[dict[str, Any]]:
