@@ -59,6 +59,10 @@ mlflow-test: dev ## Test integrations/mlflow in a separate environment
 	@.venv/bin/uv pip sync --quiet --python .venv-mlflow --require-hashes --no-build requirements/mlflow.txt
 	.venv-mlflow/bin/python -m pytest -q -c /dev/null -p no:cacheprovider integrations/mlflow $(ARGS)
 
+.PHONY: mcp-conformance
+mcp-conformance: dev ## Run MCP's conformance suite on the stack of make up, which needs a document; needs Node 22
+	$(PY) scripts/check-mcp
+
 .PHONY: test-unit
 test-unit: dev embedder ## Run the unit tests, without a network
 	$(PY) -m pytest $(SIDE_BY_SIDE) -q tests/unit $(ARGS)

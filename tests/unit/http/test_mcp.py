@@ -154,12 +154,12 @@ def read(method: str, **params: Any) -> Any:
 def test_a_page_that_the_caller_may_not_read_looks_missing(world: HttpWorld, uri: str, mode: str) -> None:
     world.add("cellar/rules.pdf", "The cellar is dry.", page=7)
 
-    async def work(client: Client) -> int:
+    async def work(client: Client) -> tuple[int, Any]:
         with pytest.raises(MCPError) as caught:
             await client.read_resource(uri)
-        return int(caught.value.code)
+        return caught.value.code, caught.value.error.data
 
-    assert using(work, mode=mode) == -32602
+    assert using(work, mode=mode) == (-32602, {"uri": uri})
 
 
 @pytest.mark.parametrize("key", [None, "revoked"])

@@ -119,7 +119,8 @@ def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
     except Unauthenticated:
         raise
     except DocwellError as error:  # tools return their errors as results
-        return _error_response(RpcError(_PARAMS, record_error(error).detail), id_, modern=modern)
+        data = {"uri": str(params["uri"])[:4096]} if "uri" in params else None
+        return _error_response(RpcError(_PARAMS, record_error(error).detail, data), id_, modern=modern)
     except RpcError as error:
         return _error_response(error, id_, modern=modern)
     result = (_RESULT_FIELDS if modern else {}) | result
