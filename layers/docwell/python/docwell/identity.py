@@ -29,8 +29,6 @@ MAX_GROUPS = 99
 _ID = re.compile(r"[!-~]{1,255}")
 # No commas, brackets or blanks: a group's name must not read as a list.
 _GROUP = re.compile(r"[^\s,\[\]\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
-_COGNITO_GROUPS = "cognito:groups"
-_GROUPS = "groups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +159,7 @@ def groups_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
 
     Returns the first `MAX_GROUPS` in alphabetical order.
     """
-    groups = claims.get(_COGNITO_GROUPS) or claims.get(_GROUPS)
+    groups = claims.get("cognito:groups") or claims.get("groups")
     if isinstance(groups, str):
         names: object = None
         with suppress(ValueError, RecursionError):  # any text but a JSON list is one name

@@ -101,7 +101,9 @@ class IssuerTokens:
     ) -> None:
         """Accept tokens for the audiences. `principal` and `groups` name claims; `a.b` is the claim b in a."""
         plain = issuer.rstrip("/")
-        self._issuers, self._audiences, self._keys = (plain, f"{plain}/"), frozenset(audiences), keys
+        # Google's tokens may name it without the scheme.
+        self._issuers = (plain, f"{plain}/", plain.removeprefix("https://"))
+        self._audiences, self._keys = frozenset(audiences), keys
         self._principal, self._groups = principal, groups
 
     def identify(self, token: str) -> Identity:
