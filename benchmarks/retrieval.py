@@ -288,7 +288,7 @@ class Asker:
                     passages = self._search(variant, question, vector, scope)
                     values = of_ranks(question, passages)
                     if variant == DEFAULT:
-                        values |= of_evidence(question, passages, vector)
+                        values |= of_evidence(question, passages)
                     for measure, value in values.items():
                         scores.setdefault((variant, scope), {}).setdefault(measure, []).append(value)
                 step()
@@ -317,11 +317,11 @@ def of_ranks(question: Question, passages: Sequence[Passage]) -> dict[str, float
     return {f"hit@{k}": 100.0 * any(right[:k]) for k in HITS}
 
 
-def of_evidence(question: Question, passages: Sequence[Passage], vector: Sequence[float]) -> dict[str, float]:
+def of_evidence(question: Question, passages: Sequence[Passage]) -> dict[str, float]:
     """Return whether the prompt of each budget has a page of each part of the answer, 0 or 100 each."""
     measures = {}
     for tokens, count in BUDGETS.items():
-        parts = shorten(passages[:count], question.text, tokens, vector)
+        parts = shorten(passages[:count], question.text, tokens)
         shown = {(part.document, part.chunk.page) for part in parts}
         is_whole = all(not pages.isdisjoint(shown) for pages in question.evidence)
         measures[f"all evidence in {tokens:,} tokens"] = 100.0 * is_whole

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
 import pytest
 
-from docwell.ingest.indexing import pack_units
 from docwell.models import Chunk, Passage
 from docwell.query.prompting import build_prompt, load_prompt, shorten
 from docwell.text.tokens import bound_of
@@ -63,18 +59,6 @@ def test_a_better_rank_has_more_room() -> None:
     lengths = [len(one.chunk.text) for one in kept]
     assert lengths == sorted(lengths, reverse=True)
     assert lengths[0] > lengths[-1] > len(answer)
-
-
-def test_the_sentence_of_the_nearest_unit_stays_though_it_has_no_word_of_the_question() -> None:
-    text = FILLER * 10 + "Its seat is the old mill. " + FILLER * 10
-    start = text.index("Its seat")
-    vectors = np.array([[1, 0], [0, 1], [1, 0]], dtype=np.float32)
-    units = pack_units([(0, start), (start, start + 25), (start + 26, len(text))], vectors)
-    known = replace(passage(text), units=units)
-    question, near = "What are the head offices?", (0.0, 1.0)
-    assert "old mill" not in shorten([known], question, 60)[0].chunk.text
-    (kept,) = shorten([known], question, 60, near)
-    assert "old mill" in kept.chunk.text
 
 
 def test_passages_that_fit_together_stay_whole() -> None:

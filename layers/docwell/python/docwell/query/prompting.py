@@ -20,14 +20,11 @@ from importlib.resources import files
 from itertools import accumulate, groupby
 from string import Template
 
-import numpy as np
-
 from docwell.answers import Message
 from docwell.errors import BadInput
 from docwell.models import Passage
 from docwell.query.checking.figures import is_table_row
 from docwell.query.checking.suspicion import suspicion
-from docwell.query.retrieval.ranking import cosines
 from docwell.text.lexicon import TEXTS_KEPT, content_words, rarity, statements
 from docwell.text.naming import file_words
 from docwell.text.tokens import TokenBound, bound_of, bound_of_messages
@@ -113,16 +110,15 @@ def build_prompt(
     question: str,
     budget_tokens: int,
     passage_tokens: int | None = None,
-    vector: Sequence[float] = (),
 ) -> BuiltPrompt:
     """Return messages within `budget_tokens`; drop passages that do not fit: the largest, then the lowest rank.
 
     `passages` come best first; the result may have none. With `passage_tokens` they are cut to that many in all,
-    by the question and its unit `vector` (`shorten`). Raises `BadInput` when the question leaves no room for them.
+    by the question (`shorten`). Raises `BadInput` when the question leaves no room for them.
     """
     line = as_data(" ".join(strip_invisible(question).split()))
     template = bound_of_messages(_filled(prompt, passages="", question=""), bound_of(line))
-    parts = passages if passage_tokens is None else shorten(passages, question, passage_tokens, vector)
+    parts = passages if passage_tokens is None else shorten(passages, question, passage_tokens)
     # Bound the parts one by one: the bound of a text is cached.
     fitting = [(passage, bound_of(_shown(prompt, passage))) for passage in parts]
     while True:
@@ -177,16 +173,13 @@ def _filled(prompt: Prompt, **values: str) -> tuple[Message, ...]:
     return (*turns, Message(last.role, Template(last.content).substitute(values)))
 
 
-def shorten(
-    passages: Sequence[Passage], question: str, tokens: int, vector: Sequence[float] = ()
-) -> list[Passage]:
+def shorten(passages: Sequence[Passage], question: str, tokens: int) -> list[Passage]:
     """Return the passages, best first, cut to about `tokens` in all.
 
-    Each keeps neighbouring sentences around the one nearest to the question: by its words, weighted by rarity, and
-    by the cosine of its unit to the question's unit `vector`. If not all passages fit whole, keep only the first
-    ones, as many as can have 110 tokens. The shares of the tokens fall as 1/rank; a short passage leaves unused
-    tokens to the others. A passage without room for one sentence is dropped. A cut passage has the offsets of its
-    part.
+    Each keeps neighbouring sentences around the one with most of the question's words, weighted by rarity. If not
+    all passages fit whole, keep only the first ones, as many as can have 110 tokens. The shares of the tokens fall
+    as 1/rank; a short passage leaves unused tokens to the others. A passage without room for one sentence is
+    dropped. A cut passage has the offsets of its part.
     """
     parts, left = list[Passage](), tokens
     needed = [bound_of(passage.chunk.text).expected + _NUMBER_TOKENS for passage in passages]
@@ -199,7 +192,7 @@ def shorten(
         share = max(of_rank, left - sum(needed[rank:]))
         part, cost = passage, needed[rank - 1]
         if cost > share:
-            merits = _merits(passage, question, vector)
+            merits = _merits(passage, question)
             part, cost = _best_part(passage, merits, share - _NUMBER_TOKENS, left - _NUMBER_TOKENS)
             cost += _NUMBER_TOKENS
         if cost <= left:
@@ -208,35 +201,13 @@ def shorten(
     return parts
 
 
-def _merits(passage: Passage, question: str, vector: Sequence[float]) -> list[float]:
-    """Return the nearness of each statement of a passage to the question: in words, up to 1, and in meaning."""
+def _merits(passage: Passage, question: str) -> list[float]:
+    """Return how much of the question each statement of a passage has, by rarity."""
     text, spans = passage.chunk.text, statements(passage.chunk.text)
     words = [content_words(text[start:end]) for start, end in spans]
     counts = Counter(word for statement in words for word in statement)
     weights = {word: rarity(counts[word], len(words)) for word in content_words(question)}
-    total = math.fsum(weights.values()) or 1.0
-    nearness = _nearness(passage, spans, vector)
-    return [
-        math.fsum(weights[word] for word in statement & weights.keys()) / total + near
-        for statement, near in zip(words, nearness, strict=True)
-    ]
-
-
-def _nearness(passage: Passage, spans: Sequence[tuple[int, int]], vector: Sequence[float]) -> Sequence[float]:
-    """Return the cosine of the nearest unit that touches each span, or the lowest cosine of all units.
-
-    Without units, each span has the passage's score.
-    """
-    units = passage.units
-    if not (len(vector) and units.spans):
-        return [passage.score] * len(spans)
-    near_units = cosines(units.vectors, np.asarray(vector, dtype=np.float32)).tolist()
-    placed = list(zip(units.spans, near_units, strict=True))
-    unknown = min(near for _, near in placed)
-    return [
-        max((near for (first, last), near in placed if first < end and start < last), default=unknown)
-        for start, end in spans
-    ]
+    return [math.fsum(weights[word] for word in statement & weights.keys()) for statement in words]
 
 
 def _best_part(passage: Passage, merits: Sequence[float], share: float, most: int) -> tuple[Passage, int]:

@@ -20,8 +20,6 @@ from docwell.query.retrieval.scope import visible
 _Read = TypeVar("_Read")
 # Thresholds are in hundredths; another processor may change the seventh digit.
 _FIT_DIGITS = 3
-# The fields of an answer that are results, not causes.
-_OUTCOMES = ("status", "fallback_reason", "answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +137,7 @@ def _sources(then: Receipt, now: Receipt, live: Mapping[str, str]) -> Iterator[t
 
 
 def _outcomes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    for name in _OUTCOMES:
+    for name in ("status", "fallback_reason", "answer"):
         yield name, then.get(name), now.get(name)
     fields = ("marker", "document", "page", "quote")
     was, is_now = (

@@ -31,8 +31,6 @@ _ASKED_AT = "asked_at"
 _VAIN_AT = "vain_at"
 # For this time after a failed wait, questions do not wait: EC2 has no free host.
 _SPARED_S = 1800.0
-# The pause between two checks, which are small requests.
-_POLL_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -81,13 +79,13 @@ class Night:
 
 @dataclass(frozen=True)
 class Sleeper:
-    """Model hosts that wake within `wake_s` seconds of a question, except at `night`."""
+    """Model hosts that wake within `wake_s` seconds of a question, except at `night`; checked each `poll_s`."""
 
     host: ModelHost
     states: StateStore
     wake_s: float
     night: Night | None = None
-    poll_s: float = _POLL_S
+    poll_s: float = 2.0
     clock: Callable[[], float] = time.time
 
     async def state(self, deadline: Deadline) -> HostState:

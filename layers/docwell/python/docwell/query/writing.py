@@ -139,7 +139,6 @@ class Writer:
             inquiry.text,
             context - self.limits.num_predict - self.limits.thinking_tokens,
             self.limits.passage_tokens,
-            inquiry.searched.vector if inquiry.searched else (),
         )
         if inquiry.passages and inquiry.refusal == "nothing_near":
             inquiry = replace(inquiry, refusal="no_room" if prompt.dropped else "not_in_documents")

@@ -108,13 +108,13 @@ def nearest(units: Sequence[Units], vector: NDArray[np.float32]) -> NDArray[np.f
     counts = np.array([len(unit.spans) for unit in units])
     highest = np.full(len(units), -1, dtype=np.float32)
     if counts.any():
-        near = cosines(b"".join(unit.vectors for unit in units), vector)
+        near = _cosines(b"".join(unit.vectors for unit in units), vector)
         first = np.cumsum(counts) - counts
         highest[counts > 0] = np.maximum.reduceat(near, first[counts > 0])
     return highest
 
 
-def cosines(packed: bytes, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+def _cosines(packed: bytes, vector: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (n,) float32: the cosine of each vector of `Units`, row by row, to a vector of unit length."""
     rows = np.frombuffer(packed, dtype=np.int8).reshape(-1, len(vector)).astype(np.float32)
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
