@@ -14,8 +14,13 @@ from docwell.errors import Unavailable
 
 # One attempt takes at most 3 + 10 s; "standard" retries throttling and resets with jitter, three attempts in all.
 _BOUNDS = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
-# For a function whose caller waits: two attempts of 1 + 2 s.
-_QUICK = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
+# For a function whose caller waits: two attempts of 1 + 2 s, and only AWS validates the parameters.
+_QUICK = Config(
+    connect_timeout=1,
+    read_timeout=2,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    parameter_validation=False,
+)
 # For calls of the query function, which answers within 28 s of its start. A retry would be a second call.
 _CALL = Config(connect_timeout=3, read_timeout=40, retries={"total_max_attempts": 1})
 # By default boto3 signs links in some regions with version 2, which S3 rejects for objects encrypted by KMS.

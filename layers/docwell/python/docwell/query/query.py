@@ -13,6 +13,7 @@ from time import perf_counter
 from docwell.answers import AnswerStatus, Citation, Mode, Refusal
 from docwell.config import QueryLimits
 from docwell.errors import BadInput
+from docwell.identity import Principal
 from docwell.models import collection_of
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker
 from docwell.query.ask import Ask, Basis, Event, Inquiry, Passages, Progress, QueryReport, Searched, Stopwatch
@@ -130,10 +131,12 @@ class Query:
                 async for waking in waiting:
                     yield waking
         # Check the scope first: a question for a missing collection must not cost a call of the model.
-        scope = await self._scope(inquiry)
-        await asyncio.to_thread(check_exist, self.retrieval.catalogue, scope.principal, scope.unread)
+        principal = await inquiry.ask.admission.admitted()
+        with inquiry.watch.timed("retrieve"):
+            async with inquiry.watch.deadline.stage("retrieve", _RETRIEVE_SHARE):
+                scope = await asyncio.to_thread(self._scope, inquiry, principal)
+                await asyncio.to_thread(check_exist, self.retrieval.catalogue, principal, scope.unread)
         inquiry = replace(inquiry, scope=scope)
-        await inquiry.ask.admission.admitted()
         follow_up = self.conversation.follow_up(question.history, question.text)
         yield Progress(self.reports.report(inquiry, follow_up.reading), at_model=True)
         with inquiry.watch.timed("generate"):
@@ -146,15 +149,15 @@ class Query:
     async def _with_passages(self, inquiry: Inquiry) -> tuple[Inquiry, Basis | None]:
         """Return the question with its passages, and the basis of its mode to try before the passages, if any."""
         # Embedding needs no permission: it overlaps with identifying and charging the caller.
-        scope, vector = await asyncio.gather(self._scope(inquiry), self._vector(inquiry))
+        vector = await self._vector(inquiry)
         # Enforce the quota before searching; the charge started earlier and is almost always done.
-        await inquiry.ask.admission.admitted()
+        principal = await inquiry.ask.admission.admitted()
         refusal = inquiry.refusal
         with inquiry.watch.timed("retrieve"):
             async with inquiry.watch.deadline.stage("retrieve", _RETRIEVE_SHARE):
-                hits, searched, basis = await asyncio.to_thread(self._searched, inquiry, scope, vector)
+                hits, searched, basis = await asyncio.to_thread(self._searched, inquiry, principal, vector)
         if not hits.passages:
-            refusal = await self._cause(scope)
+            refusal = await self._cause(searched.scope)
         # The embedding model finds few hits for a question in a language that it does not know.
         elif self.language and not (
             script(inquiry.text) in {"", "LATIN"} and language_of(inquiry.text) in {"", self.language}
@@ -164,7 +167,7 @@ class Query:
         min_fit = self.min_fit if inquiry.ask.question.document is None else None
         inquiry = replace(
             inquiry,
-            scope=scope,
+            scope=searched.scope,
             searched=searched,
             passages=hits.passages,
             fit=hits.fit,
@@ -177,10 +180,11 @@ class Query:
         return replace(inquiry, passages=inquiry.passages[: inquiry.ask.question.top_k]), basis
 
     def _searched(
-        self, inquiry: Inquiry, scope: Scope, vector: Sequence[float]
+        self, inquiry: Inquiry, principal: Principal, vector: Sequence[float]
     ) -> tuple[RankedHits, Searched, Basis | None]:
         """Return the hits, the question after its search, and the basis of its mode. Blocks. Raises as `ask`."""
         question, text, top_k = inquiry.ask.question, inquiry.text, inquiry.ask.question.top_k
+        scope = self._scope(inquiry, principal)
         hits = self.retrieval.search(scope, vector, top_k, text, max(RERANKED - top_k, 0) if self.reranker else 0)
         passages = hits.passages[:top_k]
         if unread := scope.unread.difference(collection_of(hit.document) for hit in passages):
@@ -188,15 +192,10 @@ class Query:
         searched = Searched(question.mode, text, scope, vector, passages, hits.documents, top_k)
         return hits, searched, None if question.quotes else self.modes.basis(searched)
 
-    async def _scope(self, inquiry: Inquiry) -> Scope:
-        if inquiry.scope is not None:
-            return inquiry.scope
+    def _scope(self, inquiry: Inquiry, principal: Principal) -> Scope:
         question = inquiry.ask.question
-        with inquiry.watch.timed("retrieve"):
-            async with inquiry.watch.deadline.stage("retrieve", _RETRIEVE_SHARE):
-                principal = await inquiry.ask.admission.identified()
-                where = (principal, question.collections, question.document, question.filter)
-                return await asyncio.to_thread(find_scope, self.retrieval.catalogue, *where)
+        where = (principal, question.collections, question.document, question.filter)
+        return inquiry.scope or find_scope(self.retrieval.catalogue, *where)
 
     async def _vector(self, inquiry: Inquiry) -> list[float]:
         with inquiry.watch.timed("embed"):
