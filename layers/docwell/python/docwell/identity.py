@@ -161,10 +161,9 @@ def groups_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
     """
     groups = claims.get("cognito:groups") or claims.get("groups")
     if isinstance(groups, str):
-        names: object = None
+        text, groups = groups, [groups]
         with suppress(ValueError, RecursionError):  # any text but a JSON list is one name
-            names = json.loads(groups) if groups.startswith("[") else None
-        groups = names if isinstance(names, list) else [groups]
+            groups = json.loads(text) if text.startswith("[") else groups
     if not isinstance(groups, list | tuple):
         return ()
     return tuple(sorted({name for name in groups if is_group(name)}))[:MAX_GROUPS]

@@ -24,7 +24,7 @@ from docwell.answers import HostState
 from docwell.audit import Action
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, NotAllowed, NotFound, Unauthenticated, Unavailable
-from docwell.http import answering, bodies, edges, mcp, openai, operations, shapes, sse
+from docwell.http import answering, bodies, edges, mcp, openai, operations, shapes
 from docwell.http.edges import app, caller, charge, request_id
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import Principal
@@ -366,14 +366,16 @@ def _openapi_text() -> str:
         del operation["responses"]["422"]
         for code in (*added["errors"], "default"):
             operation["responses"][code] = {"$ref": f"#/components/responses/{name}"}
-    for path, name in added["streams"].items():
-        stream = {"schema": {"$ref": f"#/components/schemas/{name}"}}
-        paths[path]["post"]["responses"]["200"]["content"][sse.CONTENT_TYPE] = stream
-    answers = paths[shapes.MCP]["post"]["responses"]
-    answers["202"] = {"description": "A notification was accepted"}
-    answers["200"]["content"][_JSON] = {"schema": {"$ref": "#/components/schemas/Rpc"}}
-    for unused in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
-        schemas.pop(unused, None)
+    for path, type_, name in added["answers"]:
+        answer = {"schema": {"$ref": f"#/components/schemas/{name}"}}
+        paths[path]["post"]["responses"]["200"]["content"][type_] = answer
+    paths[shapes.MCP]["post"]["responses"]["202"] = {"description": "A notification was accepted"}
+    schemas = {name: model for name, model in schemas.items() if not name.endswith("ValidationError")}
+    # Of requests, which alone say so about more fields. Some generators demand fields that have a default.
+    for model in (model for model in schemas.values() if "additionalProperties" in model):
+        for field in model["properties"].values():
+            if default := field.pop("default", None):
+                field["description"] = f"{field.get('description', '')} Default: {default}.".lstrip()
     for body in (edges.Problem, bodies.PassageBody):
         schemas[body.__name__] = body.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas[body.__name__].pop("$defs", None)  # the page has those of a passage, for the hits of a search
