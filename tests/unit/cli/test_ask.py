@@ -54,7 +54,10 @@ PASSAGES = [
     {"number": 3, "document": "handbooks/é.pdf", "page": 4, "likely": None},
 ]
 PROBLEM = {"title": "No answer within the time allowed", "status": 504, "detail": "too slow", "request_id": "r-9"}
-PROBLEM_LINE = "docwell: No answer within the time allowed: too slow (HTTP 504, request r-9)\n"
+PROBLEM_LINE = (
+    "docwell: No answer within the time allowed: too slow (HTTP 504, request r-9);"
+    " ask again, or use a faster model: docs/use/models.md\n"
+)
 # Format characters that readers see, such as signs around a number.
 SHAPED = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 HIDDEN = {

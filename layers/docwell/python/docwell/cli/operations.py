@@ -16,8 +16,6 @@ from docwell.cli.command import OPERATE, Commands, DryRunFlag, JsonFlag
 from docwell.cli.remote import Api, Json, aws_client, plain_failures, s3_client
 from docwell.cli.settings import ExitCode, Failure, Settings, option
 
-# The longest timeout of a Lambda function.
-_FUNCTION_TIMEOUT_S = 900
 _RESTORED_KEYS_SHOWN = 20
 _OPERATIONS = "/v1/operations"
 
@@ -143,7 +141,7 @@ class ReconcileFunction:
         self._client = aws_client(
             settings,
             "lambda",
-            read_timeout=_FUNCTION_TIMEOUT_S + 30,
+            read_timeout=930,  # the longest timeout of a Lambda function, and some seconds
             # A retry would start a second run beside the first.
             retries={"total_max_attempts": 1},
             # The connection has no traffic for minutes, and NAT gateways drop idle ones after 350 s.

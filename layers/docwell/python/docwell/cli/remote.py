@@ -213,6 +213,8 @@ def _failure(response: httpx.Response, body: Json) -> Failure:
     # docwell answers 401, and API Gateway 403 to an unknown key.
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         message += f"; {_GIVE_KEY}"
+    if status == HTTPStatus.GATEWAY_TIMEOUT:
+        message += "; ask again, or use a faster model: docs/use/models.md"
     after = headers.get("retry-after", "")
     if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and after):
         return Busy(message, float(after) if after.isdigit() else None)
