@@ -214,10 +214,6 @@ export function Ask({ talks, list, collections, writes, onFiles, onFailed, onSou
     setOpen(false);
     if (isBack) document.querySelector(".talk-bar .toggle").focus();
   };
-  const choose = (name) => {
-    setFilter({ collections: [name] });
-    focus();
-  };
   return html`
     <section class="ask" aria-label=${t("nav.ask")}>
       <h1 class="hidden">${t("nav.ask")}</h1>
@@ -226,7 +222,8 @@ export function Ask({ talks, list, collections, writes, onFiles, onFailed, onSou
         <${Bar} talks=${talks} isOpen=${isOpen} onToggle=${() => setOpen(!isOpen)} onRemoved=${focus} />
         <div class="turns" key=${talk.id}>
           ${!turns.length && list && html`<${Start} ...${{ list, collections, writes, onFiles, onFailed }}
-            onAsk=${(...example) => (focus(), send(...example))} onCollection=${choose} />`}
+            onAsk=${(...example) => (focus(), send(...example))}
+            onCollection=${(name) => (setFilter({ collections: [name] }), focus())} />`}
           ${turns.map((turn) => html`<${Turn} turn=${turn} onSource=${onSource} />`)}
         </div>
         <form class="composer" onSubmit=${submit}>

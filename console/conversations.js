@@ -38,18 +38,14 @@ const stored = (prefix) => newestFirst(keysOf(prefix).map((key) => ({ ...read(ke
 function keep(key, talk) {
   if (isOver) return;
   const text = JSON.stringify(talk);
-  const isStored = () => {
+  for (let others = null; ; localStorage.removeItem(others.pop().key)) {
     try {
       localStorage.setItem(key, text);
-      return keysOf(PREFIX).length <= MOST;
-    } catch {
-      return false;
-    }
-  };
-  if (isStored()) return;
-  const others = stored(PREFIX).filter((one) => one.key !== key);
-  // Without other ones, it stays until the tab closes.
-  while (others.length && !isStored()) localStorage.removeItem(others.pop().key);
+      if (keysOf(PREFIX).length <= MOST) return;
+    } catch {} // the storage is full
+    others ??= stored(PREFIX).filter((one) => one.key !== key);
+    if (!others.length) return; // it stays until the tab closes
+  }
 }
 
 /** Forget what this tab has open: the next caller is another one. */
@@ -125,8 +121,7 @@ export function useConversations(owner, list) {
     if (!owner || !list) return;
     setAll(tidied(owner, list));
     // A question may be asked before the list is there.
-    const open = restored(owner, sessionStorage.getItem(OPEN));
-    setTalk((now) => (now.turns.length ? now : (open ?? now)));
+    setTalk((now) => (now.turns.length ? now : (restored(owner, sessionStorage.getItem(OPEN)) ?? now)));
   }, [owner, Boolean(list)]);
   useEffect(() => {
     // Another tab has changed them.

@@ -22,9 +22,7 @@ function Changes({ changes }) {
   if (!changes.length) return html`<p>${t("receipt.same")}</p>`;
   return html`
     <table>
-      <thead><tr>
-        <th>${t("receipt.what")}</th><th>${t("receipt.then")}</th><th>${t("receipt.now")}</th>
-      </tr></thead>
+      <thead><tr>${["what", "then", "now"].map((name) => html`<th>${t(`receipt.${name}`)}</th>`)}</tr></thead>
       <tbody>${changes.map(
         (one) => html`<tr><td>${whatOf(one.what)}</td>
           <td>${sideOf(one.what, one.then)}</td><td>${sideOf(one.what, one.now)}</td></tr>`,

@@ -7,12 +7,8 @@ import { IconButton } from "./icons.js";
 import { find } from "./quote.js";
 import { place as ordinal, t } from "./strings.js";
 
-const NOTES = {
-  loading: "source.loading",
-  gone: "source.gone",
-  failed: "source.failed",
-  unpaged: "source.unpaged",
-};
+// The states that a note above the source explains.
+const NOTED = ["loading", "gone", "failed", "unpaged"];
 
 /** Return the address of a source, which stays valid for whoever may read the document. */
 export function sourceAddress({ document, version, page, place, quote }) {
@@ -105,7 +101,6 @@ export function Source({ source, onClose, onStep }) {
   const words = isGiven || !quote ? quote : quoted(text ?? "", quote);
   const isForeign = quote && !isGiven && text !== null && !words && state.status !== "marked";
   const isLost = !isForeign && (state.status === "unmarked" || (!isDrawn && text && quote && !quoted(text, quote)));
-  const note = NOTES[state.status];
   // The label of a place such as a slide comes from the API too.
   const place = isGiven && source.place ? source.place : pages > 0 && t("source.place", at);
   const number = among.indexOf(one) + 1;
@@ -128,8 +123,8 @@ export function Source({ source, onClose, onStep }) {
         </span>
       </header>
       ${state.replaced && html`<p class="note" role="status">${t("source.replaced")}</p>`}
-      ${note && html`<p class="note" role="status">
-        ${t(note, { detail: state.detail ?? "" })}
+      ${NOTED.includes(state.status) && html`<p class="note" role="status">
+        ${t(`source.${state.status}`, { detail: state.detail ?? "" })}
         ${state.link && html` <a href=${state.link} target="_blank"
           download=${name.split("/").pop()}>${t("source.save")}</a>`}
       </p>`}
