@@ -138,14 +138,17 @@ redrive: local ## List dead letters and send them to ingest again; ARGS=--dry-ru
 .PHONY: container
 container: dev embedder ## Check template, images and functions under SAM; needs Docker
 	$(PY) -m infra.container
+	DOCWELL_CONTAINER=1 $(PY) -m pytest -q tests/container
 
 .PHONY: infra
 infra: dev embedder programs ## Check the templates without an AWS account
 	$(PY) -m infra.checks
+	$(PY) -m pytest $(SIDE_BY_SIDE) -q tests/unit/infra tests/integration/test_infra_*.py
 
 .PHONY: kubernetes
 kubernetes: dev ## Check the Helm chart without a cluster; ARGS=--write writes its snapshots first
 	$(PY) -m infra.kubernetes $(ARGS)
+	$(PY) -m pytest $(SIDE_BY_SIDE) -q tests/kubernetes
 
 .PHONY: deploy
 deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=small|team|large, POSTPONE=1 keeps machine images

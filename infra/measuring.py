@@ -6,7 +6,6 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,16 +84,16 @@ def wilson(hits: int, cases: int) -> tuple[float, float]:
 
 def interval_of_mean(values: Sequence[float]) -> tuple[float, float]:
     """Return the bootstrap interval of the mean of one value for each question."""
-    return _bootstrap(np.asarray(values, dtype=np.float64), np.mean)
+    return _bootstrap(np.asarray(values, dtype=np.float64))
 
 
 def interval_of_difference(after: Sequence[float], before: Sequence[float]) -> tuple[float, float, float]:
     """Return the mean difference of paired values, and its bootstrap interval."""
     difference = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
-    return float(difference.mean()), *_bootstrap(difference, np.mean)
+    return float(difference.mean()), *_bootstrap(difference)
 
 
-def _bootstrap(values: NDArray[np.float64], statistic: Callable[..., Any]) -> tuple[float, float]:
+def _bootstrap(values: NDArray[np.float64]) -> tuple[float, float]:
     drawn = np.random.default_rng(_SEED).integers(0, len(values), (_RESAMPLED, len(values)))
-    low, high = np.percentile(statistic(values[drawn], axis=1), [2.5, 97.5])
+    low, high = np.percentile(values[drawn].mean(axis=1), [2.5, 97.5])
     return float(low), float(high)

@@ -6,12 +6,16 @@ import json
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from infra.container.sam import LOCK, ROOT, SAM, SAM_TEMPLATES, StepError, environment, variables
+from rich.console import Console
+
+from infra.container.sam import ROOT, StepError, environment, variables
+from infra.report import Report
 
 TEMPLATES = (ROOT / "template.yaml", *sorted((ROOT / "infra").glob("*.yaml")))
 SUPPRESSIONS = Path(__file__).with_name("suppressions.toml")
@@ -30,16 +34,30 @@ _MADE_UP = {
 }
 
 
+Checker = Callable[[], list[str]]
+
+
+def check(find: Checker) -> list[str]:
+    """Return a checker's findings. A checker that fails is a finding."""
+    try:
+        return find()
+    except StepError as error:
+        return [str(error)]
+
+
+def add_findings(report: Report, checks: Mapping[str, Checker], console: Console) -> None:
+    """Run the checkers, two at a time, print their findings, and add the number of each to the report."""
+    with ThreadPoolExecutor(2) as pool:
+        results = dict(zip(checks, pool.map(check, checks.values()), strict=True))
+    for name, lines in results.items():
+        report.add(name, len(lines), "findings", "== 0")
+        for line in lines:
+            console.print(f"[red]{name}[/] {line}", highlight=False, soft_wrap=True)
+
+
 def prepare() -> None:
-    """Install the SAM CLI and checkov. Raises `StepError`."""
-    environment(SAM.parents[1], LOCK)
+    """Install checkov. Raises `StepError`."""
     environment(CHECKOV.parents[1], ROOT / "requirements" / "infra.txt")
-
-
-def sam_validate() -> list[str]:
-    """Return SAM's findings in the templates. Its lint lacks some of the rules of `cfn_lint`."""
-    runs = [_run([str(SAM), "validate", "--lint", "--template", str(path)]) for path in SAM_TEMPLATES]
-    return [_end(done) for done in runs if done.returncode]
 
 
 def cfn_lint() -> list[str]:

@@ -18,8 +18,6 @@ INGEST_IMAGE = "ingestfunction:latest"
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
 LOCK = ROOT / "requirements" / "sam.txt"
 
-# The main template, and those with functions or layers.
-SAM_TEMPLATES = (ROOT / "template.yaml", ROOT / "infra" / "app.yaml")
 _MODEL = ROOT / "layers" / "embedder" / "model" / "manifest.json"
 
 
@@ -70,12 +68,6 @@ def artefact(name: str) -> Path:
     for folder in BUILD.glob(f"*/{name}"):
         return folder
     raise StepError(f"the build has no {name}")
-
-
-def validate() -> None:
-    """Check the templates with functions or layers with SAM. Raises `StepError`."""
-    for path in SAM_TEMPLATES:
-        run([str(SAM), "validate", "--lint", "--template", str(path)])
 
 
 def build() -> None:

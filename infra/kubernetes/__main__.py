@@ -13,15 +13,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from infra.checks.tools import CHECKOV, problems_of
+from infra.checks.tools import CHECKOV, Checker, add_findings, problems_of
 from infra.container.sam import ROOT, StepError, environment, variables
-from infra.findings import Checker, add_findings, failed_tests
 from infra.kubernetes import helm
 from infra.kubernetes.variants import VARIANTS, rendered, text_of, write_snapshots
-from infra.report import REPORTS, Report
+from infra.report import Report
 
 ENVIRONMENT = ROOT / ".venv-kubernetes"
-TEST_RESULTS = REPORTS / "kubernetes-tests.xml"
 # Accepted findings of checkov, with the reason.
 ACCEPTED = {
     "CKV_K8S_11": "Chroma and the model have a node's spare processors; a limit would slow down each search",
@@ -78,12 +76,6 @@ def checkov() -> list[str]:
     )
 
 
-def tests() -> list[str]:
-    """Return the failed tests of the chart."""
-    arguments = ["-p", "no:cacheprovider", str(ROOT / "tests" / "kubernetes")]
-    return failed_tests(arguments, TEST_RESULTS)
-
-
 def main() -> int:
     """Run the checkers in parallel and print their findings before the table."""
     parser = argparse.ArgumentParser(prog="make kubernetes", description=__doc__)
@@ -104,7 +96,6 @@ def main() -> int:
         "helm lint --strict": lint,
         f"strict schemas, {len(VARIANTS)} sets of values": schemas,
         "checkov": checkov,
-        "tests of the chart": tests,
     }
     with console.status(f"{len(VARIANTS)} sets of values"):
         add_findings(report, checks, console)

@@ -8,7 +8,7 @@ import sys
 from functools import partial
 
 from infra.container.sam import ROOT, StepError
-from infra.release import contents, deployment, pins, restore
+from infra.release import contents, deployment, pins, preflight, restore
 from infra.release.console import ConsoleError
 from infra.release.credentials import SecretsError, ServerSecrets
 from infra.release.pins import PinError, digest_of
@@ -51,7 +51,9 @@ def run(options: argparse.Namespace) -> int:
         case "build":
             deployment.package(pins.STAGES[-1])
             for stage in pins.STAGES:
-                print(stage, deployment.write(stage)[RELEASE])
+                values = deployment.write(stage)
+                deployment.refuse(stage, preflight.impossible(values))
+                print(stage, values[RELEASE])
         case "rotate":
             ServerSecrets(deployment.stack_name(options.profile)).rotate()
         case "deploy" | "restore":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PAGE, CONFIGURATION = "index.html", "config.json"
-# A path contains the release's digest, so its file never changes.
+# A path contains the release's digest, so its file never changes. CloudFront keeps the other files for a second.
 IMMUTABLE = "public, max-age=31536000, immutable"
 _FOLDER = re.compile(r'"([0-9a-f]{16})/')
 _REFERENCE = re.compile(r'(?<=href=")[^"]+|(?<=src=")[^"]+')
@@ -60,7 +59,6 @@ def publish(
         if "ConsoleUrl" not in outputs:
             return None
         upload(s3, outputs["ConsoleBucket"], list(release_files(parameters)))
-        _invalidate(outputs["ConsoleDistribution"])
     except (BotoCoreError, ClientError) as error:
         raise ConsoleError(f"the console: {error}") from None
     return str(outputs["ConsoleUrl"])
@@ -158,14 +156,3 @@ def _live_folders(s3: S3Client, bucket: str) -> set[str]:
     except s3.exceptions.NoSuchKey:
         return set()
     return set(_FOLDER.findall(page))
-
-
-def _invalidate(distribution: str) -> None:
-    paths = ["/", f"/{PAGE}", f"/{CONFIGURATION}"]
-    boto3.client("cloudfront").create_invalidation(
-        DistributionId=distribution,
-        InvalidationBatch={
-            "Paths": {"Quantity": len(paths), "Items": paths},
-            "CallerReference": str(time.time_ns()),
-        },
-    )

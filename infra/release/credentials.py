@@ -134,6 +134,9 @@ class ServerSecrets:
             secret = self._secrets.get_secret_value(SecretId=name)
         except self._secrets.exceptions.ResourceNotFoundException:
             return None
+        except self._secrets.exceptions.InvalidRequestException:  # it would be deleted within 30 days
+            self._secrets.restore_secret(SecretId=name)
+            secret = self._secrets.get_secret_value(SecretId=name)
         return dict(json.loads(secret["SecretString"]))
 
     def _create(self, name: str, secret: Mapping[str, str], kms_key: str) -> None:

@@ -42,11 +42,11 @@ def parameters(profile: str, folder: Path = BUILD) -> dict[str, str]:
     declared = preflight.declared(folder / "template.yaml")
     chosen = profile_parameters(profile)
     problems = preflight.refused(chosen, {name: declared[name] for name in declared if name != RELEASE})
-    _refuse(profile, problems)
+    refuse(profile, problems)
     return {name: str(parameter.get("Default", "")) for name, parameter in declared.items()} | chosen
 
 
-def _refuse(profile: str, problems: Iterable[str]) -> None:
+def refuse(profile: str, problems: Iterable[str]) -> None:
     """Raise `StepError` with the problems, if there are any."""
     if lines := [f"infra/parameters/{profile}.toml: {problem}" for problem in problems]:
         raise StepError("\n".join(lines))
@@ -62,19 +62,8 @@ def profile_parameters(profile: str) -> dict[str, str]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise StepError(f"infra/parameters/{path.name}: {error}") from None
-    return {name: _text(value, f"infra/parameters/{path.name}: {name}") for name, value in values.items()}
-
-
-def _text(value: object, name: str) -> str:
-    """Return a TOML value in CloudFormation's form. Raises `StepError`."""
-    match value:
-        case bool():
-            return str(value).lower()
-        case str() | int() | float():
-            return str(value)
-        case list():
-            return ",".join(_text(item, name) for item in value)
-    raise StepError(f"{name} is no text, number, boolean or list")
+    # CloudFormation's form of a boolean.
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
 
 
 def digest(build: Path, values: Mapping[str, str]) -> str:
@@ -137,30 +126,6 @@ def changes(before: Mapping[str, str] | None, values: Mapping[str, str]) -> list
     return lines or ["no parameter, zip or layer; see SAM's change set for the image of ingest"]
 
 
-def refusal(profile: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """Return why a stack cannot change from its parameters to others; empty if it can."""
-    if before.get("KmsKeyArn", "") not in ("", after.get("KmsKeyArn")):
-        return "KmsKeyArn: documents keep the key that encrypted them, and the functions may use only the new one"
-    if not (changed := volume_changes(before, after)):
-        return ""
-    change = f"make restore WHAT=zone PROFILE={profile}"
-    return f"{' and '.join(changed)}: Chroma's volume cannot change so. `{change}` makes another"
-
-
-def volume_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Return the parameters by which Chroma's volume would change although EC2 cannot change it.
-
-    A volume keeps its key, zone and snapshot. Another subnet in `ChromaPlace` makes another volume.
-    """
-    subnets = [parameters.get("ChromaPlace", "").partition(",")[0] for parameters in (before, after)]
-    if before.get("ChromaUrl") or after.get("ChromaUrl") or subnets[0] != subnets[1]:
-        return []
-    names = ["KmsKeyArn", "ChromaPlace"]
-    if after.get("Network", "").startswith("vpc-"):
-        names.append("ServerZone")
-    return [name for name in names if name in before and before[name] != after.get(name)]
-
-
 def stack_name(profile: str) -> str:
     """Return the name of the profile's stack, from samconfig.toml. Raises `StepError`."""
     config = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
@@ -177,6 +142,7 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
     if any(option.startswith("--parameter-overrides") for option in options):
         raise StepError(f"change infra/parameters/{profile}.toml: --parameter-overrides would replace all of them")
     stack, path = stack_name(profile), RELEASES / f"{profile}.toml"
+    stage.settle(stack)
     before, outputs = stage.deployed(stack)
     values = parameters(profile, ROOT)
     if before is None and values["Adopt"] == "false" and (bucket := preflight.left_by(stack)):
@@ -189,12 +155,12 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
         values = write(profile, BUILD, RELEASES)
         values[MACHINE_IMAGES] = machine_images(values, (before or {}).get(MACHINE_IMAGES, ","))
         stage.write(path, values)
-        # A stack whose creation failed has parameters, but no outputs and no data.
-        if before and outputs and (problem := refusal(profile, before, values)):
-            raise StepError(problem)
         for line in changes(before, stage.before(stack, path)):
             print(line)
-        _sam("deploy", "--config-env", profile, *options)
+        try:
+            _sam("deploy", "--config-env", profile, *options)
+        except StepError as error:
+            raise StepError("\n".join([*stage.why(stack), str(error)])) from None
         # Release is no digest of the console, so it does not show that only the console would change.
         if "--no-execute-changeset" not in options:
             stage.after(stack, path)
@@ -205,8 +171,8 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
 
 def check(profile: str, values: Mapping[str, str], outputs: Mapping[str, str]) -> None:
     """Refuse parameters that cannot work here, and alarms that reach no one. Raises `StepError`, `StageError`."""
-    _refuse(profile, preflight.impossible(values))
-    _refuse(profile, preflight.of_account(values))
+    refuse(profile, preflight.impossible(values))
+    refuse(profile, preflight.of_account(values))
     stage.heard(profile, values, outputs)
 
 

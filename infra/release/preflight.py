@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import boto3
+import jmespath  # type: ignore[import-untyped] # ships no types
 import yaml  # type: ignore[import-untyped] # ships no types
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -19,19 +23,57 @@ _SPOT_G = "L-3819A6DF"
 # Lambda keeps these executions for functions without a reserved concurrency.
 _UNRESERVED = 100
 _PROCESSORS = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "amd64": "x86_64"}
+INFRA = Path(__file__).parents[1]
+# The things of the account that parameters name, and an action of each service that a deployment calls.
+ACCOUNT = tomllib.loads(Path(__file__).with_name("account.toml").read_text(encoding="utf-8"))
 
 
-class _Plain(yaml.SafeLoader):  # type: ignore[misc] # ships no types
-    """Reads a template. The results of its functions do not matter."""
+class _Functions(yaml.SafeLoader):  # type: ignore[misc] # ships no types
+    """Reads a template, with each of its functions as a mapping of its name to its arguments."""
 
 
-_Plain.add_multi_constructor("!", lambda *_: None)
+def _function(loader: _Functions, name: str, node: yaml.Node) -> dict[str, Any]:
+    is_list = isinstance(node, yaml.SequenceNode)
+    return {name: loader.construct_sequence(node, deep=True) if is_list else node.value}
+
+
+_Functions.add_multi_constructor("!", _function)
+
+
+def _section(template: Path, name: str) -> dict[str, dict[str, Any]]:
+    content: dict[str, Any] = yaml.load(template.read_text("utf-8"), _Functions)  # noqa: S506 - a SafeLoader
+    return dict(content[name])
 
 
 def declared(template: Path) -> dict[str, dict[str, Any]]:
     """Return the parameters that a template declares."""
-    content: dict[str, Any] = yaml.load(template.read_text(encoding="utf-8"), _Plain)  # noqa: S506 - a SafeLoader
-    return dict(content["Parameters"])
+    return _section(template, "Parameters")
+
+
+_RULES: dict[str, Callable[..., Any]] = {
+    "Equals": lambda left, right: str(left) == str(right),
+    "Not": lambda part: not part,
+    "And": lambda *parts: all(parts),
+    "Or": lambda *parts: any(parts),
+    "Contains": lambda choices, part: part in choices,
+}
+
+
+def broken(template: Path, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield name and sentence of each rule of a template that the parameters break."""
+
+    def of(node: Any) -> Any:
+        if isinstance(node, list):
+            return [of(part) for part in node]
+        if not isinstance(node, dict):
+            return node
+        ((name, arguments),) = node.items()
+        return values[arguments] if name == "Ref" else _RULES[name](*of(arguments))
+
+    for name, rule in _section(template, "Rules").items():
+        if of(rule.get("RuleCondition", True)):
+            sentences = (part["AssertDescription"] for part in rule["Assertions"] if not of(part["Assert"]))
+            yield from ((name, sentence) for sentence in sentences)
 
 
 def refused(chosen: Mapping[str, str], parameters: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -51,7 +93,7 @@ def _allows(parameter: Mapping[str, Any], value: str) -> bool:
     if not re.fullmatch(str(parameter.get("AllowedPattern", ".*")), value, re.DOTALL):
         return False
     if parameter["Type"] == "Number":
-        if not re.fullmatch(r"-?[0-9]+([.][0-9]+)?", value):
+        if not re.fullmatch(r"-?[0-9]+", value):
             return False
         infinite = float("inf")
         if not parameter.get("MinValue", -infinite) <= float(value) <= parameter.get("MaxValue", infinite):
@@ -61,6 +103,29 @@ def _allows(parameter: Mapping[str, Any], value: str) -> bool:
 
 def impossible(values: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each choice of parameters that works in no account."""
+    # `make deploy` names the release after the build.
+    rules = broken(INFRA.parent / "template.yaml", {**values, "Release": "later"})
+    yield from (sentence for _, sentence in rules)
+    yield from _hosts(values)
+    subnets = set(filter(None, values["SubnetIds"].split(",")))
+    if values["Network"].startswith("vpc-") and len(subnets) == 1:
+        if _balanced(values):
+            yield "SubnetIds: the load balancer of the model hosts needs subnets in two zones"
+        if not values["ChromaUrl"] and values["ChromaPlace"].startswith("second"):
+            yield "ChromaPlace: second means the second subnet of SubnetIds, which has one"
+    if values["ServerInternet"].startswith("pl-"):
+        for template, url in (("chroma", "ChromaUrl"), ("ollama", "OllamaUrl")):
+            image = declared(INFRA / f"{template}.yaml")["Image"]["Default"]
+            if not values[url] and ".dkr.ecr." not in image:
+                yield (
+                    f"ServerInternet: servers without internet access cannot pull {image}: copy it to ECR, and "
+                    f"write the copy's name into infra/{template}.yaml (Image)"
+                )
+    nested = declared(INFRA / "servers.yaml")
+    yield from refused({"NetworkCidr": nested["NetworkCidr"]["Default"]}, nested)
+
+
+def _hosts(values: Mapping[str, str]) -> Iterator[str]:
     from docwell.query.waking import Night  # a stage of CI has SAM's packages alone
 
     least, most = map(int, values["OllamaHosts"].split(","))
@@ -71,20 +136,6 @@ def impossible(values: Mapping[str, str]) -> Iterator[str]:
             Night.parse(values["OllamaNight"])
         except ValueError as error:
             yield f"OllamaNight: {error}"
-    subnets = set(filter(None, values["SubnetIds"].split(",")))
-    if values["Network"].startswith("vpc-") and len(subnets) == 1:
-        if _balanced(values):
-            yield "SubnetIds: the load balancer of the model hosts needs subnets in two zones"
-        if not values["ChromaUrl"] and values["ChromaPlace"].startswith("second"):
-            yield "ChromaPlace: second means the second subnet of SubnetIds, which has one"
-    if values["ServerInternet"].startswith("pl-"):
-        for template, url in (("chroma", "ChromaUrl"), ("ollama", "OllamaUrl")):
-            image = declared(Path(__file__).parents[1] / f"{template}.yaml")["Image"]["Default"]
-            if not values[url] and ".dkr.ecr." not in image:
-                yield (
-                    f"ServerInternet: servers without internet access cannot pull {image}: copy it to ECR, and "
-                    f"write the copy's name into infra/{template}.yaml (Image)"
-                )
 
 
 def _balanced(values: Mapping[str, str]) -> bool:
@@ -95,11 +146,53 @@ def _balanced(values: Mapping[str, str]) -> bool:
 
 def of_account(values: Mapping[str, str], *, builds: bool = True) -> Iterator[str]:
     """Yield a sentence for each choice that this account, region or machine, where it `builds`, cannot give."""
-    for check in (_subnets, _instances, _concurrency, *([_docker] if builds else [])):
+    things: list[Callable[..., Iterator[str]]] = [partial(_thing, row) for row in ACCOUNT["thing"]]
+    for check in (_subnets, _instances, _concurrency, _rights, *things, *([_docker] if builds else [])):
         try:
             yield from check(values)
         except (BotoCoreError, ClientError) as error:
             print(f"not checked: {error}")
+
+
+def _thing(row: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each thing of a row of `ACCOUNT` that is missing or does not fit."""
+    used = [name for name in row["parameters"] if not values.get(row.get("unless", ""))]
+    for parameter, match in ((name, part) for name in used for part in re.finditer(row["pattern"], values[name])):
+        names = {**values, **match.groupdict()}
+        arguments, answer, right, says = (
+            re.sub(r"\{(\w+)\}", lambda name: names[name[1]], row[part])  # noqa: B023 - used at once
+            for part in ("arguments", "answer", "right", "says")
+        )
+        service, call = row["call"]
+        try:
+            described = getattr(boto3.client(service, region_name=row.get("region")), call)(
+                **json.loads(arguments)
+            )
+        except ClientError as error:
+            if not re.search("NotFound|NoSuch", error.response["Error"]["Code"]):
+                raise
+            described = {}
+        fact = jmespath.search(answer, described) if described else ""
+        if not re.fullmatch(right, str(fact)):
+            yield f"{parameter}: {says}"
+
+
+def _rights(_: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence if IAM would deny the caller what a deployment calls."""
+    caller = boto3.client("sts").get_caller_identity()["Arn"]
+    if caller.endswith(":root"):
+        return
+    role = re.sub(r":sts:(.*):assumed-role/([^/]+)/.*", r":iam:\1:role/\2", caller)
+    decisions = boto3.client("iam").simulate_principal_policy(
+        PolicySourceArn=role,
+        ActionNames=ACCOUNT["actions"],
+        ResourceArns=[f"arn:aws:iam::{caller.split(':')[4]}:role/docwell-deployed", "*"],
+    )["EvaluationResults"]
+    denied = {decision["EvalActionName"] for decision in decisions} - {
+        decision["EvalActionName"] for decision in decisions if decision["EvalDecision"] == "allowed"
+    }
+    if denied:
+        yield f"{role} may not call {', '.join(sorted(denied))}: attach infra/rights.json (docs/operate/deploy.md)"
 
 
 def left_by(stack: str) -> str:
@@ -137,8 +230,7 @@ def _subnets(values: Mapping[str, str]) -> Iterator[str]:
     if not values["Network"].startswith("vpc-"):
         return
     zones = _zones(values)
-    if foreign := [subnet for subnet, zone in zones.items() if not zone]:
-        yield f"SubnetIds: {', '.join(foreign)} is in no {values['Network']} of this region"
+    if "" in zones.values():
         return
     if _balanced(values) and len(zones) > 1 and len(set(zones.values())) == 1:
         yield f"SubnetIds: all are in {min(zones.values())}; the model hosts' load balancer needs two zones"
@@ -148,31 +240,25 @@ def _subnets(values: Mapping[str, str]) -> Iterator[str]:
 
 
 def _instances(values: Mapping[str, str]) -> Iterator[str]:
-    if values["Network"] == "none":
+    if values["Network"] == "none" or "" in (zones := _zones(values)).values():
         return
-    zones, client = _zones(values), boto3.client("ec2")
-    chroma, ollama = values["ChromaInstanceType"], values["OllamaInstance"].split(",")[0]
-    for name, kind, processor, places in (
-        ("ChromaInstanceType", "" if values["ChromaUrl"] else chroma, "arm64", {zones[_place(values, zones)]}),
-        ("OllamaInstance", "" if values["OllamaUrl"] else ollama, "x86_64", set(zones.values())),
+    client = boto3.client("ec2")
+    for name, url, places in (
+        ("ChromaInstanceType", "ChromaUrl", {zones[_place(values, zones)]}),
+        ("OllamaInstance", "OllamaUrl", set(zones.values())),
     ):
-        if not kind:
-            continue
+        kind = values[name].split(",")[0]
         named: Any = [{"Name": "instance-type", "Values": [kind]}]
         types = client.describe_instance_types(Filters=named)["InstanceTypes"]
+        if values[url] or not types:
+            continue
         offers = client.describe_instance_type_offerings(LocationType="availability-zone", Filters=named)
         offered = {offer["Location"] for offer in offers["InstanceTypeOfferings"]}
-        if types and processor not in types[0]["ProcessorInfo"]["SupportedArchitectures"]:
-            yield f"{name}: {kind} is not {processor}, as the machine image is"
-        elif not types or not offered & places:
+        if not offered & places:
             elsewhere = ", ".join(sorted(offered)) or "no zone of this region"
             yield f"{name}: EC2 has no {kind} in {', '.join(sorted(places))}, but in {elsewhere}"
-        elif name == "OllamaInstance":
-            makers = {gpu["Manufacturer"] for gpu in types[0].get("GpuInfo", {}).get("Gpus", [])}
-            if "NVIDIA" not in makers:
-                yield f"{name}: {kind} has no NVIDIA GPU"
-            else:
-                yield from _quotas(values, kind, types[0]["VCpuInfo"]["DefaultVCpus"])
+        elif name == "OllamaInstance" and kind[0] in _ON_DEMAND:
+            yield from _quotas(values, kind, types[0]["VCpuInfo"]["DefaultVCpus"])
 
 
 def _quotas(values: Mapping[str, str], kind: str, processors: int) -> Iterator[str]:
@@ -194,10 +280,10 @@ def _quotas(values: Mapping[str, str], kind: str, processors: int) -> Iterator[s
 
 
 def _concurrency(values: Mapping[str, str]) -> Iterator[str]:
-    if values["QueryConcurrency"] == "0":
-        return
     limit = boto3.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
-    if int(values["QueryConcurrency"]) + _UNRESERVED > limit:
+    if int(values["IngestConcurrency"]) >= limit:
+        yield f"IngestConcurrency: ingest would take all {limit} concurrent executions of the account"
+    if values["QueryConcurrency"] != "0" and int(values["QueryConcurrency"]) + _UNRESERVED > limit:
         yield (
             f"QueryConcurrency: Lambda leaves {_UNRESERVED} of the account's {limit} concurrent executions to "
             f"other functions: at most {max(0, limit - _UNRESERVED)}, or 0 (no limit), or raise quota L-B99A9384"

@@ -93,7 +93,8 @@ def write_parameters(profile: str, parameters: dict[str, str]) -> None:
 
 def _volume(stack: str, profile: str) -> dict[str, str]:
     """Return the parameters of a volume from the newest snapshot, in the other zone."""
-    before = deployment.profile_parameters(profile)
+    # A restore that failed has changed the profile, but not the stack.
+    before = stage.deployed(stack)[0] or deployment.profile_parameters(profile)
     zone = before.get("ChromaPlace", "first,").partition(",")[0]
     filters = [{"Name": f"tag:{_SNAPSHOT_TAG}", "Values": [f"{stack}-ServersStack-*-ChromaStack-*"]}]
     pages = boto3.client("ec2").get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=filters)

@@ -1,6 +1,6 @@
-"""Steps before and after `sam deploy`: secrets, the release's name, versions, protection, console.
+"""Steps before and after `sam deploy`: the stack's state, secrets, the release's name, versions, console.
 
-`python -m infra.release.stage before|after STACK PARAMETERS.toml` needs SAM's packages alone, as a stage has them.
+`python -m infra.release.stage before|after|why STACK PARAMETERS.toml` needs SAM's packages alone, as in CI.
 """
 
 from __future__ import annotations
@@ -9,18 +9,24 @@ import json
 import sys
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from infra.release import console, credentials, preflight
 
 RELEASE = "Release"
 # As in infra/data.yaml.
 EVENTS = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*", "s3:ObjectTagging:*"]
+_STACK = "AWS::CloudFormation::Stack"
+_DEAD = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED")
+_FAILED = "docs/operate/deploy.md, When a deployment fails, has the next command for each failure"
+# The end of a boot log names the command that failed. CloudFormation waits half an hour for a host.
+_BOOT_LINES, _BOOT_S = 25, 3600
 # What a release keeps of its digest. The last eight digits are a time.
 _DIGEST = 56
 
@@ -62,6 +68,104 @@ def deployed(stack: str) -> tuple[dict[str, str] | None, dict[str, str]]:
     return parameters, {entry["OutputKey"]: str(entry["OutputValue"]) for entry in described.get("Outputs", [])}
 
 
+def settle(stack: str) -> None:
+    """Bring a stack into a state that a deployment can change. Raises `StageError`.
+
+    Delete one whose first deployment or whose deletion failed: no deployment can change it, and data stays. Repeat
+    a rollback that failed.
+    """
+    client = boto3.client("cloudformation")
+    try:
+        status = client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+        if status in _DEAD:
+            print(f"{stack} is {status}, which no deployment can change: delete it, and begin again")
+            client.delete_stack(StackName=stack)
+            client.get_waiter("stack_delete_complete").wait(StackName=stack)
+        elif status == "UPDATE_ROLLBACK_FAILED":
+            print(f"{stack} is {status}: repeat the rollback")
+            client.continue_update_rollback(StackName=stack)
+            client.get_waiter("stack_rollback_complete").wait(StackName=stack)
+        elif status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
+            raise StageError(f"{stack} is {status}: wait for its end, then run this again")
+    except WaiterError:
+        raise StageError("\n".join([*why(stack), f"{stack} stays {status}. {_FAILED}"])) from None
+    except (BotoCoreError, ClientError) as error:
+        if "does not exist" not in str(error):
+            raise StageError(f"{stack}: {error}") from None
+
+
+def failures(stack: str) -> list[tuple[datetime, str, str]]:
+    """Return time, name and reason of what failed in the last operation of a stack and of nested ones, in order.
+
+    Raises `BotoCoreError`, `ClientError`.
+    """
+    failed: list[tuple[datetime, str, str]] = []
+    pages = boto3.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
+    for event in (event for page in pages for event in page["StackEvents"]):
+        status, resource = event["ResourceStatus"], event.get("PhysicalResourceId")
+        reason = event.get("ResourceStatusReason", status)
+        if resource == event["StackId"]:
+            if status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
+                break
+        elif status.endswith("FAILED") and "cancelled" not in reason:
+            nested = failures(resource) if event["ResourceType"] == _STACK and resource else []
+            name = f"{event['StackName']}.{event['LogicalResourceId']}"
+            failed += nested or [(event["Timestamp"], name, reason)]
+    return sorted(set(failed))
+
+
+def why(stack: str) -> Iterator[str]:
+    """Yield what failed in a stack's last operation, first things first, and the boot logs of its servers."""
+    try:
+        failed = failures(stack)
+        yield from (f"failed: {name}: {reason}" for _, name, reason in failed[:5])
+        logs = boto3.client("logs")
+        pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"{stack}-ServersStack-")
+        since = failed[0][0].timestamp() - _BOOT_S if failed else time.time()
+        for group in (group["logGroupName"] for page in pages for group in page["logGroups"]):
+            events = logs.get_paginator("filter_log_events").paginate(
+                logGroupName=group, logStreamNamePrefix="boot-", startTime=int(since * 1000)
+            )
+            if lines := [event["message"] for page in events for event in page["events"]]:
+                yield "\n  ".join((f"{group}:", *lines[-_BOOT_LINES:]))
+    except (BotoCoreError, ClientError) as error:
+        yield f"what failed cannot be read: {error}"
+
+
+def refusal(profile: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """Return why a stack cannot change from its parameters to others; empty if it can."""
+    file = f"infra/parameters/{profile}.toml"
+    if before.get("KmsKeyArn", "") not in ("", after.get("KmsKeyArn")):
+        return "KmsKeyArn: documents keep the key that encrypted them, and the functions may use only the new one"
+    if before.get("Adopt") == "true" != after.get("Adopt"):
+        return (
+            f'Adopt: the buckets are not of this stack, which cannot create them: write Adopt = "true" into {file}'
+        )
+    tables = (parameters.get("RestoredTables", ",,,").split(",") for parameters in (before, after))
+    if lost := [table for table, following in zip(*tables, strict=True) if table and not following]:
+        return f"RestoredTables: the stack uses {', '.join(lost)}, and {file} no longer names it"
+    if changed := volume_changes(before, after):
+        change = f"make restore WHAT=zone PROFILE={profile}"
+        return f"{' and '.join(changed)}: Chroma's volume cannot change so. `{change}` makes another"
+    return ""
+
+
+def volume_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return the parameters by which Chroma's volume would change although EC2 cannot change it.
+
+    A volume keeps its key, zone and snapshot, and can only grow. Another subnet in `ChromaPlace` makes another.
+    """
+    subnets = [parameters.get("ChromaPlace", "").partition(",")[0] for parameters in (before, after)]
+    if before.get("ChromaUrl") or after.get("ChromaUrl") or subnets[0] != subnets[1]:
+        return []
+    names = ["KmsKeyArn", "ChromaPlace"]
+    if after.get("Network", "").startswith("vpc-"):
+        names.append("ServerZone")
+    changed = [name for name in names if name in before and before[name] != after.get(name)]
+    sizes = [int(parameters.get("ChromaVolumeGiB", 0)) for parameters in (before, after)]
+    return [*changed, *(["ChromaVolumeGiB"] if sizes[1] < sizes[0] else [])]
+
+
 def heard(profile: str, values: Mapping[str, str], outputs: Mapping[str, str]) -> None:
     """Refuse a deployment whose alarms reach no one; warn for `small`. Raises `StageError`."""
     if values["Alarms"].partition(",")[0] or any(_subscribers(outputs.get("AlarmTopic"))):
@@ -87,12 +191,16 @@ def _subscribers(topic: str | None) -> list[bool]:
 
 
 def before(stack: str, path: Path) -> dict[str, str]:
-    """Create the secrets, name the release, and delete versions that no release needs; return the parameters.
+    """Settle the stack, create its secrets, name the release, and delete versions that no release needs.
 
-    Raises `StageError`, `SecretsError`.
+    Return the parameters. Raises `StageError`, `SecretsError`.
     """
     values = read(path)
+    settle(stack)
     parameters, outputs = deployed(stack)
+    # A stack whose creation failed has parameters, but no outputs and no data.
+    if parameters and outputs and (problem := refusal(path.stem, parameters, values)):
+        raise StageError(problem)
     values[RELEASE] = named(values[RELEASE], (parameters or {}).get(RELEASE, ""), time.time())
     write(path, values)
     # The stack names its secrets, so they come first.
@@ -161,4 +269,7 @@ if __name__ == "__main__":
         heard(path.stem, read(path), deployed(name)[1])
         if problems := list(preflight.of_account(read(path), builds=False)):
             raise StageError("\n".join(problems))
-    {"before": before, "after": after}[step](name, path)
+    if step == "why":
+        print(*why(name), sep="\n")
+    else:
+        {"before": before, "after": after}[step](name, path)

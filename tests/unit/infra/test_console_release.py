@@ -22,7 +22,6 @@ STACK, DOCUMENTS, BUCKET = "docwell-team", "documents", "console"
 URL = "https://d1.cloudfront.net"
 SIGN_IN = "https://docwell.auth.eu-central-1.amazoncognito.com"
 GIVEN = {"Release": "1" * 64, "UserPool": ""}
-ORIGIN: dict[str, Any] = {"Id": "files", "DomainName": "console.s3.amazonaws.com", "S3OriginConfig": {}}
 
 
 @pytest.fixture
@@ -32,20 +31,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for name in (DOCUMENTS, BUCKET):
             boto3.client("s3").create_bucket(Bucket=name)
         yield
-
-
-def make_distribution() -> str:
-    """Return the id of a new distribution of moto."""
-    behaviour = {"TargetOriginId": "files", "ViewerProtocolPolicy": "https-only", "MinTTL": 0}
-    behaviour["ForwardedValues"] = {"QueryString": False, "Cookies": {"Forward": "none"}}
-    config: Any = {
-        "CallerReference": "1",
-        "Comment": "console",
-        "Enabled": True,
-        "Origins": {"Quantity": 1, "Items": [{**ORIGIN, "S3OriginConfig": {"OriginAccessIdentity": ""}}]},
-        "DefaultCacheBehavior": behaviour,
-    }
-    return str(boto3.client("cloudfront").create_distribution(DistributionConfig=config)["Distribution"]["Id"])
 
 
 def deploy(**outputs: str) -> None:
@@ -62,10 +47,8 @@ def deploy(**outputs: str) -> None:
         client.create_stack(StackName=STACK, TemplateBody=body)
 
 
-def deploy_console() -> str:
-    distribution = make_distribution()
-    deploy(ConsoleUrl=URL, ConsoleBucket=BUCKET, ConsoleDistribution=distribution)
-    return distribution
+def deploy_console() -> None:
+    deploy(ConsoleUrl=URL, ConsoleBucket=BUCKET)
 
 
 def published() -> dict[str, Any]:

@@ -99,6 +99,8 @@ def test_a_deployment_publishes_the_executed_build_and_leaves_no_parameters_to_a
         recorded.append((name, path.exists()))
         return stage.read(path)
 
+    monkeypatch.setattr(stage, "settle", lambda _: None)
+    monkeypatch.setattr(stage, "why", lambda _: iter(["because"]))
     monkeypatch.setattr(deployment, "check", lambda *_: recorded.append(("check", written.exists())))
     monkeypatch.setattr(stage, "before", lambda _, path: step("before", path))
     monkeypatch.setattr(stage, "after", lambda _, path: step("after", path))
@@ -205,13 +207,20 @@ def test_patches_reach_the_servers_unless_they_are_postponed(
     assert deployment.machine_images(given, "ami-1,ami-2") == images
 
 
-DEPLOYED = {"ChromaUrl": "", "ChromaPlace": "first,snap-1", "KmsKeyArn": "", "ServerZone": "a", "Network": "vpc-1"}
+DEPLOYED = {
+    "ChromaUrl": "",
+    "ChromaPlace": "first,snap-1",
+    "KmsKeyArn": "",
+    "ServerZone": "a",
+    "Network": "vpc-1",
+    "ChromaVolumeGiB": "20",
+}
 VOLUMES = tomllib.loads(Path(__file__).with_name("parameters.toml").read_text())["volumes"]
 
 
 @pytest.mark.parametrize(("changed", "refused"), [(row["given"], row["refused"]) for row in VOLUMES], ids=str)
 def test_a_volume_change_that_ec2_cannot_make_is_refused(changed: dict[str, str], refused: list[str]) -> None:
-    assert deployment.volume_changes(DEPLOYED, DEPLOYED | changed) == refused
+    assert stage.volume_changes(DEPLOYED, DEPLOYED | changed) == refused
 
 
 @pytest.mark.parametrize(
@@ -219,7 +228,7 @@ def test_a_volume_change_that_ec2_cannot_make_is_refused(changed: dict[str, str]
 )
 def test_documents_do_not_lose_the_key_that_encrypted_them(key: str, following: str, refused: bool) -> None:
     before = DEPLOYED | {"ChromaUrl": "https://chroma", "KmsKeyArn": key}
-    problem = deployment.refusal("team", before, before | {"KmsKeyArn": following})
+    problem = stage.refusal("team", before, before | {"KmsKeyArn": following})
     assert ("documents keep the key" in problem) is bool(problem) is refused
     # Roles allow the functions one key alone.
     (policy,) = whole()["Resources"]["KeyPolicy"]["Properties"]["PolicyDocument"]["Statement"]

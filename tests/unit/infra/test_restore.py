@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 import pytest
@@ -73,7 +74,11 @@ def test_the_other_zone_gets_the_newest_snapshot_of_the_profiles_chroma(profile:
     values = tomllib.loads(text)
     assert values == {"ChromaPlace": f"second,{newest}", "ModelName": "m"}
     assert text.startswith("# Why")
-    assert restore("zone", "dev", None) == {"ChromaPlace": f"first,{newest}"}
+    # A restore that was not deployed changes the profile, but not what another one has to leave.
+    with patch.object(stage, "deployed", lambda _: ({"ChromaPlace": "first,"}, {})):
+        assert restore("zone", "dev", None) == {"ChromaPlace": f"second,{newest}"}
+    with patch.object(stage, "deployed", lambda _: ({"ChromaPlace": f"second,{newest}"}, {})):
+        assert restore("zone", "dev", None) == {"ChromaPlace": f"first,{newest}"}
 
 
 def test_what_a_deleted_stack_left_is_taken_over(profile: Path) -> None:

@@ -40,9 +40,10 @@ def in_balancer() -> str:
     return result
 
 
-def test_a_deployment_makes_the_secrets_once() -> None:
+def test_a_deployment_makes_the_secrets_once_and_takes_back_one_that_would_be_deleted() -> None:
     prepare(STACK, CREATED)
     first = read("token"), read("pair")
+    boto3.client("secretsmanager").delete_secret(SecretId=f"{STACK}/pair")
     prepare(STACK, CREATED)
     assert (read("token"), read("pair")) == first
     assert names() == {f"{STACK}/token", f"{STACK}/pair"}
