@@ -83,19 +83,3 @@ def test_a_failed_deployment_says_why_and_can_be_repeated(
             stage.settle(stack)
     assert account.calls == row["calls"]
     assert row["docs"] in DOCS
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "refused"),
-    [
-        ({"Adopt": "true"}, {"Adopt": "false"}, "Adopt"),
-        ({"Adopt": "false"}, {"Adopt": "true"}, ""),
-        ({"RestoredTables": ",people,,"}, {"RestoredTables": ",,,"}, "RestoredTables: the stack uses people"),
-        ({"RestoredTables": ",people,,"}, {"RestoredTables": ",people-2,usage,"}, ""),
-    ],
-)
-def test_a_deployment_does_not_lose_what_an_earlier_one_put_in_place(
-    before: dict[str, str], after: dict[str, str], refused: str
-) -> None:
-    assert stage.refusal("team", before, after).startswith(refused)
-    assert bool(stage.refusal("team", before, after)) is bool(refused)
