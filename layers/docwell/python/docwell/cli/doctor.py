@@ -80,9 +80,8 @@ def _of_api(settings: Settings, _: str | None) -> Iterator[Row]:
     last, canary = state.get("reconcile"), state.get("canary")
     if last:
         drift = ", ".join(f"{count} {kind}" for kind, count in last["drift"].items() if count)
-        yield _row(
-            "drift", f"{drift or 'none'} at {display.local_time(last['started_at'])[11:16]}", "drift", ill=drift
-        )
+        at = display.local_time(last["started_at"])[11:16]
+        yield _row("drift", f"{drift or 'none'} at {at}", "drift", ill=drift)
     if not settings.local:  # one machine has no canary, and may have no schedule
         yield _aged("reconcile", last and last["started_at"], _RECONCILE_H, "reconcile-silent")
         yield _aged("canary", canary and canary["at"], _CANARY_H, "canary")
@@ -116,8 +115,11 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
     alarms = aws_client(settings, "cloudwatch").get_paginator("describe_alarms")
     for page in alarms.paginate(AlarmNamePrefix=f"{stack}/", StateValue="ALARM"):
         for alarm in page["MetricAlarms"]:
-            fix = alarm.get("AlarmDescription", _RUNBOOK).split()[-1]
-            yield "alarm", alarm["AlarmName"].partition("/")[2], fix
+            yield (
+                "alarm",
+                alarm["AlarmName"].partition("/")[2],
+                alarm.get("AlarmDescription", _RUNBOOK).split()[-1],
+            )
     tag = {"Name": "tag:docwell-snapshots", "Values": [f"{stack}-ServersStack-*"]}
     snapshots = aws_client(settings, "ec2").get_paginator("describe_snapshots")
     pages = snapshots.paginate(OwnerIds=["self"], Filters=[tag])
