@@ -115,11 +115,8 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
     alarms = aws_client(settings, "cloudwatch").get_paginator("describe_alarms")
     for page in alarms.paginate(AlarmNamePrefix=f"{stack}/", StateValue="ALARM"):
         for alarm in page["MetricAlarms"]:
-            yield (
-                "alarm",
-                alarm["AlarmName"].partition("/")[2],
-                alarm.get("AlarmDescription", _RUNBOOK).split()[-1],
-            )
+            fix = alarm.get("AlarmDescription", _RUNBOOK).split()[-1]
+            yield "alarm", alarm["AlarmName"].partition("/")[2], fix
     tag = {"Name": "tag:docwell-snapshots", "Values": [f"{stack}-ServersStack-*"]}
     snapshots = aws_client(settings, "ec2").get_paginator("describe_snapshots")
     pages = snapshots.paginate(OwnerIds=["self"], Filters=[tag])

@@ -16,7 +16,6 @@ from docwell.cli.command import OPERATE, Commands, DryRunFlag, JsonFlag
 from docwell.cli.remote import Api, Json, aws_client, plain_failures, s3_client
 from docwell.cli.settings import ExitCode, Failure, Settings, option
 
-_RESTORED_KEYS_SHOWN = 20
 _OPERATIONS = "/v1/operations"
 
 app = Commands(OPERATE)
@@ -98,7 +97,7 @@ def restore(
     with plain_failures("cannot undelete"):
         batches = versions.deleted_since(begun, prefix) if dry_run else versions.undelete(begun, prefix)
         keys = dict.fromkeys(marker.key for batch in batches for marker in batch)
-    for key in list(keys)[:_RESTORED_KEYS_SHOWN]:
+    for key in list(keys)[:20]:
         display.say(display.one_line(key))
     display.say(f"{len(keys):,} documents {'would be ' if dry_run else ''}undeleted", "bold")
     if call:
