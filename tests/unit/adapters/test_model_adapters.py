@@ -208,13 +208,6 @@ class HostSuite:
             with self.dialect.playing(script) as (_, model):
                 assert type(failure(model)) is Unavailable
 
-    def test_packets_may_cut_and_join_events(self) -> None:
-        data = self.dialect.piece("Nine") + self.dialect.piece(" [1]") + self.dialect.last("stop", 40, 2)
-        for size in (1, 7, 200, len(data)):
-            packets = [data[start : start + size] for start in range(0, len(data), size)]
-            with self.dialect.playing(stream(*packets)) as (_, model):
-                assert answer(model)[1] == Completion("Nine [1]", 40, 2, "stop")
-
     @pytest.mark.parametrize(("late_s", "first_token_s"), [(0.0, 60), (1.0, 15)])
     def test_a_host_that_reads_slowly_gets_less_of_the_passages(self, late_s: float, first_token_s: int) -> None:
         loaded = stream(self.dialect.thought("Hm"), self.dialect.last("stop", 40, 2))

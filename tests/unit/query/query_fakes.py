@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from docwell.adapters.model_profiles import Profile, profile_of
 from docwell.answers import Completion, Cost, Message, Receipt
 from docwell.audit import Action, AuditEvent
+from docwell.errors import PromptTooLong
 from docwell.identity import Principal, Use, UseHistory
 from docwell.models import CitationUnit
 from docwell.ports import ModelFacts, Reservation, UploadForm
@@ -26,6 +27,7 @@ class FakeModel:
     fails_after: int = 0  # words before the failure
     done_reason: str = "stop"
     context: int = 32_768
+    longest: int = 32_768  # tokens; a longer prompt is refused
     name: str = "fake-model"
     finished: int = 0  # answers read to their end
     options: Mapping[str, float] = field(default_factory=dict)
@@ -33,13 +35,15 @@ class FakeModel:
 
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         self.asked.append(tuple(messages))
+        sent = round(sum(bound_of(message.content).most for message in messages))
+        if sent > self.longest:
+            raise PromptTooLong("fake", "maximum context length", retry_after=None)
         words = re.findall(r"\s*\S+", self.says)
         for word in words[: self.fails_after] if self.fails else words:
             yield word
         if self.fails:
             raise self.fails
         self.finished += 1
-        sent = round(sum(bound_of(message.content).most for message in messages))
         yield Completion(self.says, self.prompt_tokens or sent, len(words), self.done_reason)
 
     async def check(self) -> None:

@@ -124,6 +124,17 @@ def test_a_host_with_a_smaller_context_than_the_setting_limits_the_prompt() -> N
     assert world.ask().answer.dropped_passages > 0
 
 
+def test_a_host_that_refuses_a_long_prompt_gets_a_shorter_one() -> None:
+    world = World(num_ctx=4096, num_predict=100)
+    world.add("house/best.pdf", BOILER)
+    for number in range(4):
+        world.add(f"house/{number}.pdf", f"The boiler is inspected by engineer {number} " + "x1y2z3 " * 40)
+    world.model.says, world.model.longest = "Every March [1].", 1500
+    answer = world.ask(Question(QUESTION)).answer
+    assert (answer.status, len(world.model.asked)) == (AnswerStatus.ANSWERED, 2)
+    assert answer.dropped_passages > 0
+
+
 def test_a_failing_host_gives_the_best_sentences_where_the_caller_allows_it() -> None:
     world = World()
     world.add("house/rules.pdf", f"Bicycles stand in the yard. {BOILER}", page=7)

@@ -112,6 +112,10 @@ class ModelMissing(
         super().__init__(dependency, detail, retry_after=None)
 
 
+class PromptTooLong(Unavailable, problem="prompt-too-long", title="The prompt is longer than the model reads"):
+    """The host refuses the prompt: its tokenizer makes more tokens of the text than docwell assumes."""
+
+
 class NoAnswer(Unavailable, problem="model-no-answer", title="The language model wrote no answer"):
     """The model wrote no text, or only thought. It has `read` and `written` so many tokens, which are charged."""
 

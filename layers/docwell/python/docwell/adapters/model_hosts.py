@@ -1,6 +1,6 @@
 """The language model on an Ollama host, or on a server of OpenAI's protocol (vLLM, llama.cpp, LM Studio).
 
-Ollama cuts a long prompt silently: compare `Completion.prompt_tokens` with an estimate. The others refuse it.
+A prompt that is too long is refused. An old Ollama cuts it: compare `Completion.prompt_tokens` with an estimate.
 Thinking is counted and never shown. An error has the host's reason for a refusal, without words of the prompt.
 """
 
@@ -24,7 +24,7 @@ from docwell.adapters.model_profiles import Protocol, profile_of
 from docwell.adapters.thinking import AnswerText
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
-from docwell.errors import Corrupt, DocwellError, ModelMissing, ModelWaking, NoAnswer, Unavailable
+from docwell.errors import Corrupt, DocwellError, ModelMissing, ModelWaking, NoAnswer, PromptTooLong, Unavailable
 from docwell.ports import ModelFacts
 from docwell.text.tokens import bound_of_messages
 
@@ -47,12 +47,11 @@ _MOST_RETRY_AFTER_S = 300.0
 # The host's reason for a refusal: so many characters, without any three words that the prompt has too.
 _REASON_CHARACTERS, _QUOTED_WORDS = 300, 3
 # Fields that a request does without, or sends by another name, if the host refuses them.
-_REPLACED = {
-    **dict.fromkeys(("think", "truncate", "temperature", "seed", "reasoning_effort"), ""),
-    **dict.fromkeys(("chat_template_kwargs", "stream_options"), ""),
-    "max_tokens": "max_completion_tokens",
-    "max_completion_tokens": "max_tokens",
-}
+_REPLACED = dict.fromkeys(
+    ("think", "truncate", "temperature", "seed", "reasoning_effort", "chat_template_kwargs", "stream_options"), ""
+) | {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+# In the reason of a host for a prompt that its context does not hold.
+_TOO_LONG = re.compile(r"context (?:length|size|window)")
 # Not `str.splitlines`, as of httpx: a JSON text may hold U+2028 and U+0085.
 _LINE_END = re.compile(rb"[\r\n]+")
 
@@ -277,7 +276,10 @@ class ModelServer(ABC):
         return ModelMissing(self.dependency, f"the model host has no model {self.name!r}{hint}")
 
     def _failure(self, event: str, reason: str) -> Unavailable:
-        return Unavailable(self.dependency, f"the model host {event}{reason and f': {reason}'}")
+        detail = f"the model host {event}{reason and f': {reason}'}"
+        if _TOO_LONG.search(reason):
+            return PromptTooLong(self.dependency, detail, retry_after=None)
+        return Unavailable(self.dependency, detail)
 
 
 async def _lines(response: httpx.Response) -> AsyncGenerator[str]:

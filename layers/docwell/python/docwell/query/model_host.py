@@ -77,9 +77,7 @@ class GuardedModel:
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         """Yield pieces of text and last the completion, within `timeout_s` seconds for both attempts together.
 
-        Raises:
-            Overloaded: the host rests.
-            DocwellError: as the model raises it.
+        Raises `Overloaded` while the host rests, and the errors of the model.
         """
         deadline = Deadline(timeout_s)
         for is_retry in (False, True):
@@ -124,20 +122,18 @@ async def whole(pieces: AsyncGenerator[str | Completion]) -> Completion:
 
 async def reading_speed(model: LanguageModel, timeout_s: float) -> float:
     """Return the tokens of a prompt that the host reads a second. Loads the model. Raises as its `chat`."""
-    turns, seconds = load_prompt("answer").turns, 0.0
+    turns = load_prompt("answer").turns
     # The first request loads the model. The time in the second differs from any prompt that the host has cached.
     for text in ("Hello", f"{time.time()} {turns[0].content} {turns[1].content}"):
         messages, begun = (Message("user", text),), time.perf_counter()
         async with aclosing(model.chat(messages, timeout_s)) as pieces:
             await anext(pieces)
-        seconds = time.perf_counter() - begun
-    return bound_of_messages(messages).expected / seconds
+    return bound_of_messages(messages).expected / (time.perf_counter() - begun)
 
 
 def passage_room(tokens_per_s: float, first_token_s: float, top_k: int) -> int | None:
     """Return the tokens of passages that a host reads in `first_token_s`, at least one; None: `top_k` of them."""
-    fixed = bound_of_messages(load_prompt("answer").turns).expected
-    room = int(tokens_per_s * first_token_s) - fixed
+    room = int(tokens_per_s * first_token_s) - bound_of_messages(load_prompt("answer").turns).expected
     return max(room, _PASSAGE_TOKENS) if room < top_k * _PASSAGE_TOKENS else None
 
 

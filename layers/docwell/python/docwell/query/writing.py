@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 from docwell.answers import REFUSALS, Answer, AnswerStatus, Citation, Completion, Mode, Sentence, Usage
 from docwell.config import QueryLimits
-from docwell.errors import Corrupt, DeadlineExceeded, ModelWaking, Unavailable
+from docwell.errors import Corrupt, DeadlineExceeded, ModelWaking, PromptTooLong, Unavailable
 from docwell.ports import DocumentLinks, Embedder, LanguageModel
 from docwell.query.ask import Basis, Checked, Event, Inquiry, ModelCall, Passages, Progress, QueryReport, Token
 from docwell.query.checking.check import NO_SOURCE, Checker, finished_part
@@ -25,6 +25,8 @@ from docwell.text.lexicon import content_words, words
 _FACTS_SHARE = 0.1
 # The time reserved for checking the model's answer, or for the extractive answer.
 RESERVE_S = 0.75
+# Of a refused prompt: SmolLM2 makes up to 2.6 times the tokens that `docwell.text.tokens` assumes.
+_SHORTER = 0.38
 _NONE = Usage()
 
 
@@ -101,10 +103,9 @@ class Reports:
 
     def _linked(self, citation: Citation) -> Citation:
         """Return the citation with its link."""
-        try:
+        link = None
+        with suppress(Unavailable):  # without credentials to sign a link, keep the citation
             link = self.links.link(citation.document, citation.version, citation.unit)
-        except Unavailable:
-            link = None  # without credentials to sign a link, keep the citation
         return replace(citation, link=link)
 
 
@@ -183,12 +184,26 @@ class Writer:
                         async for event in events:
                             yield event
         except Unavailable as error:
-            used = charged(error, draft.usage)
-            fallback = self.reports.quotes(inquiry, used, error) if inquiry.ask.question.fallback else None
-            if fallback is None or not fallback.answer.citations:
-                yield Progress(self.reports.report(inquiry, used))
-                raise
-            yield fallback
+            async with aclosing(self._failed(inquiry, error, draft.usage)) as events:
+                async for event in events:
+                    yield event
+
+    async def _failed(self, inquiry: Inquiry, error: Unavailable, estimate: Usage) -> AsyncGenerator[Event]:
+        """Yield the answer from a shorter prompt, or the extractive answer. Raises the error without both."""
+        if isinstance(error, PromptTooLong) and inquiry.prompt:
+            limits = self.limits
+            room = int(inquiry.prompt.bound.most * _SHORTER) + limits.num_predict + limits.thinking_tokens
+            shorter = replace(self, limits=limits.model_copy(update={"num_ctx": room}))
+            async with aclosing(shorter.answer(replace(inquiry, prompt=None))) as events:
+                async for event in events:
+                    yield event
+            return
+        used = charged(error, estimate)
+        fallback = self.reports.quotes(inquiry, used, error) if inquiry.ask.question.fallback else None
+        if fallback is None or not fallback.answer.citations:
+            yield Progress(self.reports.report(inquiry, used))
+            raise error
+        yield fallback
 
     async def _woken(self, inquiry: Inquiry, error: ModelWaking, *, is_last: bool) -> AsyncGenerator[Event]:
         """Yield the events of waiting for a model host. Raises the error if the question must not be repeated."""
