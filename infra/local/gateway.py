@@ -32,7 +32,6 @@ from docwell.access.authorizer import Authorizer
 from docwell.deadline import run
 from docwell.errors import DocwellError, ModelWaking, Unauthenticated, Unavailable
 from docwell.identity import KEY_HEADER, ORIGIN_HEADER
-from docwell.query.model_host import passage_room, reading_speed
 from docwell.wiring import query as wiring
 from docwell.wiring import small_functions
 from infra.local.aws_access import AccessKey, BadSignature, signed_service
@@ -215,16 +214,15 @@ class Storage:
 
 def set_passage_tokens(first_token_s: float) -> None:
     """Set DOCWELL_PASSAGE_TOKENS to what the model reads in so many seconds, unless it reads all passages."""
-    settings, speed = wiring.query_settings(), 0.0
+    settings, turns, speed, room = wiring.query_settings(), wiring.prompt().turns, 0.0, None
     while not speed:
         try:
-            speed = run(reading_speed(wiring.model(), MEASURE_S))
+            speed, room = run(wiring.model().measure(turns, first_token_s, settings.top_k, MEASURE_S))
         except ModelWaking:  # `up --sleep`
             time.sleep(1)
         except DocwellError as error:
-            speed = 1.0
-            print_line(f"{WARNING}cannot measure the speed of {settings.model}: {error}")
-    room = passage_room(speed, first_token_s, settings.top_k)
+            print_line(f"{WARNING}{settings.model} gets all passages, its speed cannot be measured: {error}")
+            return
     os.environ["DOCWELL_PASSAGE_TOKENS"] = str(room or "")
     print_line(
         f"{NOTICE}{settings.model} reads {speed:,.0f} tokens/s; tokens of passages in a prompt: {room or 'all'} "

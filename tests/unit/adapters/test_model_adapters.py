@@ -30,7 +30,7 @@ from docwell.errors import (
     NoAnswer,
     Unavailable,
 )
-from docwell.query.model_host import passage_room, reading_speed
+from docwell.query.prompting import load_prompt
 
 from .model_hosts import (
     ASK,
@@ -213,7 +213,7 @@ class HostSuite:
         loaded = stream(self.dialect.thought("Hm"), self.dialect.last("stop", 40, 2))
         late = then(lambda _: time.sleep(late_s), loaded)
         with self.dialect.playing(loaded, late, name="llama3.1:8b") as (host, model):
-            room = passage_room(run(reading_speed(model, 9)), first_token_s, 20)
+            _, room = run(model.measure(load_prompt("answer").turns, first_token_s, 20, 9))
         assert (room is None) == (late_s == 0.0)
         assert len({str(request["messages"]) for request in host.requests}) == 2
 

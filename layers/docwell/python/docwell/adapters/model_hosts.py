@@ -10,6 +10,7 @@ import json
 import re
 import ssl
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
@@ -50,6 +51,8 @@ _REASON_CHARACTERS, _QUOTED_WORDS = 300, 3
 _REPLACED = dict.fromkeys(
     ("think", "truncate", "temperature", "seed", "reasoning_effort", "chat_template_kwargs", "stream_options"), ""
 ) | {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+# A chunk of 200 of the embedding model's tokens has about this many of a language model's.
+_PASSAGE_TOKENS = 250
 # In the reason of a host for a prompt that its context does not hold.
 _TOO_LONG = re.compile(r"context (?:length|size|window)")
 # Not `str.splitlines`, as of httpx: a JSON text may hold U+2028 and U+0085.
@@ -193,6 +196,23 @@ class ModelServer(ABC):
         limited = copy(self)
         limited.options = self.options | {self._limit: num_predict + self._room}
         return limited
+
+    async def measure(
+        self, turns: Sequence[Message], first_token_s: float, top_k: int, timeout_s: float
+    ) -> tuple[float, int | None]:
+        """Return the tokens that the host reads a second, and the room for passages that it reads in time.
+
+        The room is that of one passage at least, and None for `top_k` of them. `turns` are the fixed part of each
+        prompt. Raises as `chat` does.
+        """
+        # The first request loads the model. The second begins with the time, so that no host has it in its cache.
+        for text in ("Hello", f"{time.time()} {turns[0].content} {turns[1].content}"):
+            messages, begun = (Message("user", text),), time.perf_counter()
+            async with aclosing(self.chat(messages, timeout_s)) as pieces:
+                await anext(pieces)
+        speed = bound_of_messages(messages).expected / (time.perf_counter() - begun)
+        room = int(speed * first_token_s) - bound_of_messages(turns).expected
+        return speed, max(room, _PASSAGE_TOKENS) if room < top_k * _PASSAGE_TOKENS else None
 
     @abstractmethod
     async def _fields(self) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from docwell.cli.remote import Json
 from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
 from docwell.deadline import run
 from docwell.errors import Corrupt, NoAnswer
-from docwell.query.model_host import passage_room, reading_speed
+from docwell.query.prompting import load_prompt
 
 if TYPE_CHECKING:
     from docwell.adapters.model_hosts import ModelServer
@@ -68,7 +68,7 @@ def check(
     """Ask a model eight questions about a built-in page, and print settings for it."""
     model = _model(ctx.obj, name or ctx.obj.model or "", host, token)
     run(model.check())
-    speed = run(reading_speed(model, _TIMEOUT_S))
+    speed, room = run(model.measure(load_prompt("answer").turns, _FIRST_TOKEN_S, model.profile.top_k, _TIMEOUT_S))
     table = tomllib.loads(files("docwell.cli").joinpath("model_check.toml").read_text(encoding="utf-8"))
     rows = [run(_try(model, table["passages"], entry)) for entry in table["question"]]
     run(asyncio.sleep(0.05))  # let the last response close
@@ -79,7 +79,7 @@ def check(
     thinks = any(row["thoughts"] > _BLANK_THOUGHTS or row["status"] == "no answer" for row in rows)
     settings = {"MODEL": model.name, "NUM_CTX": min(profile.num_ctx, stated or profile.num_ctx)}
     settings |= {"TOP_K": profile.top_k, "THINKING_TOKENS": profile.thinking_tokens or _THINKING_TOKENS * thinks}
-    if room := passage_room(speed, _FIRST_TOKEN_S, profile.top_k):
+    if room:
         settings["PASSAGE_TOKENS"] = room
     display.show_table(list(rows[0]), [[*row.values()] for row in rows])
     thinking = "on" if thinks else "off"
@@ -109,7 +109,7 @@ async def _try(model: ModelServer, texts: list[str], entry: Json) -> Json:
     from docwell.models import Chunk, Passage
     from docwell.query.checking.check import Checker
     from docwell.query.conversation import Conversation
-    from docwell.query.prompting import build_prompt, is_refusal, load_prompt
+    from docwell.query.prompting import build_prompt, is_refusal
 
     passages = [Passage(text, "page", "", "", Chunk(text, 1, 0, len(text), 0), 1.0) for text in texts]
     budget, question = model.profile.num_ctx - model.profile.thinking_tokens - _NUM_PREDICT, entry["question"]

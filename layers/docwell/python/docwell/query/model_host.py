@@ -16,14 +16,10 @@ from docwell.answers import Completion, Message, Usage
 from docwell.deadline import Deadline
 from docwell.errors import DeadlineExceeded, DocwellError, ModelWaking, NoAnswer, Overloaded, Unavailable
 from docwell.ports import LanguageModel, ModelFacts
-from docwell.query.prompting import load_prompt
-from docwell.text.tokens import bound_of_messages
 
 _HOST = "ollama"
 # An attempt with less time than this would only load the host.
 _LEAST_ATTEMPT_S = 0.5
-# A chunk of 200 of the embedding model's tokens has about this many of a language model's.
-_PASSAGE_TOKENS = 250
 
 
 class Breaker:
@@ -118,23 +114,6 @@ async def whole(pieces: AsyncGenerator[str | Completion]) -> Completion:
             if isinstance(piece, Completion):
                 return piece
     raise Unavailable(_HOST, "the model host ended its answer early")
-
-
-async def reading_speed(model: LanguageModel, timeout_s: float) -> float:
-    """Return the tokens of a prompt that the host reads a second. Loads the model. Raises as its `chat`."""
-    turns = load_prompt("answer").turns
-    # The first request loads the model. The time in the second differs from any prompt that the host has cached.
-    for text in ("Hello", f"{time.time()} {turns[0].content} {turns[1].content}"):
-        messages, begun = (Message("user", text),), time.perf_counter()
-        async with aclosing(model.chat(messages, timeout_s)) as pieces:
-            await anext(pieces)
-    return bound_of_messages(messages).expected / (time.perf_counter() - begun)
-
-
-def passage_room(tokens_per_s: float, first_token_s: float, top_k: int) -> int | None:
-    """Return the tokens of passages that a host reads in `first_token_s`, at least one; None: `top_k` of them."""
-    room = int(tokens_per_s * first_token_s) - bound_of_messages(load_prompt("answer").turns).expected
-    return max(room, _PASSAGE_TOKENS) if room < top_k * _PASSAGE_TOKENS else None
 
 
 def charged(error: Unavailable, estimate: Usage) -> Usage:
