@@ -29,7 +29,7 @@ CEILINGS = {
     PACKAGE + "cli/": 3_700,
     "benchmarks/": 6_466,
     "tests/": 36_000,
-    "infra/": 6_955,
+    "infra/": 6_954,
 }
 # Names that do not say what a value is: at most one in a hundred.
 EMPTY_NAMES = re.compile(
