@@ -255,8 +255,7 @@ def question_of(request: ChatRequest | ResponseRequest) -> bodies.QueryRequest:
     history, question = _conversation(messages, where)
     if _SIDE_TASK.match(question):
         raise BadInput(SIDE_TASK, where)
-    turns, stream = _last_turns(history), bool(request.stream)
-    fields: dict[str, Any] = {"question": question, "history": turns, "stream": stream}
+    fields = {"question": question, "history": _last_turns(history), "stream": bool(request.stream)}
     if request.model != MODEL:
         fields["collection"] = name
     extra = {name: value for name, value in extra.items() if name in bodies.QueryRequest.model_fields}
