@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
-from cfnlint.template import Template as Linted  # type: ignore[import-untyped]
-from cfnlint.template.transforms._language_extensions import language_extension  # type: ignore[import-untyped]
 
 from infra.container.sam import ROOT
 
@@ -30,14 +28,11 @@ _NAMES = re.compile(r"\$\{([^!}][^}]*)\}")
 def _read(path: Path) -> str:
     template, problems = decode(str(path))
     assert not problems, path
-    if template.get("Transform") == "AWS::LanguageExtensions":  # SAM tests its own transform
-        problems, template = language_extension(Linted(str(path), template))
-        assert not problems, path
     return json.dumps(template, default=str)
 
 
 def content(path: Path) -> Template:
-    """A template with long-form functions, and its loops written out."""
+    """A template with long-form functions."""
     return dict(json.loads(_read(path)))
 
 
