@@ -396,13 +396,15 @@ class Pass:
     @classmethod
     def of(cls, fact: Mapping[str, str]) -> Pass:
         """Return the stored pass; a completed one if none is stored."""
-        stored = json.loads(fact.get("pass", "{}"))
-        counts: dict[str, Any] = {name: Counter(stored.pop(name, ())) for name in ("drift", "documents")}
-        return cls(Phase(stored.pop("phase", Phase.DONE)), **stored, **counts)
+        names = ("keys", "rows", "chunks", "started", "drift", "documents")
+        stored: dict[str, Any] = {name: json.loads(fact[name]) for name in names if name in fact}
+        stored |= {name: Counter(stored.get(name, ())) for name in ("drift", "documents")}
+        return cls(Phase(fact.get("phase", Phase.DONE)), fact.get("cursor", ""), **stored)
 
     def fact(self) -> dict[str, str]:
-        """Return the pass as a fact to store."""
-        return {"pass": json.dumps(vars(self))}
+        """Return the pass as a fact to store; earlier releases need all of its values."""
+        values = {name: json.dumps(value) for name, value in vars(self).items()}
+        return {**values, "phase": self.phase.value, "cursor": self.cursor}
 
     def advance(self, cursor: str | None) -> None:
         """Move to the next page, or to the next phase when the cursor is None."""
