@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from docwell.adapters.s3 import S3Listing
-from docwell.errors import Forbidden, Refused
+from docwell.errors import Forbidden, NotFound, Refused
 from docwell.media_types import MEDIA_TYPES
 from docwell.models import KEY_BYTES, StoredObject
 
@@ -164,8 +164,10 @@ class Load:
         """Copy a document; return why it was not copied."""
         try:
             self.source.copy(stored, self.route.target, key)
-        except Refused as error:
-            return Omission(stored.key, error.reason, error.detail)
+        except (NotFound, Refused, Forbidden) as error:
+            reasons = {NotFound: LeftOut.CHANGED, Forbidden: LeftOut.FORBIDDEN}
+            reason = error.reason if isinstance(error, Refused) else reasons[type(error)]
+            return Omission(stored.key, reason, error.detail)
         return None
 
     def _pairs(self) -> Iterator[tuple[StoredObject, str, StoredObject | None]]:

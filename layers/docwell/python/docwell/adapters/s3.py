@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.errors import MessageError
 from email.header import decode_header, make_header
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from docwell import media_types
 from docwell.adapters.aws import error_code, vendor_errors
-from docwell.errors import NotFound, ObjectDenied, Refused, Unavailable
+from docwell.errors import DocwellError, Forbidden, NotFound, ObjectDenied, Refused, Unavailable
 from docwell.models import (
     MAX_METADATA,
     MAX_METADATA_BYTES,
@@ -57,12 +58,11 @@ _NO_VERSION_ID = re.compile(r'"?[0-9a-f]{32}(-\d+)?"?|".*"|null')
 _LIST_PAGE = 1000  # the most that S3 lists at once
 # S3 must restore these before it copies them.
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-# The reasons of `docwell.adapters.bucket_copy.LeftOut`, by S3's code.
-_COPY_ERRORS = {
-    **dict.fromkeys(("404", "NoSuchKey", "412", "PreconditionFailed"), "changed"),
-    **dict.fromkeys(("403", "AccessDenied"), "forbidden"),
-    **dict.fromkeys(("InvalidObjectState", "ObjectNotInActiveTierError"), "archived"),
-    "InvalidRequest": "refused",  # such as an object under a customer's key (SSE-C)
+_COPY_ERRORS: Mapping[str, Callable[[str], DocwellError]] = {
+    **dict.fromkeys(("404", "NoSuchKey", "412", "PreconditionFailed"), NotFound),
+    **dict.fromkeys(("403", "AccessDenied"), Forbidden),
+    **dict.fromkeys(("InvalidObjectState", "ObjectNotInActiveTierError"), partial(Refused, "archived")),
+    "InvalidRequest": partial(Refused, "refused"),  # such as an object under a customer's key (SSE-C)
 }
 # Errors of a listing for a wrong name or permission, which no retry repairs.
 _NO_LISTING = ("403", "AccessDenied", "404", "NoSuchBucket", "InvalidBucketName")
@@ -120,9 +120,9 @@ class S3Listing:
     def copy(self, stored: StoredObject, bucket: str, key: str) -> None:
         """Let S3 copy exactly the listed content to `key` of a bucket, with metadata and tags.
 
-        S3 refuses an object over 5 GiB, and ingest one over 0.5 GiB. Raises `Refused`, also where the object has
-        other content now. Needs `s3:GetObject` and `s3:GetObjectTagging` here, `s3:PutObject` and
-        `s3:PutObjectTagging` there.
+        S3 refuses an object over 5 GiB, and ingest one over 0.5 GiB. Raises `NotFound` where the object has other
+        content now, `Forbidden`, and `Refused`. Needs `s3:GetObject` and `s3:GetObjectTagging` here,
+        `s3:PutObject` and `s3:PutObjectTagging` there.
         """
         place: CopySourceTypeDef = {"Bucket": self._bucket, "Key": stored.key}
         try:
@@ -130,7 +130,7 @@ class S3Listing:
                 self._client.copy_object(Bucket=bucket, Key=key, CopySource=place, CopySourceIfMatch=stored.etag)
         except ClientError as error:
             code = error_code(error)
-            raise Refused(_COPY_ERRORS[code], f"CopyObject of {stored.key!r} answered {code}") from error
+            raise _COPY_ERRORS[code](f"CopyObject of {stored.key!r} answered {code}") from error
 
 
 class S3ObjectStore(S3Listing):
