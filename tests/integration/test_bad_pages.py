@@ -84,6 +84,7 @@ MISDEEDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("misdeed", MISDEEDS)
 def test_one_bad_page_among_a_hundred_costs_one_page(bench: Bench, misdeed: str) -> None:
     lines, reason = MISDEEDS[misdeed]
@@ -104,6 +105,7 @@ def test_pages_that_all_crash_cost_a_bounded_number_of_children(bench: Bench) ->
     assert bench.children == 1 + 4
 
 
+@pytest.mark.slow
 def test_a_page_knows_the_processor_time_that_all_its_children_took(bench: Bench) -> None:
     pages = bench.pages("while number == 2: pass", last=3, parse_cpu_s=1.0)
     # The page is read twice.

@@ -287,6 +287,7 @@ def test_a_search_is_exact_in_its_places_in_every_layout(
         assert [hit.score for hit in found] == pytest.approx([cosines[key] for key in nearest], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_small_subject_is_found_beside_a_large_one(chroma_url: str) -> None:
     dimension, large, small = 64, 8000, 400
     draw = np.random.default_rng(0).normal

@@ -172,6 +172,7 @@ def test_a_dry_run_and_a_wrong_name_change_nothing(erasing: Erasing) -> None:
     erasing.check_gone()
 
 
+@pytest.mark.slow
 def test_an_erasure_that_is_killed_at_any_call_leaves_nothing_to_the_next(
     erasing: Erasing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

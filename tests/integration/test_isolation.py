@@ -13,6 +13,7 @@ import re
 import tomllib
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -64,6 +65,10 @@ def send(world: World, person: Person, row: Row, name: str, number: int = 0) -> 
     """Send the request of a row for a collection, and check that no data of others comes back."""
     method, path, body, query = filled_in(row, person, name, number)
     reply = world.ask(person.context, method, path, body, **query)
+    if uri := body["params"].get("uri") if isinstance(body, dict) and "params" in body else None:
+        # MCP's error repeats the address that the request has.
+        shown = json.loads(json.dumps(reply.body).replace(uri, ""))
+        reply = replace(reply, body=shown, everything=reply.everything.replace(uri, ""))
     # A request may name anything; its prompt must hold none of it.
     prompts = "\n".join(reply.prompts)
     output = reply.everything.lower()

@@ -28,6 +28,7 @@ from docwell.errors import (
     ModelMissing,
     ModelWaking,
     NoAnswer,
+    PromptTooLong,
     Unavailable,
 )
 from docwell.query.prompting import load_prompt
@@ -153,7 +154,7 @@ class HostSuite:
         reason = f"maximum context length is 512 tokens; got: {SECRET.upper()!r}"
         with self.dialect.playing(whole(status, self.dialect.error(reason))) as (host, model):
             error = failure(model)
-        assert type(error) is Unavailable
+        assert type(error) is PromptTooLong
         assert error.retry_after is None
         assert f"status {status[:3]}: maximum context length is 512 tokens; got: '…'" in error.detail
         assert len([request for request in host.requests if "messages" in request]) == 1

@@ -160,6 +160,7 @@ MEANWHILE: dict[str, Callable[[World], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", MEANWHILE)
 @pytest.mark.parametrize("text", ["first", "first\fsecond\fthird", "first\f[0.9 second]\fthird"])
 def test_an_event_at_any_call_of_the_workers_leaves_exactly_the_buckets_documents(change: str, text: str) -> None:
