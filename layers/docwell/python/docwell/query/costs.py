@@ -67,9 +67,7 @@ def load_prices(path: Path | None = None) -> Prices:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{name} cannot be read: {error}") from None
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in item['loc']) or 'content'}: {item['msg']}" for item in error.errors()
-        ]
+        problems = (f"{'.'.join(map(str, item['loc'])) or 'content'}: {item['msg']}" for item in error.errors())
         raise SettingsError(f"{name}: {'; '.join(problems)}") from None
 
 
