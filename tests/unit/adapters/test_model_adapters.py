@@ -7,7 +7,7 @@ import socket
 import time
 import tomllib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from docwell.adapters.model_hosts import ModelServer
 from docwell.adapters.model_profiles import profile_of
 from docwell.adapters.thinking import AnswerText
-from docwell.answers import Completion
+from docwell.answers import Completion, Message
 from docwell.deadline import run
 from docwell.errors import (
     Corrupt,
@@ -60,11 +60,11 @@ HOSTS: list[dict[str, Any]] = tomllib.loads((FOLDER / "hosts.toml").read_text("u
 PROFILES: list[dict[str, Any]] = tomllib.loads((FOLDER / "profiles.toml").read_text("utf-8"))["row"]
 
 
-def failure(model: ModelServer) -> DocwellError:
+def failure(model: ModelServer, ask: Sequence[Message] = ASK) -> DocwellError:
     """Return the error of a chat; it must come within the deadline and quote no text."""
     begun = time.monotonic()
     with pytest.raises(DocwellError) as caught:
-        answer(model)
+        answer(model, ask=ask)
     assert time.monotonic() - begun < DEADLINE + SLACK
     shown = "".join(traceback.format_exception(caught.value))
     assert SECRET not in shown
@@ -343,10 +343,11 @@ def test_a_host_may_answer_in_the_forms_that_are_in_use(row: dict[str, Any]) -> 
         if "answer" in row:
             assert answer(model)[1].text == row["answer"]
         else:
-            error = failure(model)
-            assert isinstance(error, Unavailable)
+            error = failure(model, [Message("user", row["question"])] if "question" in row else ASK)
+            assert type(error) is (PromptTooLong if row.get("too_long") else Unavailable)
             assert row["error"] in error.detail
             assert (error.retry_after is not None) == row["retry"]
+            assert len([request for request in host.requests if "messages" in request]) == row.get("requests", 1)
     assert row.get("sent", {}).items() <= host.requests[-1].items()
     assert host.requests[-1].keys().isdisjoint(row.get("unsent", ()))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from docwell.answers import AnswerStatus, Completion, Message, Mode
-from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NoAnswer, NotFound, Unavailable
+from docwell.errors import BadInput, DeadlineExceeded, ModelMissing, NoAnswer, NotFound, PromptTooLong, Unavailable
 from docwell.identity import Principal
 from docwell.query.ask import Passages, Progress, Question
 from docwell.query.compare import ROW_TOKENS, ROWS_CALLS
@@ -137,6 +137,7 @@ def test_progress_adds_up_the_rows_so_that_started_rows_are_charged() -> None:
     [
         (DeadlineExceeded("ollama", "too slow"), "no time was left"),
         (NoAnswer("ollama", "it only thought", 90, 9), "the model wrote no answer"),
+        (PromptTooLong("ollama", "maximum context length", retry_after=None), "the model wrote no answer"),
     ],
 )
 def test_a_row_without_an_answer_says_so_and_no_row_with_one_is_an_error(failure: Unavailable, text: str) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from docwell.answers import REFUSALS, AnswerStatus, Refusal, Turn
 from docwell.deadline import Deadline, event_loop, run
-from docwell.errors import DeadlineExceeded, QuotaExceeded, Unavailable
+from docwell.errors import DeadlineExceeded, PromptTooLong, QuotaExceeded, Unavailable
 from docwell.identity import Principal
 from docwell.query.ask import Ask, Passages, Question, Token
 from tests.unit.query.query_fakes import FakeAdmission
@@ -133,6 +133,18 @@ def test_a_host_that_refuses_a_long_prompt_gets_a_shorter_one() -> None:
     answer = world.ask(Question(QUESTION)).answer
     assert (answer.status, len(world.model.asked)) == (AnswerStatus.ANSWERED, 2)
     assert answer.dropped_passages > 0
+    world.model.says = "NOT FOUND"
+    refused = world.ask(Question(QUESTION)).answer
+    assert (refused.refusal, refused.dropped_passages) == ("no_room", answer.dropped_passages)
+
+
+def test_a_host_that_reads_less_than_the_question_gives_the_best_sentences_or_says_so() -> None:
+    world = World(num_ctx=4096, num_predict=100)
+    world.add("house/best.pdf", BOILER)
+    world.model.longest = 300
+    assert world.ask(Question(QUESTION, fallback=True)).answer.status is AnswerStatus.EXTRACTIVE
+    with pytest.raises(PromptTooLong):
+        world.ask(Question(QUESTION))
 
 
 def test_a_failing_host_gives_the_best_sentences_where_the_caller_allows_it() -> None:

@@ -54,7 +54,7 @@ _REPLACED = dict.fromkeys(
 # A chunk of 200 of the embedding model's tokens has about this many of a language model's.
 _PASSAGE_TOKENS = 250
 # In the reason of a host for a prompt that its context does not hold.
-_TOO_LONG = re.compile(r"context (?:length|size|window)")
+_TOO_LONG = re.compile(r"context (?:length|size|window)", re.IGNORECASE)
 # Not `str.splitlines`, as of httpx: a JSON text may hold U+2028 and U+0085.
 _LINE_END = re.compile(rb"[\r\n]+")
 
@@ -147,7 +147,7 @@ class ModelServer(ABC):
             async for line in lines:
                 part = self._part(line)
                 if part.error:  # before the text begins, it quotes none
-                    raise self._failure("broke off with an error", "" if pieces else _reason(part.error, body))
+                    raise self._failure("broke off with an error", "" if pieces else _stated(part.error), body)
                 if part.thinks or part.text:
                     pieces += 1
                     text = answer.feed(part.text, thinks=part.thinks)
@@ -263,27 +263,30 @@ class ModelServer(ABC):
             is_tls = error.__cause__ is not None and isinstance(error.__cause__.__cause__, ssl.SSLError)
             if self._sleeps and is_unreachable and not is_tls:
                 raise ModelWaking("ollama", _NO_HOST) from None
-            detail = f"no answer from the model host ({type(error).__name__})"
-            raise Unavailable(self.dependency, detail) from None
+            raise Unavailable(self.dependency, f"no answer from the model host ({type(error).__name__})") from None
         except Exception as error:  # noqa: BLE001 - a broken answer breaks anywhere
             detail = f"the model host does not speak the protocol of {self.dependency} ({type(error).__name__})"
             raise Unavailable(self.dependency, detail) from None
 
     def _refused(self, response: httpx.Response, fields: Mapping[str, Any]) -> DocwellError | None:
         """Return the error of a response; None if it refuses a field by name, which the next request lacks."""
-        status, reason = response.status_code, ""
+        status, stated = response.status_code, ""
         with suppress(ValueError):
-            reason = _reason(response.json(), fields)
+            stated = _stated(response.json())
         if response.is_success or response.has_redirect_location:
-            reason = "no model host is at this address: set DOCWELL_OLLAMA_URL"
+            stated, fields = "no model host is at this address: set DOCWELL_OLLAMA_URL", {}
         if status == httpx.codes.NOT_FOUND and b"model" in response.content.lower():
             return self._missing()
-        if status in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY} and "context" not in reason:
+        if (
+            status in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}
+            and "context" not in stated.casefold()
+        ):
+            reason = _masked(stated, fields.get("messages"))  # a quoted prompt may have a field's name
             refused = {name for name in _REPLACED.keys() & fields if re.search(rf"\b{name}", reason)}
             if refused - self._renamed.keys():
                 self._renamed |= {name: _REPLACED[name] for name in refused}
                 return None
-        error = self._failure(f"answered with status {status}", reason)
+        error = self._failure(f"answered with status {status}", stated, fields)
         # Only an error of the server may be retried.
         if status < httpx.codes.INTERNAL_SERVER_ERROR and status != httpx.codes.TOO_MANY_REQUESTS:
             error.retry_after = None
@@ -295,9 +298,10 @@ class ModelServer(ABC):
         hint = self.missing_hint.format(self.name)
         return ModelMissing(self.dependency, f"the model host has no model {self.name!r}{hint}")
 
-    def _failure(self, event: str, reason: str) -> Unavailable:
+    def _failure(self, event: str, stated: str, request: object) -> Unavailable:
+        reason = _masked(stated[:_REASON_CHARACTERS], request)
         detail = f"the model host {event}{reason and f': {reason}'}"
-        if _TOO_LONG.search(reason):
+        if _TOO_LONG.search(stated):
             return PromptTooLong(self.dependency, detail, retry_after=None)
         return Unavailable(self.dependency, detail)
 
@@ -311,17 +315,21 @@ async def _lines(response: httpx.Response) -> AsyncGenerator[str]:
     yield rest.decode("utf-8-sig")
 
 
-def _reason(value: object, request: object) -> str:
-    """Return the reason in an error's body, without runs of words of the request; nothing if there is none."""
-    while isinstance(value, dict):
-        value = value.get("error") or value.get("message") or value.get("detail")
-    if isinstance(value, list) and value and isinstance(value[0], dict):  # FastAPI's list of wrong fields
-        value = f"{'.'.join(map(str, value[0].get('loc', ())))}: {value[0].get('msg')}"
-    if not isinstance(value, str):
-        return ""
-    pieces = re.split(r"(\w+)", value[:_REASON_CHARACTERS])  # each second piece is a word
-    text = json.dumps(request, ensure_ascii=False).replace("\\n", " ")  # an escape would join the next word
-    sent = " ".join(["", *re.findall(r"\w+", text.casefold()), ""])
+def _stated(value: object) -> str:
+    """Return the reason in an error's body; nothing if there is none."""
+    while isinstance(value, dict | list):
+        fields = value if isinstance(value, dict) else {"error": next(iter(value), None)}
+        loc = fields.get("loc") or "request"  # in FastAPI's list of wrong fields
+        wrong = f"{'.'.join(map(str, loc)) if isinstance(loc, list) else loc}: {fields.get('msg')}"
+        value = fields.get("error") or fields.get("message") or fields.get("detail") or ("msg" in fields and wrong)
+    return value if isinstance(value, str) else ""
+
+
+def _masked(text: str, request: object) -> str:
+    """Return the text without runs of words of the request."""
+    pieces = re.split(r"(\w+)", text)  # each second piece is a word
+    body = json.dumps(request, ensure_ascii=False).replace("\\n", " ")  # an escape would join the next word
+    sent = " ".join(["", *re.findall(r"\w+", body.casefold()), ""])
     quoted = set[int]()
     for first in range(1, len(pieces) - 2 * _QUOTED_WORDS + 1, 2):
         run = range(first, first + 2 * _QUOTED_WORDS, 2)
@@ -367,8 +375,7 @@ class OllamaModel(ModelServer):
     def _part(self, line: str) -> _Part:
         value = json.loads(line or "{}")
         message, done = value.get("message") or {}, value.get("done", False)
-        # The host omits figures of zero.
-        tokens = int(value.get("prompt_eval_count") or 0), int(value.get("eval_count") or 0)
+        tokens = int(value.get("prompt_eval_count") or 0), int(value.get("eval_count") or 0)  # 0 is omitted
         reason = (value.get("done_reason") or "stop") if done else None
         thinks, error = bool(message.get("thinking")), value.get("error")
         return _Part(message.get("content") or "", thinks, reason, *tokens, done, error)
@@ -414,8 +421,7 @@ class OpenAiModel(ModelServer):
     async def _read_card(self) -> tuple[Mapping[str, Any], object]:
         if (card := (await self.listed()).get(self.name)) is None:
             raise self._missing()
-        # The names of vLLM, and of llama.cpp.
-        return card, card.get("max_model_len") or (card.get("meta") or {}).get("n_ctx_train")
+        return card, card.get("max_model_len") or (card.get("meta") or {}).get("n_ctx_train")  # vLLM, llama.cpp
 
 
 def model_server(url: str, model: str, *, num_ctx: int, keep_alive: str, **settings: Any) -> ModelServer:

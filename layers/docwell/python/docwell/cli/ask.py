@@ -113,11 +113,7 @@ def ask(
 
 @app.command(cls=ScopedCommand)
 def search(
-    ctx: typer.Context,
-    question: QuestionArgument,
-    *,
-    top_k: TopKOption = None,
-    as_json: JsonFlag = False,
+    ctx: typer.Context, question: QuestionArgument, *, top_k: TopKOption = None, as_json: JsonFlag = False
 ) -> None:
     """Show the passages for a question, best first, without the language model."""
     body = {"question": question} | ctx.meta[_SCOPE] | _without_empty(top_k=top_k)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from docwell.answers import REFUSALS, AnswerStatus, Mode, Refusal
 from docwell.config import QueryLimits
-from docwell.errors import BadInput, DeadlineExceeded, NoAnswer
+from docwell.errors import BadInput, DeadlineExceeded, NoAnswer, PromptTooLong
 from docwell.ports import LanguageModel
 from docwell.query.ask import (
     Basis,
@@ -113,7 +113,7 @@ async def answered_in_rows(writer: Writer, inquiry: Inquiry, names: Mapping[str,
 
     Raises:
         BadInput: the question leaves no room for passages.
-        Unavailable: the model host failed; `DeadlineExceeded` or `NoAnswer` if no document has an answer.
+        Unavailable: the model host failed, or no row has an answer.
     """
     writer = replace(writer, limits=_limits(writer.limits, len(names)))
     table = [await _row(writer, inquiry, document, name) for document, name in names.items()]
@@ -139,8 +139,8 @@ async def answered_in_rows(writer: Writer, inquiry: Inquiry, names: Mapping[str,
                         elif isinstance(event, Token | Waking):
                             # Send no text of unchecked tokens: the row comes whole.
                             yield Token("", event.pieces) if isinstance(event, Token) else event
-            except (DeadlineExceeded, NoAnswer) as error:
-                failure, row.text = error, NO_ANSWER if isinstance(error, NoAnswer) else NO_TIME
+            except (DeadlineExceeded, NoAnswer, PromptTooLong) as error:
+                failure, row.text = error, NO_TIME if isinstance(error, DeadlineExceeded) else NO_ANSWER
             yield Progress(writer.reports.report(inquiry))
         cited = _number(row, cited)
         yield Token(f"- {row.name}: {row.text}\n", 0)
@@ -161,8 +161,7 @@ def _limits(limits: QueryLimits, rows: int) -> QueryLimits:
 async def _row(writer: Writer, inquiry: Inquiry, document: str, name: str) -> _Row:
     """Return a row without an answer yet. Raises `BadInput`."""
     passages = tuple(passage for passage in inquiry.passages if passage.document == document)
-    ask = replace(inquiry.ask, prompt=about(inquiry.ask.prompt, name))
-    inquiry = replace(inquiry, ask=ask, passages=passages)
+    inquiry = replace(inquiry, ask=replace(inquiry.ask, prompt=about(inquiry.ask.prompt, name)), passages=passages)
     return _Row(name, await writer.prompted(inquiry))
 
 
@@ -187,7 +186,7 @@ def _joined(report: QueryReport, table: Sequence[_Row]) -> QueryReport:
         report.answer,
         answer=REFUSALS[refusal],
         refusal=None if answers else refusal,
-        dropped_passages=sum(row.inquiry.prompt.dropped for row in table if row.inquiry.prompt),
+        dropped_passages=sum(prompt.dropped for row in table if (prompt := (row.report or row).inquiry.prompt)),
         cut_short=any(part.cut_short for part in answers),
     )
     if answers:

@@ -9,7 +9,7 @@ from time import perf_counter
 
 from docwell.answers import REFUSALS, Answer, AnswerStatus, Citation, Completion, Mode, Sentence, Usage
 from docwell.config import QueryLimits
-from docwell.errors import Corrupt, DeadlineExceeded, ModelWaking, PromptTooLong, Unavailable
+from docwell.errors import BadInput, Corrupt, DeadlineExceeded, ModelWaking, PromptTooLong, Unavailable
 from docwell.ports import DocumentLinks, Embedder, LanguageModel
 from docwell.query.ask import Basis, Checked, Event, Inquiry, ModelCall, Passages, Progress, QueryReport, Token
 from docwell.query.checking.check import NO_SOURCE, Checker, finished_part
@@ -126,21 +126,14 @@ class Writer:
         """
         if inquiry.prompt or inquiry.is_hopeless:
             return inquiry
-        context, model_digest = self.limits.num_ctx, None
-        try:
+        limits, context, model_digest = self.limits, self.limits.num_ctx, None
+        with suppress(Unavailable, Corrupt):  # the call of the model reports it
             async with inquiry.ask.deadline.stage("facts", _FACTS_SHARE):
                 facts = await self.model.facts()
             # The model may have been trained for a smaller context.
             context, model_digest = min(context, facts.context_length), facts.digest
-        except (Unavailable, Corrupt):
-            pass  # the call of the model reports it
-        prompt = build_prompt(
-            inquiry.ask.prompt,
-            inquiry.passages,
-            inquiry.text,
-            context - self.limits.num_predict - self.limits.thinking_tokens,
-            self.limits.passage_tokens,
-        )
+        room = context - limits.num_predict - limits.thinking_tokens
+        prompt = build_prompt(inquiry.ask.prompt, inquiry.passages, inquiry.text, room, limits.passage_tokens)
         if inquiry.passages and inquiry.refusal == "nothing_near":
             inquiry = replace(inquiry, refusal="no_room" if prompt.dropped else "not_in_documents")
         call = ModelCall(prompt.bound.expected, model_digest=model_digest)
@@ -191,13 +184,21 @@ class Writer:
     async def _failed(self, inquiry: Inquiry, error: Unavailable, estimate: Usage) -> AsyncGenerator[Event]:
         """Yield the answer from a shorter prompt, or the extractive answer. Raises the error without both."""
         if isinstance(error, PromptTooLong) and inquiry.prompt:
-            limits = self.limits
-            room = int(inquiry.prompt.bound.most * _SHORTER) + limits.num_predict + limits.thinking_tokens
-            shorter = replace(self, limits=limits.model_copy(update={"num_ctx": room}))
-            async with aclosing(shorter.answer(replace(inquiry, prompt=None))) as events:
-                async for event in events:
-                    yield event
-            return
+            room = (
+                int(inquiry.prompt.bound.most * _SHORTER) + self.limits.num_predict + self.limits.thinking_tokens
+            )
+            shorter = replace(self, limits=self.limits.model_copy(update={"num_ctx": room}))
+            again = replace(inquiry, prompt=None, prompted=())
+            with suppress(BadInput):  # no room beside the question
+                again = await shorter.prompted(again)
+            if again.prompt and again.prompted:
+                prompt = replace(again.prompt, dropped=inquiry.prompt.dropped + again.prompt.dropped)
+                if prompt.dropped and again.refusal == "not_in_documents":
+                    again = replace(again, refusal="no_room")
+                async with aclosing(shorter.answer(replace(again, prompt=prompt))) as events:
+                    async for event in events:
+                        yield event
+                return
         used = charged(error, estimate)
         fallback = self.reports.quotes(inquiry, used, error) if inquiry.ask.question.fallback else None
         if fallback is None or not fallback.answer.citations:

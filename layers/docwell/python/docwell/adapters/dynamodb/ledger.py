@@ -217,9 +217,7 @@ class DynamoLedger:
         The number is None when there are more than `limit` rows and some documents may be missing.
         """
         selection = Selection(
-            filter=f"pipeline = :pipeline AND {_ANSWERS}",
-            values={"pipeline": self._pipeline},
-            only=_LIVE_DOCUMENT,
+            filter=f"pipeline = :pipeline AND {_ANSWERS}", values={"pipeline": self._pipeline}, only=_LIVE_DOCUMENT
         )
         if collection is not None and not can_be_key(collection, KEY_BYTES):
             return {}, 0
