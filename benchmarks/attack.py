@@ -157,8 +157,8 @@ def forged(target: Target) -> Tries:
     with target.client(**{"x-api-key": _prepare(target)}) as client:
         for method, path, content in _requests():
             response = client.request(method, path, **content)
-            # A problem may repeat the body of a question.
-            echoed = str(content) if path in _ASK else ""
+            # A problem may repeat the body of a question, and MCP's error the address of a page.
+            echoed = str(content) if path in {*_ASK, "/v1/mcp"} else ""
             yield judge(f"{method} {path} {content}"[:200], response, echoed)
 
 

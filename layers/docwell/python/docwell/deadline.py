@@ -18,7 +18,7 @@ from docwell.errors import DeadlineExceeded
 
 _Result = TypeVar("_Result")
 
-# A question makes four blocking calls at once. Abandoned calls end by their client's timeout, within seconds.
+# A question makes two blocking calls at once. Abandoned calls end by their client's timeout, within seconds.
 _MAX_BLOCKING_CALLS = 64
 
 _local = threading.local()

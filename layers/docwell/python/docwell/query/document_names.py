@@ -15,7 +15,7 @@ from docwell.text.naming import NAMES_KEPT, file_beginnings, file_suffix, file_w
 from docwell.text.words import by_language, words
 
 _NAME_CHARACTERS = 80
-_FUNCTION_WORDS = frozenset(beginnings(" ".join(FUNCTION_WORDS)))
+FUNCTION_BEGINNINGS = frozenset(beginnings(" ".join(FUNCTION_WORDS)))
 _TOKEN = re.compile(rf"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})[^\W_])+")
 # A shorter name without its suffix, such as that of 1.pdf, is an ordinary word or number of the question.
 _SHORTEST_NAME = 3
@@ -27,7 +27,7 @@ def named(question: str, documents: Iterable[str]) -> dict[str, frozenset[str]]:
     A document with some of the words does not count if another has the same words and more. Words of all file
     names are ignored, and so are titles, which have too many ordinary words. Figures alone name no document.
     """
-    question_words = frozenset(beginnings(question)) - _FUNCTION_WORDS
+    question_words = frozenset(beginnings(question)) - FUNCTION_BEGINNINGS
     shared = {key: question_words & file_beginnings(key) for key in documents}
     in_all = frozenset[str]().union(*shared.values()).intersection(*shared.values())
     names = {key: words - in_all for key, words in shared.items()}

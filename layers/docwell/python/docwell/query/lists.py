@@ -285,8 +285,7 @@ def _value_list(
         texts.append(f"- {document}{place}: {', '.join(values)} [{len(cited)}]")
     if len(lines) > MOST_VALUE_LINES:
         texts.append(f"- and {len(lines) - MOST_VALUE_LINES} more lines")
-    values_of_documents = {key[:2] for key in written}
-    return "\n".join([*texts, "", _value_summary(kind, matches, values_of_documents)]).strip()
+    return "\n".join([*texts, "", _value_summary(kind, matches, {key[:2] for key in written})]).strip()
 
 
 def _value_summary(kind: ValueKind, matches: Matches, written: Collection[tuple[str, str]]) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
@@ -24,7 +24,7 @@ from docwell.answers import Mode
 from docwell.errors import BadInput
 from docwell.ports import Embedder
 from docwell.query.ask import Basis, Searched
-from docwell.query.document_names import WrittenName, compares, written
+from docwell.query.document_names import FUNCTION_BEGINNINGS, WrittenName, compares, written
 from docwell.query.overview import contents
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import MOST_ROWS
@@ -42,9 +42,8 @@ _WORDS = 2.0
 # To an embedder for one language all questions in other languages are alike, so an example counts only with over
 # this part of the question's words, by rarity.
 _LEAST_SHARED = 0.1
-# A question about documents has this part of its words in an example, or its cosine with one is over the mean of
-# the examples' cosines with each other by this many of their spreads. Without this, 34 to 69 % of unrelated
-# questions to a single article or handbook are such questions; with it, 2 to 3 %.
+# A question about documents has this part of its content words in an example, or its cosine with one is over the
+# mean of the examples' cosines with each other by this many of their spreads.
 _SHARED_BY_WORDS, _OVER_MEAN = 0.4, 0.7
 # The least part in all examples about documents together, if a question is about all documents: it has no subject.
 _LEAST_KNOWN = 0.5
@@ -158,24 +157,25 @@ class Router:
         having = {word: self._having.get(word, none) for word in sorted(frozenset(beginnings(searched.text)))}
         weights = {word: rarity(int(np.count_nonzero(row)), len(row)) for word, row in having.items()}
         total = math.fsum(weights.values()) or 1.0
-
-        def shared(words: Iterable[str]) -> float:
-            """Return the share of the question's words, by rarity, that are among these."""
-            return math.fsum(weights[word] for word in weights.keys() & words) / total
-
         cosines = self._vectors @ np.asarray(searched.vector, dtype=np.float32)
         spread = float(np.std(cosines)) or 1.0
         parts = np.sum([weights[word] * row for word, row in having.items()], axis=0) / total
         counted = parts > (_LEAST_SHARED if self.language else -1.0)
         of_passages = self._topics == "passages"
-        counted &= of_passages | (cosines >= self._least_cosine) | (parts >= _SHARED_BY_WORDS)
+        asked = sorted(having.keys() - FUNCTION_BEGINNINGS)
+        over_share = np.sum([weights[word] * (having[word] - _SHARED_BY_WORDS) for word in asked], axis=0)
+        counted &= of_passages | (cosines >= self._least_cosine) | (over_share > 0)
         nearness = np.where(counted, cosines / spread + _WORDS * parts, -math.inf)
         near: dict[Topic, float] = {
             topic: float(np.max(nearness[self._topics == topic])) for topic in dict.fromkeys(self._topics.tolist())
         }
-        hits = [hit.score / spread + _WORDS * shared(beginnings(hit.chunk.text)) for hit in searched.passages]
-        near["passages"] = max([near["passages"], *hits])
-        if shared(word for word, row in having.items() if row[~of_passages].any()) < _LEAST_KNOWN:
+        for hit in searched.passages:
+            shared = math.fsum(weights[word] for word in weights.keys() & beginnings(hit.chunk.text)) / total
+            near["passages"] = max(near["passages"], hit.score / spread + _WORDS * shared)
+        if (
+            math.fsum(weights[word] for word, row in having.items() if row[~of_passages].any())
+            < _LEAST_KNOWN * total
+        ):
             del near["collection"]
         return max(reversed(near), key=near.__getitem__)  # in doubt, passages, the last
 

@@ -130,8 +130,8 @@ class Query:
             async with aclosing(self.sleeper.before_rewriting(inquiry)) as waiting:
                 async for waking in waiting:
                     yield waking
-        # Check the scope first: a question for a missing collection must not cost a call of the model.
         principal = await inquiry.ask.admission.admitted()
+        # Check the scope first: a question for a missing collection must not cost a call of the model.
         with inquiry.watch.timed("retrieve"):
             async with inquiry.watch.deadline.stage("retrieve", _RETRIEVE_SHARE):
                 scope = await asyncio.to_thread(self._scope, inquiry, principal)
@@ -140,8 +140,7 @@ class Query:
         follow_up = self.conversation.follow_up(question.history, question.text)
         yield Progress(self.reports.report(inquiry, follow_up.reading), at_model=True)
         with inquiry.watch.timed("generate"):
-            timeout_s = self.limits.deadline_s * _REWRITE_SHARE
-            text, usage = await self.conversation.standalone(follow_up, timeout_s)
+            text, usage = await self.conversation.standalone(follow_up, self.limits.deadline_s * _REWRITE_SHARE)
         inquiry = replace(inquiry, text=text, usage=usage)
         yield Progress(self.reports.report(inquiry))
         yield inquiry

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from types import MappingProxyType
 
 from docwell.deadline import Deadline
 from docwell.errors import DocwellError
@@ -25,7 +24,7 @@ class Readiness:
         self._checks = checks
         self._kept_s = kept_s
         self._clock = clock
-        self._results: Mapping[str, str] = MappingProxyType({})
+        self._results: Mapping[str, str] = {}
         self._expires = -1.0
 
     async def dependencies(self, deadline: Deadline) -> Mapping[str, str]:
@@ -34,7 +33,7 @@ class Readiness:
             results = await asyncio.gather(
                 *(_result(name, check, deadline) for name, check in self._checks.items())
             )
-            self._results = MappingProxyType(dict(zip(self._checks, results, strict=True)))
+            self._results = dict(zip(self._checks, results, strict=True))
             self._expires = self._clock() + self._kept_s
         return self._results
 

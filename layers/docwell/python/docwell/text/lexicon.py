@@ -237,7 +237,9 @@ def script(text: str) -> str:
 @lru_cache(TEXTS_KEPT)
 def language_of(text: str) -> str:
     """Return the language that has most function words of a text, or "" if no language clearly has."""
-    tokens = re.findall(r"\b[^\W\d_]+\b(?!-\d)", text.casefold())  # no code such as "W-101"
+    # No codes ("W-101"), and after the first word no names ("Der Spiegel").
+    first, *later = re.findall(r"\b[^\W\d_]+\b(?!-\d)", text) or [""]
+    tokens = [first.casefold(), *filter(str.islower, later)]
     counts = sorted((sum(map(known.__contains__, tokens)), name) for name, known in _FUNCTION_WORDS.items())
     (second, _), (most, name) = counts[-2:]
     least = max(_LEAST_OF_LANGUAGE, _LEAST_SHARE_OF_LANGUAGE * len(tokens))
