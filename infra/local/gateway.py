@@ -36,7 +36,7 @@ from docwell.wiring import query as wiring
 from docwell.wiring import small_functions
 from infra.local.aws_access import AccessKey, BadSignature, signed_service
 from infra.local.names import BUCKET, ERROR, HOST, NOTICE, RECONCILE_FUNCTION, STORAGE_PATH, WARNING
-from infra.local.stack import MEASURE_S
+from infra.local.stack import MEASURE_S, WAKE_S
 from runtime import gateway
 from runtime.answers import problem
 from runtime.console_page import console_file
@@ -215,12 +215,14 @@ class Storage:
 def set_passage_tokens(first_token_s: float) -> None:
     """Set DOCWELL_PASSAGE_TOKENS to what the model reads in so many seconds, unless it reads all passages."""
     settings, turns, speed, room = wiring.query_settings(), wiring.prompt().turns, 0.0, None
+    ends = time.monotonic() + WAKE_S
     while not speed:
         try:
             speed, room = run(wiring.model().measure(turns, first_token_s, settings.top_k, MEASURE_S))
-        except ModelWaking:  # `up --sleep`
-            time.sleep(1)
         except DocwellError as error:
+            if isinstance(error, ModelWaking) and time.monotonic() < ends:  # `up --sleep`
+                time.sleep(1)
+                continue
             print_line(f"{WARNING}{settings.model} gets all passages, its speed cannot be measured: {error}")
             return
     os.environ["DOCWELL_PASSAGE_TOKENS"] = str(room or "")

@@ -274,7 +274,11 @@ def own_settings(options: StackOptions) -> dict[str, str]:
 def wrong_settings(options: StackOptions) -> list[str]:
     """Return the problems of the user's environment variables. The stack's own variables are not checked."""
     functions = (IngestSettings, QuerySettings, ReconcileSettings, AuthorizerSettings, EventsSettings)
-    return problems_of(functions, **own_settings(options))
+    wrong, value = problems_of(functions, **own_settings(options)), os.environ.get("DOCWELL_FIRST_TOKEN_S") or "0"
+    with suppress(ValueError):
+        if 0 <= float(value) < float("inf"):
+            return wrong
+    return [*wrong, f"DOCWELL_FIRST_TOKEN_S is {value!r}: set a number of seconds, 0 or more"]
 
 
 def has_ocr() -> bool:
@@ -363,10 +367,7 @@ def _model(stack: Stack, gguf: Path, sleep_minutes: float) -> Part:
         stack,
         # llama.cpp's idle threads sleep. Spinning ones answer a third faster on an idle machine (26 tokens/s
         # against 19) but read a prompt of 450 tokens in over 40 s instead of 25 s on 2 cores at a load of 7.
-        {
-            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
-            "DOCWELL_OLLAMA_TOKEN": stack.token,
-        },
+        {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"), "DOCWELL_OLLAMA_TOKEN": stack.token},
         arguments={"model": f"{stack.model}={gguf}", **sleep},
         ready_timeout_s=180,
         advice=f"is there memory for {stack.model}? A smaller one: --model smollm2:135m",
@@ -379,14 +380,14 @@ def _gateway(stack: Stack, options: StackOptions, defaults: Mapping[str, str]) -
         "timeout": DEADLINE_S + 10 + (WAKE_S if options.sleep_minutes else 0),
         "waiting": options.query_waiting,
         # A reader waits about this long for the first token: a slow model gets fewer tokens of passages.
-        "first_token": os.environ.get("DOCWELL_FIRST_TOKEN_S", "15"),
+        "first_token": os.environ.get("DOCWELL_FIRST_TOKEN_S") or "15",
         "reconcile_handler": options.reconcile_handler,
         "reconcile_every": options.reconcile_every_s,
     }
     chosen = {name: os.environ.get(name, default) for name, default in defaults.items()}
     environment = {**chosen, **function_variables(stack, "query"), **options.environment}
     after = _BACKENDS | ({"model"} if stack.ollama_token else frozenset())
-    more = {"arguments": arguments, "after": after, "ready_timeout_s": 2 * MEASURE_S + 60}
+    more = {"arguments": arguments, "after": after, "ready_timeout_s": 2 * MEASURE_S + WAKE_S}
     return _served("gateway", "gateway", stack.gateway, stack, environment, **more)
 
 

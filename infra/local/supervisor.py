@@ -29,16 +29,7 @@ from infra.local.keys import LOCK, append_private, private_folder, write_private
 from infra.local.names import ROOT
 from infra.local.ports import answers
 from infra.local.prometheus import served, stack_exporter
-from infra.local.stack import (
-    MODEL_DIR,
-    STACK_FILE,
-    Part,
-    Stack,
-    StackOptions,
-    model_host,
-    own_settings,
-    plan,
-)
+from infra.local.stack import MODEL_DIR, STACK_FILE, Part, Stack, StackOptions, model_host, own_settings, plan
 from runtime.metrics import Exporter
 from runtime.process import Child
 

@@ -17,7 +17,7 @@ import pytest
 from infra.local import __main__ as command
 from infra.local.keys import private_folder, write_private
 from infra.local.names import HOST, ROOT
-from infra.local.stack import Stack, StackOptions, model_host, plan
+from infra.local.stack import Stack, StackOptions, model_host, plan, wrong_settings
 from infra.local.supervisor import locked, remove_temporary
 from tests.unit.adapters.model_hosts import VLLM, Host, whole
 from tests.unit.cases import rows
@@ -134,3 +134,15 @@ def test_documents_are_deleted_only_after_a_yes(tmp_path: Path) -> None:
     assert documents.exists()
     assert not fails("clean-data", "CONFIRM=1")
     assert not documents.exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "is_wrong"),
+    [("", False), ("0", False), ("2.5", False), ("15s", True), ("inf", True), ("nan", True), ("-5", True)],
+)
+def test_the_seconds_to_the_first_token_are_a_number(
+    value: str, is_wrong: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCWELL_FIRST_TOKEN_S", value)
+    wrong = wrong_settings(StackOptions(tmp_path, "smollm2:135m"))
+    assert any("DOCWELL_FIRST_TOKEN_S" in problem for problem in wrong) == is_wrong

@@ -48,7 +48,7 @@ _EXPECTED_SHARE = 0.75
 class TokenBound(NamedTuple):
     """The most tokens that the tokenizers in use make of a text, and the least.
 
-    A host that reports fewer tokens than `least` has cut the prompt, as hosts do silently with one too long.
+    A host that reports fewer tokens than `least` has cut the prompt, as an old Ollama does silently.
     """
 
     most: float = 0.0
