@@ -115,15 +115,15 @@ def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
         modern = _is_modern(params, headers)
         if modern:
             _check_modern(method, params, headers)
-        result = _result(method, params, console, modern=modern)
+        result = (_RESULT_FIELDS if modern else {}) | _result(method, params, console, modern=modern)
     except Unauthenticated:
         raise
     except DocwellError as error:  # tools return their errors as results
-        data = {"uri": str(params["uri"])[:4096]} if "uri" in params else None
+        uri = params.get("uri") if isinstance(error, NotFound) else None
+        data = {"uri": uri[:4096]} if isinstance(uri, str) else None
         return _error_response(RpcError(_PARAMS, record_error(error).detail, data), id_, modern=modern)
     except RpcError as error:
         return _error_response(error, id_, modern=modern)
-    result = (_RESULT_FIELDS if modern else {}) | result
     return _response(HTTPStatus.OK, {"jsonrpc": "2.0", "id": id_, "result": result})
 
 
@@ -164,7 +164,7 @@ def _is_modern(params: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
 def _check_modern(method: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> None:
     """Raise `RpcError` where the version, the parameters of each request, or the headers are wrong."""
     header, meta = headers.get(_HEADER), _meta(params)
-    if meta.get(f"{_META}protocolVersion") not in (None, header):  # `in` a set would fail: JSON may be unhashable
+    if header is None or meta.get(f"{_META}protocolVersion") not in (None, header):  # JSON may be unhashable
         raise RpcError(_MISMATCH, "the header MCP-Protocol-Version is not the version of the message")
     if header != VERSION:
         raise RpcError(_VERSION, "unsupported version", {"supported": [*SUPPORTED], "requested": str(header)[:40]})
