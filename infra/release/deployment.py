@@ -10,6 +10,7 @@ import os
 import subprocess
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,15 +25,8 @@ RELEASES = BUILD.parent / "release"
 APART = frozenset(
     {
         *("Adopt", "Alarms", "BaseImage", "ChromaInstanceType", "ChromaPlace", "ChromaVolumeGiB", "Console"),
-        *(
-            "CostPerDay",
-            "IngestConcurrency",
-            "MachineImages",
-            "OllamaInstance",
-            "OllamaModelsUri",
-            "RequestsPerKey",
-        ),
-        *("RequestsPerAddress", "RetentionDays", "ServerInternet", "ServerZone"),
+        *("CostPerDay", "IngestConcurrency", "MachineImages", "OllamaInstance", "OllamaModelsUri"),
+        *("RequestsPerAddress", "RequestsPerKey", "RetentionDays", "ServerInternet", "ServerZone"),
     }
 )
 
@@ -48,7 +42,8 @@ def parameters(profile: str, folder: Path = BUILD) -> dict[str, str]:
 
 def refuse(profile: str, problems: Iterable[str]) -> None:
     """Raise `StepError` with the problems, if there are any."""
-    if lines := [f"infra/parameters/{profile}.toml: {problem}" for problem in problems]:
+    file = f"infra/parameters/{profile}.toml: "
+    if lines := [problem if problem.startswith("infra/") else file + problem for problem in problems]:
         raise StepError("\n".join(lines))
 
 
@@ -112,12 +107,8 @@ def changes(before: Mapping[str, str] | None, values: Mapping[str, str]) -> list
     """Return a line for each parameter that a deployment changes; `before` is None without a stack."""
     if before is None:
         return ["a new stack"]
-    shown = {name: value for name, value in values.items() if name != RELEASE}
-    lines = [
-        f"{name}: {before.get(name, '(none)')!r} -> {value!r}"
-        for name, value in shown.items()
-        if before.get(name) != value
-    ]
+    changed = {name: value for name, value in values.items() if name != RELEASE and before.get(name) != value}
+    lines = [f"{name}: {before.get(name, '(none)')!r} -> {value!r}" for name, value in changed.items()]
     if before.get(MACHINE_IMAGES, ",") != values.get(MACHINE_IMAGES, ","):
         outage = "answers fail for minutes while Chroma's starts; each model host takes up to 30"
         lines.append(f"other machine images replace servers: {outage}. POSTPONE=1 keeps the images that run")
@@ -142,27 +133,24 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
     if any(option.startswith("--parameter-overrides") for option in options):
         raise StepError(f"change infra/parameters/{profile}.toml: --parameter-overrides would replace all of them")
     stack, path = stack_name(profile), RELEASES / f"{profile}.toml"
-    stage.settle(stack)
-    before, outputs = stage.deployed(stack)
+    preview = "--no-execute-changeset" in options
     values = parameters(profile, ROOT)
-    if before is None and values["Adopt"] == "false" and (bucket := preflight.left_by(stack)):
-        raise StepError(
-            f"a deleted {stack} left {bucket}: `make restore WHAT=stack PROFILE={profile}` takes it over"
-        )
+    before, outputs = stage.protected(stack, profile, values)
     check(profile, values, outputs)
     package(profile)
     try:
         values = write(profile, BUILD, RELEASES)
         values[MACHINE_IMAGES] = machine_images(values, (before or {}).get(MACHINE_IMAGES, ","))
         stage.write(path, values)
-        for line in changes(before, stage.before(stack, path)):
-            print(line)
+        values = stage.before(stack, path, preview=preview)
+        print(*changes(stage.deployed(stack)[0], values), sep="\n")
+        since = datetime.now(UTC)
         try:
             _sam("deploy", "--config-env", profile, *options)
         except StepError as error:
-            raise StepError("\n".join([*stage.why(stack), str(error)])) from None
+            raise StepError("\n".join([*stage.why(stack, since), str(error)])) from None
         # Release is no digest of the console, so it does not show that only the console would change.
-        if "--no-execute-changeset" not in options:
+        if not preview:
             stage.after(stack, path)
     finally:
         # Remove it: `sam deploy` after another build would use this Release, and publish no version.

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ _SPOT_G = "L-3819A6DF"
 # Lambda keeps these executions for functions without a reserved concurrency.
 _UNRESERVED = 100
 _PROCESSORS = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "amd64": "x86_64"}
+# A value in the JSON of a call, and in the pattern that AWS's answer must match.
+_QUOTES: dict[str, Callable[[str], str]] = {"arguments": lambda text: json.dumps(text)[1:-1], "right": re.escape}
 INFRA = Path(__file__).parents[1]
 # The things of the account that parameters name, and an action of each service that a deployment calls.
 ACCOUNT = tomllib.loads(Path(__file__).with_name("account.toml").read_text(encoding="utf-8"))
@@ -83,9 +85,7 @@ def refused(chosen: Mapping[str, str], parameters: Mapping[str, Mapping[str, Any
             yield f"template.yaml takes no {name}"
         elif not _allows(parameters[name], value):
             limits = ("AllowedValues", "MinValue", "MaxValue")
-            allowed = ", ".join(
-                f"{limit} {parameters[name][limit]}" for limit in limits if limit in parameters[name]
-            )
+            allowed = ", ".join(f"{part} {parameters[name][part]}" for part in limits if part in parameters[name])
             yield f"{name} cannot be {value!r}: {allowed or parameters[name].get('Description', '')}"
 
 
@@ -122,7 +122,8 @@ def impossible(values: Mapping[str, str]) -> Iterator[str]:
                     f"write the copy's name into infra/{template}.yaml (Image)"
                 )
     nested = declared(INFRA / "servers.yaml")
-    yield from refused({"NetworkCidr": nested["NetworkCidr"]["Default"]}, nested)
+    lines = refused({"NetworkCidr": nested["NetworkCidr"]["Default"]}, nested)
+    yield from (f"infra/servers.yaml: {line}" for line in lines)
 
 
 def _hosts(values: Mapping[str, str]) -> Iterator[str]:
@@ -146,7 +147,7 @@ def _balanced(values: Mapping[str, str]) -> bool:
 
 def of_account(values: Mapping[str, str], *, builds: bool = True) -> Iterator[str]:
     """Yield a sentence for each choice that this account, region or machine, where it `builds`, cannot give."""
-    things: list[Callable[..., Iterator[str]]] = [partial(_thing, row) for row in ACCOUNT["thing"]]
+    things: list[Callable[..., Iterable[str]]] = [partial(_thing, row) for row in ACCOUNT["thing"]]
     for check in (_subnets, _instances, _concurrency, _rights, *things, *([_docker] if builds else [])):
         try:
             yield from check(values)
@@ -156,18 +157,19 @@ def of_account(values: Mapping[str, str], *, builds: bool = True) -> Iterator[st
 
 def _thing(row: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each thing of a row of `ACCOUNT` that is missing or does not fit."""
+    if row["right"] == "{Network}" and not values["Network"].startswith("vpc-"):
+        return
     used = [name for name in row["parameters"] if not values.get(row.get("unless", ""))]
     for parameter, match in ((name, part) for name in used for part in re.finditer(row["pattern"], values[name])):
         names = {**values, **match.groupdict()}
         arguments, answer, right, says = (
-            re.sub(r"\{(\w+)\}", lambda name: names[name[1]], row[part])  # noqa: B023 - used at once
+            re.sub(r"\{(\w+)\}", lambda name: _QUOTES.get(part, str)(names[name[1]]), row[part])  # noqa: B023 - used at once
             for part in ("arguments", "answer", "right", "says")
         )
         service, call = row["call"]
+        client = boto3.client(service, region_name=row.get("region"))
         try:
-            described = getattr(boto3.client(service, region_name=row.get("region")), call)(
-                **json.loads(arguments)
-            )
+            described = getattr(client, call)(**json.loads(arguments))
         except ClientError as error:
             if not re.search("NotFound|NoSuch", error.response["Error"]["Code"]):
                 raise
@@ -177,22 +179,20 @@ def _thing(row: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[str]:
             yield f"{parameter}: {says}"
 
 
-def _rights(_: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence if IAM would deny the caller what a deployment calls."""
+def _rights(_: Mapping[str, str]) -> Iterable[str]:
+    """Warn if IAM may deny the caller a call: a simulation knows no conditions and no role of CloudFormation."""
     caller = boto3.client("sts").get_caller_identity()["Arn"]
     if caller.endswith(":root"):
-        return
+        return ()
     role = re.sub(r":sts:(.*):assumed-role/([^/]+)/.*", r":iam:\1:role/\2", caller)
+    resources = [f"{role.rpartition(':')[0]}:role/docwell-deployed", "*"]
     decisions = boto3.client("iam").simulate_principal_policy(
-        PolicySourceArn=role,
-        ActionNames=ACCOUNT["actions"],
-        ResourceArns=[f"arn:aws:iam::{caller.split(':')[4]}:role/docwell-deployed", "*"],
+        PolicySourceArn=role, ActionNames=ACCOUNT["actions"], ResourceArns=resources
     )["EvaluationResults"]
-    denied = {decision["EvalActionName"] for decision in decisions} - {
-        decision["EvalActionName"] for decision in decisions if decision["EvalDecision"] == "allowed"
-    }
-    if denied:
-        yield f"{role} may not call {', '.join(sorted(denied))}: attach infra/rights.json (docs/operate/deploy.md)"
+    allowed = {entry["EvalActionName"] for entry in decisions if entry["EvalDecision"] == "allowed"}
+    if denied := sorted({entry["EvalActionName"] for entry in decisions} - allowed):
+        print(f"warning: IAM may deny {role} {', '.join(denied)}: see infra/rights.json (docs/operate/deploy.md)")
+    return ()
 
 
 def left_by(stack: str) -> str:

@@ -10,7 +10,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +68,24 @@ def deployed(stack: str) -> tuple[dict[str, str] | None, dict[str, str]]:
     return parameters, {entry["OutputKey"]: str(entry["OutputValue"]) for entry in described.get("Outputs", [])}
 
 
+def protected(stack: str, profile: str, values: Mapping[str, str]) -> tuple[dict[str, str] | None, dict[str, str]]:
+    """Return what `deployed` does. Raises `StageError`, also if a deployment of the values would lose data."""
+    before, outputs = deployed(stack)
+    if not before and values["Adopt"] == "false" and (bucket := preflight.left_by(stack)):
+        raise StageError(f"a deleted {stack} left {bucket}: `make restore WHAT=stack PROFILE={profile}` adopts it")
+    # A stack whose creation failed has parameters, but no outputs and no data.
+    if before and outputs and (problem := refusal(profile, before, values)):
+        raise StageError(problem)
+    return before, outputs
+
+
 def settle(stack: str) -> None:
     """Bring a stack into a state that a deployment can change. Raises `StageError`.
 
     Delete one whose first deployment or whose deletion failed: no deployment can change it, and data stays. Repeat
     a rollback that failed.
     """
-    client = boto3.client("cloudformation")
+    client, since = boto3.client("cloudformation"), datetime.now(UTC)
     try:
         status = client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
         if status in _DEAD:
@@ -88,14 +99,14 @@ def settle(stack: str) -> None:
         elif status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
             raise StageError(f"{stack} is {status}: wait for its end, then run this again")
     except WaiterError:
-        raise StageError("\n".join([*why(stack), f"{stack} stays {status}. {_FAILED}"])) from None
+        raise StageError("\n".join([*why(stack, since), f"{stack} stays {status}. {_FAILED}"])) from None
     except (BotoCoreError, ClientError) as error:
         if "does not exist" not in str(error):
             raise StageError(f"{stack}: {error}") from None
 
 
-def failures(stack: str) -> list[tuple[datetime, str, str]]:
-    """Return time, name and reason of what failed in the last operation of a stack and of nested ones, in order.
+def failures(stack: str, since: datetime) -> list[tuple[datetime, str, str]]:
+    """Return time, name and reason of what failed in a stack's last operation since a time, and in nested ones.
 
     Raises `BotoCoreError`, `ClientError`.
     """
@@ -104,27 +115,29 @@ def failures(stack: str) -> list[tuple[datetime, str, str]]:
     for event in (event for page in pages for event in page["StackEvents"]):
         status, resource = event["ResourceStatus"], event.get("PhysicalResourceId")
         reason = event.get("ResourceStatusReason", status)
+        if event["Timestamp"] < since:
+            break
         if resource == event["StackId"]:
             if status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
                 break
         elif status.endswith("FAILED") and "cancelled" not in reason:
-            nested = failures(resource) if event["ResourceType"] == _STACK and resource else []
+            nested = failures(resource, since) if event["ResourceType"] == _STACK and resource else []
             name = f"{event['StackName']}.{event['LogicalResourceId']}"
             failed += nested or [(event["Timestamp"], name, reason)]
     return sorted(set(failed))
 
 
-def why(stack: str) -> Iterator[str]:
-    """Yield what failed in a stack's last operation, first things first, and the boot logs of its servers."""
+def why(stack: str, since: datetime) -> Iterator[str]:
+    """Yield what failed in a stack's last operation since a time, the first first, and its servers' boot logs."""
     try:
-        failed = failures(stack)
-        yield from (f"failed: {name}: {reason}" for _, name, reason in failed[:5])
+        failed = failures(stack, since)
+        yield from (f"failed at {at:%Y-%m-%d %H:%M:%S} UTC: {name}: {reason}" for at, name, reason in failed[:5])
         logs = boto3.client("logs")
         pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"{stack}-ServersStack-")
-        since = failed[0][0].timestamp() - _BOOT_S if failed else time.time()
+        start = failed[0][0].timestamp() - _BOOT_S if failed else time.time()
         for group in (group["logGroupName"] for page in pages for group in page["logGroups"]):
             events = logs.get_paginator("filter_log_events").paginate(
-                logGroupName=group, logStreamNamePrefix="boot-", startTime=int(since * 1000)
+                logGroupName=group, logStreamNamePrefix="boot-", startTime=int(start * 1000)
             )
             if lines := [event["message"] for page in events for event in page["events"]]:
                 yield "\n  ".join((f"{group}:", *lines[-_BOOT_LINES:]))
@@ -138,9 +151,7 @@ def refusal(profile: str, before: Mapping[str, str], after: Mapping[str, str]) -
     if before.get("KmsKeyArn", "") not in ("", after.get("KmsKeyArn")):
         return "KmsKeyArn: documents keep the key that encrypted them, and the functions may use only the new one"
     if before.get("Adopt") == "true" != after.get("Adopt"):
-        return (
-            f'Adopt: the buckets are not of this stack, which cannot create them: write Adopt = "true" into {file}'
-        )
+        return f'Adopt: the stack took its buckets over, and cannot create them: write Adopt = "true" into {file}'
     tables = (parameters.get("RestoredTables", ",,,").split(",") for parameters in (before, after))
     if lost := [table for table, following in zip(*tables, strict=True) if table and not following]:
         return f"RestoredTables: the stack uses {', '.join(lost)}, and {file} no longer names it"
@@ -190,17 +201,15 @@ def _subscribers(topic: str | None) -> list[bool]:
         raise StageError(f"{topic}: {error}") from None
 
 
-def before(stack: str, path: Path) -> dict[str, str]:
+def before(stack: str, path: Path, *, preview: bool = False) -> dict[str, str]:
     """Settle the stack, create its secrets, name the release, and delete versions that no release needs.
 
-    Return the parameters. Raises `StageError`, `SecretsError`.
+    A preview does not settle it. Return the parameters. Raises `StageError`, `SecretsError`.
     """
     values = read(path)
-    settle(stack)
-    parameters, outputs = deployed(stack)
-    # A stack whose creation failed has parameters, but no outputs and no data.
-    if parameters and outputs and (problem := refusal(path.stem, parameters, values)):
-        raise StageError(problem)
+    if not preview:
+        settle(stack)
+    parameters, outputs = protected(stack, path.stem, values)
     values[RELEASE] = named(values[RELEASE], (parameters or {}).get(RELEASE, ""), time.time())
     write(path, values)
     # The stack names its secrets, so they come first.
@@ -269,7 +278,9 @@ if __name__ == "__main__":
         heard(path.stem, read(path), deployed(name)[1])
         if problems := list(preflight.of_account(read(path), builds=False)):
             raise StageError("\n".join(problems))
-    if step == "why":
-        print(*why(name), sep="\n")
+        before(name, path)
+    elif step == "why":
+        # The step before wrote the file.
+        print(*why(name, datetime.fromtimestamp(path.stat().st_mtime, UTC)), sep="\n")
     else:
-        {"before": before, "after": after}[step](name, path)
+        after(name, path)

@@ -100,9 +100,9 @@ def test_a_deployment_publishes_the_executed_build_and_leaves_no_parameters_to_a
         return stage.read(path)
 
     monkeypatch.setattr(stage, "settle", lambda _: None)
-    monkeypatch.setattr(stage, "why", lambda _: iter(["because"]))
+    monkeypatch.setattr(stage, "why", lambda *_: iter(["because"]))
     monkeypatch.setattr(deployment, "check", lambda *_: recorded.append(("check", written.exists())))
-    monkeypatch.setattr(stage, "before", lambda _, path: step("before", path))
+    monkeypatch.setattr(stage, "before", lambda _, path, **__: step("before", path))
     monkeypatch.setattr(stage, "after", lambda _, path: step("after", path))
     with contextlib.suppress(StepError), mock_aws():
         deployment.deploy("team", options)

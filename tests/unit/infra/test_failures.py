@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -17,6 +17,7 @@ from infra.container.sam import ROOT
 from infra.release import deployment, stage
 
 FAILURES = tomllib.loads(Path(__file__).with_name("failures.toml").read_text())["failure"]
+BEGUN = datetime(2026, 12, 1, tzinfo=UTC)
 DOCS = (ROOT / "docs/operate/deploy.md").read_text()
 
 
@@ -62,7 +63,7 @@ class Account:
             "ResourceType": "AWS::CloudFormation::Stack" if resource.endswith("Stack") else "AWS::SQS::Queue",
             "ResourceStatus": status,
             "ResourceStatusReason": reason,
-            "Timestamp": datetime(2026, 12, 1, tzinfo=UTC),
+            "Timestamp": BEGUN,
         }
 
 
@@ -75,7 +76,8 @@ def test_a_failed_deployment_says_why_and_can_be_repeated(
     stack = deployment.stack_name(profile)
     account = Account(stack, row)
     with patch.object(BaseClient, "_make_api_call", account.answer):
-        lines = "\n".join(stage.why(stack))
+        lines = "\n".join(stage.why(stack, BEGUN))
+        assert stage.failures(stack, BEGUN + timedelta(seconds=1)) == []
         assert row["prints"] in lines
         assert "of an operation before" not in lines
         assert "cancelled" not in lines

@@ -104,7 +104,9 @@ def test_what_a_deleted_stack_left_is_taken_over(profile: Path) -> None:
     bucket = f"{STACK}-documents-123456789012-eu-central-1"
     assert not preflight.left_by(STACK)
     boto3.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
-    assert preflight.left_by(STACK) == bucket
+    with pytest.raises(stage.StageError, match=f"left {bucket}"):
+        stage.protected(STACK, "dev", {"Adopt": "false"})
+    assert stage.protected(STACK, "dev", {"Adopt": "true"}) == (None, {})
     stage.notify(bucket, queue)
     (row,) = boto3.client("s3").get_bucket_notification_configuration(Bucket=bucket)["QueueConfigurations"]
     assert (row["QueueArn"].rpartition(":")[2], row["Events"]) == ("q", stage.EVENTS)

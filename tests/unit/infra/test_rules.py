@@ -144,10 +144,22 @@ def test_what_the_account_cannot_give_is_refused_with_a_sentence(
     places: dict[str, str], row: dict[str, Any]
 ) -> None:
     values = {name: Template(text).safe_substitute(places) for name, text in given(row).items()}
-    with patch.dict(DENIED, row.get("denied", {})):
-        sentences = list(preflight.of_account(values))
+    sentences = list(preflight.of_account(values))
     assert any(row["says"] in sentence for sentence in sentences), sentences
     assert len({sentence.partition(":")[0] for sentence in sentences}) == 1, sentences
+
+
+@pytest.mark.parametrize("row", CASES["unused"], ids=lambda row: row["case"])
+def test_what_the_stack_does_not_use_is_not_refused(places: dict[str, str], row: dict[str, Any]) -> None:
+    assert list(preflight.of_account(given(row))) == []
+
+
+def test_rights_that_iam_may_deny_are_a_warning(
+    places: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with patch.dict(DENIED, {"iam:CreateRole": "implicitDeny"}):
+        assert list(preflight.of_account(given({"given": {}}))) == []
+    assert "warning: IAM may deny" in capsys.readouterr().out
 
 
 @EACH_PROFILE
