@@ -106,12 +106,12 @@ def show_table(
 
 def show_documents(records: Iterable[Json]) -> None:
     """Print a table with one row for each document, and below it the reasons, so that the table stays narrow."""
-    out, listed = console(), list(records)
-    out.print(_document_table(listed))
+    listed = list(records)
+    console().print(_document_table(listed))
     for record in listed:
         if reasons := [record[name] for name in ("reason", "detail") if record.get(name)]:
             style = "dim" if record.get("status") == Status.INDEXED else status_of(record).style
-            out.print(Text(": ".join([record["document"], *reasons]), style))
+            say(one_line(": ".join([record["document"], *reasons])), str(style))
 
 
 def show_fields(fields: Mapping[str, object], *, err: bool = False) -> None:

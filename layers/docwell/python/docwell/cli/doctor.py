@@ -80,7 +80,7 @@ def _of_api(settings: Settings, _: str | None) -> Iterator[Row]:
     last, canary = state.get("reconcile"), state.get("canary")
     if last:
         drift = ", ".join(f"{count} {kind}" for kind, count in last["drift"].items() if count)
-        at = display.local_time(last["started_at"])[11:16]
+        at = display.local_time(last["started_at"])[:16]
         yield _row("drift", f"{drift or 'none'} at {at}", "drift", ill=drift)
     if not settings.local:  # one machine has no canary, and may have no schedule
         yield _aged("reconcile", last and last["started_at"], _RECONCILE_H, "reconcile-silent")

@@ -372,8 +372,8 @@ def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callab
         now = time.monotonic()
         if before != [upload.record for upload in uploads]:
             moved = now
-        # With many documents, it can take long until the one that changes is requested.
-        elif now - moved > max(_STALL_S, len(pending) * _PAUSE_S):
+        # The one that changes is requested after all others, and again a round later.
+        elif now - moved > max(_STALL_S, 2 * len(pending) * _LONGEST_PAUSE_S / _AT_ONCE):
             raise Failure(
                 f"no progress for {now - moved:.0f} s; {len(pending)} of {len(uploads)} documents are"
                 f" not finished (the first: {pending[0].key}); `docwell ls --status pending` lists them"

@@ -53,7 +53,7 @@ def list_models(ctx: typer.Context, *, host: HostOption = None, token: TokenOpti
         kind = "demo only" if profile.demo else "known" if profile.names else "unknown"
         thinking = f"room of {profile.thinking_tokens} tokens" if profile.thinking_tokens else "off"
         rows.append([name, kind, thinking, *_USE(profile)])
-    display.show_table([*columns, "published, not ours"], rows)
+    display.show_table([*columns, "published, not ours"], rows, empty="the host has no models")
 
 
 @app.command()
