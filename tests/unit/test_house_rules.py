@@ -23,13 +23,13 @@ PACKAGE = "layers/docwell/python/docwell/"
 # The most lines of Python below each folder. A change may lower a ceiling and never raises one. They go down to
 # 28,000 for the package, of it 6,500 for query/ and 4,900 for the readers of documents.
 CEILINGS = {
-    PACKAGE: 29_149,
-    PACKAGE + "query/": 6_487,
+    PACKAGE: 29_148,
+    PACKAGE + "query/": 6_482,
     PACKAGE + "adapters/documents/": 4_880,
-    PACKAGE + "cli/": 3_700,
-    "benchmarks/": 6_466,
+    PACKAGE + "cli/": 3_696,
+    "benchmarks/": 6_458,
     "tests/": 36_000,
-    "infra/": 6_952,
+    "infra/": 6_945,
 }
 # Names that do not say what a value is: at most one in a hundred.
 EMPTY_NAMES = re.compile(
