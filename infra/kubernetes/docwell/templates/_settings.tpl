@@ -100,10 +100,11 @@ as unset, and is there so that the manifest shows each. A component's setting wi
 {{- $_ := set $all (printf "DOCWELL_%s" (upper $name)) $value -}}
 {{- end -}}
 {{- end -}}
+{{- $taken := concat (keys $all) (list "DOCWELL_CHROMA_TOKEN" "DOCWELL_OLLAMA_TOKEN") -}}
+{{- if $root.Values.aws.credentialsSecret }}{{- $taken = concat $taken (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY") }}{{- end }}
 {{- range $root.Values.extraEnvironment }}
-{{- if hasKey $all .name }}
-{{- fail (printf "extraEnvironment cannot set %s of %s: another value of the chart does" .name $component) }}
-{{- end }}
+{{- if has .name $taken }}{{- fail (printf "extraEnvironment cannot set %s of %s: it is set already" .name $component) }}{{- end }}
+{{- $taken = append $taken .name }}
 {{- end }}
 {{- range $name, $value := $all }}
 - {name: {{ $name }}, value: {{ include "docwell.text" $value | quote }}}
