@@ -95,7 +95,7 @@ class Workers:
         """Start them."""
         self.outcomes: Counter[str] = Counter()
         self.lines: deque[str] = deque(maxlen=4000)
-        # The seconds after which the worker that receives a message is killed; None lets it live.
+        # The seconds after which the worker that receives a message is killed, or at its end; None lets it live.
         self.doom: Callable[[Receipt], float | None] = lambda _: None
         self._world = world
         self._lease_s = float(environment["DOCWELL_LEASE_S"])
@@ -179,7 +179,7 @@ class Workers:
             if (after_s := self.doom(receipt)) is not None:
                 threading.Timer(after_s, slot.kill_if_at_work, [started]).start()
             try:
-                self._invoke(slot.environment, receipt, started)
+                self._invoke(slot.environment, receipt, started, doomed=after_s is not None)
             finally:
                 slot.busy_since = None
 
@@ -196,7 +196,7 @@ class Workers:
                 self.lines.append(f"no environment: {error}")
                 time.sleep(0.2)
 
-    def _invoke(self, environment: Environment, receipt: Receipt, started: float) -> None:
+    def _invoke(self, environment: Environment, receipt: Receipt, started: float, *, doomed: bool) -> None:
         queue = self._world.queue
         try:
             answer = json.loads(environment.invoke(json.dumps(receipt.event).encode()))
@@ -205,6 +205,8 @@ class Workers:
             queue.change_visibility(receipt.id, 20)
             return
         except (FunctionError, OSError, ValueError):
+            doomed = True
+        if doomed:  # a doomed worker that was faster than its kill dies before it acknowledges
             self.outcomes["crashed"] += 1
             self._leases_end = time.monotonic() + self._lease_s
             with contextlib.suppress(OSError, ValueError):
