@@ -24,5 +24,6 @@ def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     try:
         passed = canary.allows(settings.next_version, settings.live_version)
     finally:  # without a report, CodeDeploy waits for an hour
-        wiring.hooks()(event["DeploymentId"], event["LifecycleEventHookExecutionId"], passed=passed)
+        verdict = "Succeeded" if passed else "Failed"
+        wiring.hooks()(event["DeploymentId"], event["LifecycleEventHookExecutionId"], verdict)
     return {"passed": passed}

@@ -93,14 +93,14 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> Mock:
 def test_the_hook_tells_codedeploy(hooks: Mock, monkeypatch: pytest.MonkeyPatch, passed: bool) -> None:
     monkeypatch.setattr(wiring, "canary", lambda: canary(new=[HIT if passed else MISS], live=[HIT]))
     assert handler(HOOK, CONTEXT) == {"passed": passed}
-    hooks.assert_called_once_with("d-1", "e-1", passed=passed)
+    hooks.assert_called_once_with("d-1", "e-1", "Succeeded" if passed else "Failed")
 
 
 def test_a_hook_that_breaks_fails_the_deployment(hooks: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wiring, "canary", lambda: canary(new=[RuntimeError()], live=[HIT]))
     with pytest.raises(RuntimeError):
         handler(HOOK, CONTEXT)
-    hooks.assert_called_once_with("d-1", "e-1", passed=False)
+    hooks.assert_called_once_with("d-1", "e-1", "Failed")
 
 
 @pytest.mark.parametrize(("cited", "value"), [(HIT, "[1.0]"), (MISS, "[0.0]"), (ERROR, "[0.0]"), (None, "[0.0]")])

@@ -75,11 +75,9 @@ def cited_by(client: Any, version: str, question: str) -> Collection[tuple[str, 
     return cited
 
 
-def report_hook(client: Any, deployment: str, execution: str, *, passed: bool) -> None:
-    """Report a hook to CodeDeploy: the deployment continues or fails. Raises `Unavailable`."""
+def report_hook(client: Any, deployment: str, execution: str, status: str) -> None:
+    """Report a hook to CodeDeploy, which continues after `Succeeded` and not after `Failed`. Raises `Unavailable`."""
     with vendor_errors("codedeploy"):
         client.put_lifecycle_event_hook_execution_status(
-            deploymentId=deployment,
-            lifecycleEventHookExecutionId=execution,
-            status="Succeeded" if passed else "Failed",
+            deploymentId=deployment, lifecycleEventHookExecutionId=execution, status=status
         )

@@ -264,7 +264,7 @@ class SearchResponse(BaseModel):
 class RetrievalSetting(BaseModel):
     """How many passages, and the least score of each."""
 
-    top_k: int = Field(ge=1)
+    top_k: int | None = Field(default=None, ge=1)
     score_threshold: float | None = None
 
 

@@ -158,7 +158,7 @@ def _meta(params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _is_modern(params: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
     """Return whether the message carries its version, or names a version that begins without `initialize`."""
-    return f"{_META}protocolVersion" in _meta(params) or headers.get(_HEADER) not in (None, *BEFORE)
+    return _meta(params).get(f"{_META}protocolVersion") is not None or headers.get(_HEADER) not in (None, *BEFORE)
 
 
 def _check_modern(method: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> None:

@@ -151,12 +151,18 @@ def search(body: Annotated[bodies.SearchRequest, Body()]) -> bodies.SearchRespon
 
 @app.post(shapes.RETRIEVAL, description="`/v1/search` as Dify's External Knowledge API.")
 def retrieval(body: Annotated[bodies.RetrievalRequest, Body()]) -> bodies.RetrievalResponse:
-    """Search in one collection."""
+    """Search in one collection. A document that does not exist matches nothing, as in Dify's own filters."""
     try:
         request = _search_of(body)
     except BadInput:
         charge()
         raise
+    try:
+        passages = answering.search(request).passages or ()
+    except NotFound as error:
+        if error.detail != NO_DOCUMENT:
+            raise
+        passages = ()
     records = [
         bodies.RetrievalRecord(
             content=hit.text,
@@ -164,7 +170,7 @@ def retrieval(body: Annotated[bodies.RetrievalRequest, Body()]) -> bodies.Retrie
             title=openai.title(hit),
             metadata=hit.model_dump(mode="json", exclude={"text", "score", "start", "end", "quote"}),
         )
-        for hit in answering.search(request).passages or ()
+        for hit in passages
         if hit.score >= (body.retrieval_setting.score_threshold or 0)
     ]
     return bodies.RetrievalResponse(records=records)

@@ -111,8 +111,8 @@ def canary() -> Canary:
 
 
 @cache
-def hooks() -> Callable[..., None]:
-    """Return the report to CodeDeploy, which waits for the result of a hook."""
+def hooks() -> Callable[[str, str, str], None]:
+    """Return the report to CodeDeploy of a deployment, an execution of its hook, and the status of this."""
     return partial(report_hook, aws.client("codedeploy"))
 
 
