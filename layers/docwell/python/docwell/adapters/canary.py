@@ -76,7 +76,7 @@ def cited_by(client: Any, version: str, question: str) -> Collection[tuple[str, 
 
 
 def report_hook(client: Any, deployment: str, execution: str, status: str) -> None:
-    """Report a hook to CodeDeploy, which continues after `Succeeded` and not after `Failed`. Raises `Unavailable`."""
+    """Report to CodeDeploy, which goes on after `Succeeded` and not after `Failed`. Raises `Unavailable`."""
     with vendor_errors("codedeploy"):
         client.put_lifecycle_event_hook_execution_status(
             deploymentId=deployment, lifecycleEventHookExecutionId=execution, status=status

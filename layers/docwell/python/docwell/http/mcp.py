@@ -266,16 +266,11 @@ def _search(arguments: SearchArguments) -> dict[str, Any]:
 
 @cache
 def _tool_list() -> list[dict[str, Any]]:
-    answer = {"outputSchema": bodies.QueryResponse.model_json_schema(mode="serialization")}
-    hints = {"annotations": {"readOnlyHint": True, "openWorldHint": False}}
+    hints = {"readOnlyHint": True, "openWorldHint": False}
+    shared = {"outputSchema": bodies.QueryResponse.model_json_schema(mode="serialization"), "annotations": hints}
+    described = data_file("mcp")["tools"]
     return [
-        {
-            "name": name,
-            "inputSchema": arguments.model_json_schema(),
-            **answer,
-            **hints,
-            **data_file("mcp")["tools"][name],
-        }
+        {"name": name, "inputSchema": arguments.model_json_schema(), **shared, **described[name]}
         for name, arguments in TOOLS.items()
     ]
 
