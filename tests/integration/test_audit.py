@@ -37,7 +37,9 @@ def trail(table: Any) -> DynamoAudit:
     return DynamoAudit(boto3.client("dynamodb"), TABLE)
 
 
-def test_events_come_back_by_actor_and_document(trail: DynamoAudit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_come_back_by_actor_and_document(
+    table: Any, trail: DynamoAudit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for event in (ASKED, OTHER, REFUSED):
         trail.append(event)
     assert trail.events() == [OTHER, ASKED, REFUSED]
@@ -45,6 +47,8 @@ def test_events_come_back_by_actor_and_document(trail: DynamoAudit, monkeypatch:
     monkeypatch.setattr(trail._table._client, "scan", None)  # an actor's events are one partition
     assert trail.events(actor="key:a") == [ASKED, REFUSED]
     assert trail.events(actor="sub:b", document="a/é.pdf") == []
+    table.put_item(Item={"actor": "z", "event": "2", "action": "of a newer release", "at": 7, "new": 1})
+    assert trail.events(actor="z") == [AuditEvent("z", "of a newer release", at=7.0)]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["{:05}" + "x" * 1019, pseudonym("a.pdf")[:-5] + "{:05}"])

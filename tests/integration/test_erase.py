@@ -218,6 +218,15 @@ def test_what_a_step_leaves_is_reported(erasing: Erasing, monkeypatch: pytest.Mo
     assert report["remains"].keys() == {"versions", "chunks", "receipts", "audit_events", "ledger_rows"}
 
 
+def test_a_receipt_that_cannot_be_read_is_named_and_stops_nothing(erasing: Erasing) -> None:
+    row = {"principal": "key:a", "request_id": "damaged", "body": b"of no kind"}
+    boto3.resource("dynamodb").Table("receipts").put_item(Item=row)
+    result = erasing.erase(KEY, "--yes", "--json")
+    assert (result.exit_code, "key:a damaged" in result.output) == (1, True)
+    assert '"remains": {\n    "receipts": 1\n  }' in result.stdout
+    erasing.check_gone()
+
+
 def test_an_upload_during_the_erasure_stays_and_is_reported(erasing: Erasing) -> None:
     def upload(call: int) -> None:
         if call == 5:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from docwell.access.authorizer import Authorizer
+from docwell.audit import Action
 from docwell.errors import Unavailable
 from docwell.http import sse
 from docwell.identity import ORIGIN_HEADER, ApiKey, digest_of
@@ -46,9 +48,11 @@ def pool_of(toy: str, timeout_s: float, log: str = "", **limits: Any) -> Functio
 
 
 @contextmanager
-def served(pool: FunctionPool, **parts: Any) -> Iterator[str]:
+def served(pool: FunctionPool, trail: Mock | None = None, **parts: Any) -> Iterator[str]:
     """Yield the URL of a gateway in front of a function."""
-    config = config_of(Gateway(pool, **parts).app, log_level="critical", timeout_graceful_shutdown=1)
+    gateway = Gateway(pool, **parts)
+    gateway.trail = trail
+    config = config_of(gateway.app, log_level="critical", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with closing(pool), socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -152,6 +156,16 @@ def test_the_function_gets_the_caller_and_a_client_cannot_forge_one(locked: str)
     conflicting = {"x-api-key": KEY, "authorization": unsigned}
     for headers in ({}, {"x-api-key": "guess"}, {"authorization": unsigned}, conflicting):
         assert (asked(headers).status_code, asked(headers).headers["www-authenticate"]) == (401, "Bearer")
+
+
+def test_a_request_that_the_gateway_denies_is_in_the_audit_trail() -> None:
+    trail = Mock()
+    with served(pool_of("proxy", 2), trail, authorizer=Authorizer(FixedKeys().find)) as url:
+        assert httpx.get(f"{url}/v1/status", headers={"x-api-key": KEY}).status_code == 201
+        assert httpx.get(f"{url}/v1/status").status_code == 401
+    event = trail.append.mock_calls[0].args[0]
+    assert (event.actor, event.action, event.subject) == ("address:127.0.0.1", Action.REFUSED, "unauthenticated")
+    assert trail.append.call_count == 1
 
 
 def test_a_code_gives_its_key_once(locked: str) -> None:

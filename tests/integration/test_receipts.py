@@ -176,7 +176,7 @@ def test_an_erasure_finds_an_answer_in_the_history_of_later_questions(
     keep("3", "a.pdf", refusal, status="refused")
     keep("4", "b.pdf", "In June.", refusal)
     keep("5", "b.pdf", "In July.", "Berta lives in Rome [1].")
-    assert erase_receipts(client("dynamodb"), TABLE, ["a.pdf"], dry_run=True) == 6
+    assert erase_receipts(client("dynamodb"), TABLE, ["a.pdf"], dry_run=True) == (6, [])
     later = receipts.get("key:a", "2")
     assert later is not None
     assert "Anna" not in str(later.request)
@@ -186,8 +186,8 @@ def test_an_erasure_finds_an_answer_in_the_history_of_later_questions(
         with pytest.raises(InterruptedError):
             erase_receipts(client("dynamodb"), TABLE, ["a.pdf"])
     monkeypatch.setattr(Table, "delete_many", delete_many)
-    assert erase_receipts(client("dynamodb"), TABLE, ["a.pdf"]) == 3
+    assert erase_receipts(client("dynamodb"), TABLE, ["a.pdf"]) == (3, [])
     assert [name for name in "01234567" if receipts.get("key:a", name)] == ["4", "5"]
     receipts.keep(replace(RECEIPT, request={"question": "q", "document": None, "filter": {"prefix": "c/"}}))
-    erased = [erase_receipts(client("dynamodb"), TABLE, [], prefix=prefix) for prefix in ("N", "c", "b.")]
+    erased = [erase_receipts(client("dynamodb"), TABLE, [], prefix=prefix)[0] for prefix in ("N", "c", "b.")]
     assert erased == [0, 1, 2]

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docwell.adapters.model_hosts import ModelServer
+from docwell.adapters.model_hosts import TOKEN_CHARACTERS, ModelServer
 from docwell.adapters.model_profiles import profile_of
 from docwell.adapters.thinking import AnswerText
 from docwell.answers import Completion, Message
@@ -123,6 +123,13 @@ class HostSuite:
         assert (error.read, error.written, error.retry_after) == (40, 77, None)
         assert "DOCWELL_THINK " in error.detail
         assert "DOCWELL_THINKING_TOKENS (now 5)" in error.detail
+
+    @pytest.mark.parametrize("pieces", [["word "] * 4_000, ["word " * 4_000]])
+    def test_a_host_that_ignores_the_limit_of_tokens_is_cut(self, pieces: list[str]) -> None:
+        lines = map(self.dialect.piece, pieces)
+        with self.dialect.playing(stream(*lines, self.dialect.last("stop", 40, 4_000))) as (_, model):
+            _, completion = answer(model)
+        assert (len(completion.text), completion.done_reason) == (99 * TOKEN_CHARACTERS, "length")
 
     def test_a_tool_call_is_no_answer(self) -> None:
         dialect = self.dialect

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -17,13 +18,14 @@ import pytest
 from docwell.answers import Completion, Message
 from docwell.config import QueryLimits
 from docwell.deadline import Deadline, run
-from docwell.errors import DeadlineExceeded, ModelMissing, Overloaded, TooManyInFlight, Unavailable
+from docwell.errors import DeadlineExceeded, ModelMissing, Overloaded, Unavailable
 from docwell.http import answering, sse
 from docwell.http.bodies import QueryRequest, most_model_calls
 from docwell.http.edges import RequestAdmission
 from docwell.http.streaming import StreamedResponse, stream_events
 from docwell.identity import Identity, Principal
 from docwell.ports import Reservation
+from docwell.query.checking.check import NO_SOURCE, Checked, Checker
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import begin, call
 from tests.unit.query.query_world import QUESTION
@@ -110,22 +112,31 @@ def test_a_client_that_leaves_a_stream_anywhere_is_charged_logged_and_has_its_re
     assert text in traces.receipts[0].answer["answer"]
 
 
-def test_a_client_that_leaves_before_the_first_word_is_charged_the_prompt(
-    world: HttpWorld, ending: partial[Ending], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("checks", [True, False])
+def test_a_client_that_leaves_while_it_waits_is_charged_what_the_model_used(
+    world: HttpWorld, ending: partial[Ending], monkeypatch: pytest.MonkeyPatch, *, checks: bool
 ) -> None:
     async def reads(messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
         await asyncio.sleep(60)
         yield ""
 
-    monkeypatch.setattr(world.model, "chat", reads)
-    monkeypatch.setattr(answering, "stream_events", partial(stream_events, silence_s=0.02))
+    def check(*_: object) -> Checked:
+        time.sleep(1)
+        return NO_SOURCE
+
+    monkeypatch.setattr(answering, "stream_events", partial(stream_events, silence_s=0.2))
+    monkeypatch.setattr(Checker, "check", check)
+    if not checks:
+        monkeypatch.setattr(world.model, "chat", reads)
+    world.model.prompt_tokens = 777
     answer = streamed(world, ASKED)
-    assert sse.WAITING in answer.body
+    assert sse.WAITING in answer.body  # neither model nor check holds the loop
     answer.close()
     traces = ending()
     traces.is_("abandoned")
-    assert traces.tokens > 100
     assert traces.lines[0]["model_host_s"] > 0
+    assert 100 < traces.tokens < 777 or traces.tokens == 777 + len(world.model.says.split())
+    assert (traces.tokens > 777) == checks
 
 
 @pytest.mark.parametrize("after", [0, 2])
@@ -239,17 +250,6 @@ def test_a_replay_that_fails_is_charged_and_logged(world: HttpWorld, caplog: pyt
         "failed",
     ]
     assert len(world.receipts.kept) == 1
-
-
-def test_too_many_questions_at_once_are_told_when_to_come_back(world: HttpWorld) -> None:
-    world.principals.fails = TooManyInFlight("16 of your questions are in flight", 1.0)
-    status, problem, headers = call("POST", "/v1/query", ASKED)
-    assert (status, problem["type"], headers["Retry-After"]) == (
-        429,
-        "urn:docwell:problem:too-many-in-flight",
-        ["1"],
-    )
-    assert world.model.asked == []
 
 
 def test_a_question_that_ends_after_its_rewriting_pays_the_rewriting_alone(

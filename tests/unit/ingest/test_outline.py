@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from docwell.ingest.chunking import cut_pages
 from docwell.ingest.outline import HEADINGS, STATEMENTS, Outline, Sketch, shown
 from docwell.models import Chunk, Heading, Page, Part
+from tests.unit.cases import rows
 from tests.unit.fakes import FakeEmbedder
 from tests.unit.ingest.ingest_world import KEY, World
 
-TITLE, SECTION, PART = 20.0, 14.0, 10.2
+TITLE, SECTION = 20.0, 14.0
 
 
 def page(number: int, text: str, **sizes: float) -> Page:
@@ -32,24 +33,10 @@ def chunks_of(pages: list[Page], limit: int = 16) -> list[Chunk]:
     return [chunk for _, chunks in cut_pages(pages, FakeEmbedder(), limit) for chunk, _ in chunks]
 
 
-def test_a_heading_closes_open_headings_of_its_size_and_smaller() -> None:
-    first = page(1, "Report\nAims\na\nPart\nb\nEnds\nc", Report=TITLE, Aims=SECTION, Part=PART, Ends=SECTION)
-    assert paths(first) == [("Report",), ("Report", "Aims"), ("Report", "Aims", "Part"), ("Report", "Ends")]
-
-
-def test_a_section_is_forgotten_after_ten_pages() -> None:
-    pages = [page(1, "Report\na", Report=TITLE), *(Page(number, "b") for number in range(2, 11))]
-    assert paths(*pages, page(10, "Part\nc", Part=PART))[-1] == ("Report", "Part")
-    assert paths(*pages, page(11, "Part\nc", Part=PART))[-1] == ("Part",)
-
-
-def test_a_heading_of_two_lines_is_one() -> None:
-    assert paths(page(1, "On the\nMatter\ntext", On_the=TITLE, Matter=TITLE)) == [("On the Matter",)]
-
-
-@pytest.mark.parametrize("row", ["Net sales 10 12 13", "and so on", "It ends.", "$ 1,200 %", "• a risk"])
-def test_rows_and_sentences_are_no_headings(row: str) -> None:
-    assert paths(Page(1, f"{row}\ntext", headings=(Heading(row, SECTION),))) == []
+@pytest.mark.parametrize(("pages", "expected"), rows(__file__, "outline_paths"))
+def test_the_headings_of_pages_make_the_paths_of_sections(pages: list[Any], expected: list[list[str]]) -> None:
+    found = paths(*(page(number, text, **sizes) for number, text, sizes in pages))
+    assert list(map(list, found)) == expected
 
 
 def test_a_chunk_has_the_path_over_it_without_its_own_first_line() -> None:
@@ -65,22 +52,15 @@ def test_a_heading_has_the_last_three_levels_of_its_path_and_then_the_opening() 
     assert shown(["Assets"], ["Acme", "Balance Sheet"]) == "Assets > Acme Balance Sheet"
 
 
-STATEMENT = ["Acme Corporation", "Balance Sheet", "(in millions)"]
 ROWS = ["Cash and what is held as cash 1 2", "Debts that others are to pay us 3 4", "Goods that wait for sale 5 6"]
 
 
-def headings(lines: Sequence[str], **sizes: float) -> list[str]:
-    return [chunk.heading for chunk in chunks_of([page(1, "\n".join(lines), **sizes)])]
-
-
-def test_the_short_lines_that_a_page_opens_with_are_the_heading_of_its_other_chunks() -> None:
-    first, *others = headings([*STATEMENT, *ROWS])
-    assert (first, set(others)) == ("", {"Acme Corporation Balance Sheet (in millions)"})
-
-
-def test_an_opening_has_four_lines_at_most_and_lines_without_a_letter_are_none() -> None:
-    opening = ["12", "Acme", "Balance Sheet", "in millions", "31 December", "Assets"]
-    assert headings([*opening, *ROWS])[-1] == "Acme Balance Sheet in millions 31 December"
+@pytest.mark.parametrize(("opening", "heading"), rows(__file__, "outline_openings"))
+def test_the_short_lines_that_a_page_opens_with_are_the_heading_of_its_other_chunks(
+    opening: list[str], heading: str
+) -> None:
+    first, *others = (chunk.heading for chunk in chunks_of([Page(1, "\n".join([*opening, *ROWS]))]))
+    assert (first, set(others)) == ("", {heading})
 
 
 def test_a_chunk_ends_before_a_heading_that_only_its_type_sets_off() -> None:

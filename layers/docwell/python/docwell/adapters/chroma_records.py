@@ -39,8 +39,9 @@ def new_stamp() -> str:
 
 def stored_fields(collection: str, record: IndexRecord, stamp: str) -> dict[str, Any]:
     """Return a record's metadata. All values keep the quotas of the hosted service."""
-    marks = mark_fields(record.marks) if record.marks else {}
-    return {"collection": collection, STAMP: stamp, **record_fields(record), **marks}
+    fields = {"collection": collection, STAMP: stamp, **record_fields(record)}
+    marks = [(mark.part, mark.start, mark.end, mark.size) for mark in record.marks]
+    return fields | ({MARKED: True, "marks": json.dumps(marks)} if marks else {})
 
 
 def record_fields(record: IndexRecord) -> dict[str, str]:
@@ -97,11 +98,6 @@ def passage_of(id_: str, text: str, metadata: Mapping[str, Any]) -> Passage:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise Corrupt(f"chunk {id_} was not written by docwell") from error
-
-
-def mark_fields(marks: Sequence[Mark]) -> dict[str, Any]:
-    """Return the fields that marks add to those of `record_fields`."""
-    return {MARKED: True, "marks": json.dumps([(mark.part, mark.start, mark.end, mark.size) for mark in marks])}
 
 
 def marks_of(metadata: Mapping[str, Any]) -> tuple[Mark, ...]:

@@ -43,6 +43,8 @@ if find_spec("sniffio") is None:
 _TIMEOUT = httpx.Timeout(None, connect=3.0)
 CHECK_TIMEOUT_S = 5.0
 _NO_HOST = "no model host is running: a question starts one"
+# A host that ignores the limit of tokens is cut at this many characters for each. English has 4 for a token.
+TOKEN_CHARACTERS = 10
 # The longest wait that a host may ask for.
 _MOST_RETRY_AFTER_S = 300.0
 # The host's reason for a refusal: so many characters, without any three words that the prompt has too.
@@ -140,12 +142,15 @@ class ModelServer(ABC):
 
     async def _answer(self, messages: Sequence[Message]) -> AsyncGenerator[str | Completion]:
         answer, pieces = AnswerText(begins_thinking=self.profile.begins_thinking), 0
-        read, written, reason = 0, 0, None
+        read, written, reason, room = 0, 0, None, TOKEN_CHARACTERS * self.options[self._limit]
         turns = [{"role": message.role, "content": message.content} for message in messages]
         body = {"model": self.name, "messages": turns, "stream": True, **await self._fields()}
         async with self._exchange("POST", self.chat_path, body) as response, aclosing(_lines(response)) as lines:
             async for line in lines:
                 part = self._part(line)
+                room -= len(part.text)
+                if room < 0:
+                    part = part._replace(text=part.text[:room], reason="length", is_last=True)
                 if part.error:  # before the text begins, it quotes none
                     raise self._failure("broke off with an error", "" if pieces else _stated(part.error), body)
                 if part.thinks or part.text:

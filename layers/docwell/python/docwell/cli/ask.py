@@ -236,7 +236,8 @@ def _answer(api: Api, body: Json, *, live: bool = True) -> Json:
             if name == "passages":
                 growing.show_passages(data.get("passages", []))
             elif name == "waking":
-                growing.show_waking(data.get("seconds", 0))
+                seconds = display.clean(data.get("seconds", 0))
+                growing.wait(f"the model host is waking up, which takes minutes: {seconds} s")
             elif name == "token":
                 growing.grow(str(data.get("text", "")))
             elif name == "answer":

@@ -179,7 +179,7 @@ class GrowingAnswer:
         self._out = out
         self._live = live
         self._text = ""
-        self._wait("searching")
+        self.wait("searching")
 
     def show_passages(self, passages: Sequence[Json]) -> None:
         """Show the passages permanently, and mark the sentence that most likely answers.
@@ -195,11 +195,7 @@ class GrowingAnswer:
         if passages:
             self._out.print()
             count = f"{len(passages)} passages" if passages[1:] else "1 passage"
-            self._wait(f"reading {count}")
-
-    def show_waking(self, seconds: object) -> None:
-        """Show how long the question has waited for a sleeping model host."""
-        self._wait(f"the model host is waking up, which takes minutes: {clean(seconds)} s")
+            self.wait(f"reading {count}")
 
     def grow(self, token: str) -> None:
         """Show the next piece of the answer."""
@@ -208,7 +204,8 @@ class GrowingAnswer:
         # Rich cannot erase more lines than the terminal has.
         self._live.update(Text("\n").join(lines[-max(self._out.height - 2, 1) :]))
 
-    def _wait(self, activity: str) -> None:
+    def wait(self, activity: str) -> None:
+        """Show what the answer waits for."""
         from rich.spinner import Spinner
 
         # One line: the spinner's two characters, then the text.

@@ -156,7 +156,10 @@ class Erasure:
             return None
         with plain_failures("cannot delete the receipts"):
             client = aws_client(self._settings, "dynamodb")
-            return erase_receipts(client, table, erased.documents, self._prefix, dry_run=erased.dry_run)
+            count, damaged = erase_receipts(client, table, erased.documents, self._prefix, dry_run=erased.dry_run)
+        if damaged and not erased.dry_run:
+            display.say(f"delete it yourself from {table}, docwell cannot read it: {', '.join(damaged)}", err=True)
+        return count + len(damaged) * erased.dry_run
 
     def _erase_names(self, erased: Erased) -> int | None:
         if not self._settings.audit_table:

@@ -65,6 +65,7 @@ def evaluate(
 def _measure(api: Api, source: Path, folder: Path, at_least: float | None, *, as_json: bool) -> None:
     """Ask the questions and show the figures. Raises `Failure` for failed questions and too few right answers."""
     from docwell.cli.evaluation import run as runs
+    from docwell.cli.evaluation.verdicts import GOOD
 
     questions = runs.read_questions(source)
     runs.check_documents(api, questions)
@@ -82,7 +83,8 @@ def _measure(api: Api, source: Path, folder: Path, at_least: float | None, *, as
         display.say(run.path, "dim")
     if failed := sum(bool(row["error"]) for row in rows):
         raise Failure(f"{failed} questions failed; {run.path} says why. The same command asks them again")
-    if at_least is not None and (share := runs.good_share(rows)) < at_least:
+    judged = [row["verdict"] in GOOD for row in rows if "verdict" in row]
+    if at_least is not None and (share := 100 * sum(judged) / max(len(judged), 1)) < at_least:
         raise Failure(f"{share:.1f} % are right or rightly refused, under {at_least:g} %", ExitCode.WORSE)
 
 

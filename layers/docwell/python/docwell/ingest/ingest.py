@@ -24,6 +24,7 @@ from docwell.ingest import ranges
 from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.steps import Recognise, Refresh, Resume, Settle, Start, Step, next_step
 from docwell.models import (
+    COUNTED,
     Attributes,
     DocumentRecord,
     Generation,
@@ -244,7 +245,8 @@ class Ingest:
             # Store this record only once it is live: after a crash the next worker repeats the only range.
             lease.record = planned
             lease.tally = self.indexer.run(self.generation(planned), path, 0, span, lease.heartbeat)
-            lease.record = ranges.with_only_range_done(planned, lease.tally)
+            counted = {name: getattr(lease.tally, name) for name in COUNTED}
+            lease.record = replace(planned, ranges_done=frozenset({0}), pages_done=lease.tally.pages, **counted)
 
     def _send(self, lease: DocumentLease, missing: tuple[int, ...]) -> None:
         record = lease.record
@@ -439,7 +441,7 @@ class RangeWorker:
             self._leave()
             return IngestReport(status=None, tally=tally)
         # Check this even for a range that is done: its worker may have died before the generation was live.
-        if ranges.is_generation_done(record, task.range):
+        if task.range < (record.recognised_from or 0) or len(record.ranges_done) == record.ranges:
             self._update()
             record = ledger.get(task.key) or record
         return IngestReport(record.status, record.reason, tally)

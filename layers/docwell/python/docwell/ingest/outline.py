@@ -172,7 +172,10 @@ class Sketch:
                 continue
             for place, (start, end) in zip(rows, spans or [(0, len(chunk.text))], strict=True):
                 text = chunk.text[start:end]
-                if _is_prose(text) and not is_bibliography(text):
+                shown = [character for character in text if not character.isspace()]
+                # Rows of tables and of contents have more figures and dots than letters.
+                is_prose = sum(map(str.isalpha, shown)) >= LETTERS_SHARE * len(shown)
+                if is_prose and not is_bibliography(text):
                     self._units.append(_Piece(ordinal, start, end, is_sheet_row(text.lstrip())))
                     self._vectors.append(vectors[place])
 
@@ -201,12 +204,6 @@ class Sketch:
         near = vectors @ vectors.mean(axis=0) - _ROW_PENALTY * np.array([unit.is_row for unit in self._units])
         parts = np.array_split(np.arange(len(near)), min(STATEMENTS, len(near)))
         return [self._units[part[int(np.argmax(near[part]))]] for part in parts]
-
-
-def _is_prose(text: str) -> bool:
-    """Return whether a text is mostly letters: rows of tables and of contents have more figures and dots."""
-    shown = [character for character in text if not character.isspace()]
-    return sum(map(str.isalpha, shown)) >= LETTERS_SHARE * len(shown)
 
 
 def _whole_sentences(text: str, start: int, end: int) -> tuple[int, int]:

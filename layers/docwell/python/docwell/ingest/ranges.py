@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from docwell.config import IngestLimits
 from docwell.errors import Refused
-from docwell.models import COUNTED, PROGRESS, DocumentRecord, RangeTally, RangeTask, Reason, Status
+from docwell.models import PROGRESS, DocumentRecord, RangeTask, Reason, Status
 from docwell.text.page_lists import by_reason, listed
 
 _LEAST_CPU_S = 60.0  # a short file can have some pages at the limit of a page
@@ -49,12 +49,6 @@ def is_current(task: RangeTask, record: DocumentRecord) -> bool:
     return (record.status, record.version, record.attempt) == current
 
 
-def is_generation_done(record: DocumentRecord, number: int) -> bool:
-    """Whether every range of this range's generation is done."""
-    in_first_generation = record.recognised_from is not None and number < record.recognised_from
-    return in_first_generation or len(record.ranges_done) == record.ranges
-
-
 def span(record: DocumentRecord, number: int, limits: IngestLimits) -> Span:
     """Return the pages of a range."""
     first, size, cpu_s = 0, limits.range_pages, limits.document_cpu_s
@@ -78,12 +72,6 @@ def check_length(characters: int, size: int, limits: IngestLimits) -> None:
         limit, name = by_size, "max_characters_per_byte"
     if characters > limit:
         raise Refused(Reason.TOO_MUCH_TEXT, f"over {limit:,} characters ({name})")
-
-
-def with_only_range_done(record: DocumentRecord, tally: RangeTally) -> DocumentRecord:
-    """Return the record of a document whose only range is done."""
-    counted = {name: getattr(tally, name) for name in COUNTED}
-    return replace(record, ranges_done=frozenset({0}), pages_done=tally.pages, **counted)
 
 
 def recognition(record: DocumentRecord, size: int) -> DocumentRecord:

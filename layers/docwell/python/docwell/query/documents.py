@@ -30,7 +30,6 @@ from docwell.text.visible import strip_invisible
 _FILE_NAME = "${filename}"
 # A browser resolves these folders in an address, so a link to such a document would never open it.
 _RELATIVE = frozenset({".", ".."})
-NO_PAGE = "this page does not exist, or has no text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def read_page(catalogue: Catalogue, index: PageIndex, principal: Principal, docu
         text += ("\n" if text and chunk.start > end else "") + chunk.text[max(end - chunk.start, 0) :]
         end = max(end, chunk.end)
     if not text:
-        raise NotFound(NO_PAGE)
+        raise NotFound("this page does not exist, or has no text")
     return strip_invisible(text)
 
 

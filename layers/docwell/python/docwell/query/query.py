@@ -72,7 +72,7 @@ class Query:
         """Answer a question: yield its passages, then pieces of the model's text, then the checked answer.
 
         A `Progress` precedes each of them, and each call of the model. `Waking` comes while all model hosts sleep.
-        Closing it, or cancelling its task, stops the model; a text that the model has finished is still checked.
+        Closing it, or cancelling its task, stops the model; a text that the model has finished is charged.
 
         Raises:
             NotFound: a collection or document does not exist, or is not the principal's.
@@ -96,8 +96,7 @@ class Query:
             yield Passages(report.inquiry.prompted, inquiry.text)
             yield report
             return
-        is_chosen = ask.question.mode is not Mode.AUTO
-        if basis and (is_chosen or basis.passages):
+        if basis and (ask.question.mode is not Mode.AUTO or basis.passages):
             async with aclosing(self._of_mode(inquiry, basis)) as events:
                 async for event in events:
                     if isinstance(event, QueryReport) and self._tries_passages(inquiry, basis, event):
@@ -134,8 +133,7 @@ class Query:
         # Check the scope first: a question for a missing collection must not cost a call of the model.
         with inquiry.watch.timed("retrieve"):
             async with inquiry.watch.deadline.stage("retrieve", _RETRIEVE_SHARE):
-                scope = await asyncio.to_thread(self._scope, inquiry, principal)
-                await asyncio.to_thread(check_exist, self.retrieval.catalogue, principal, scope.unread)
+                scope = await asyncio.to_thread(self._scope, inquiry, principal, exists=True)
         inquiry = replace(inquiry, scope=scope)
         follow_up = self.conversation.follow_up(question.history, question.text)
         yield Progress(self.reports.report(inquiry, follow_up.reading), at_model=True)
@@ -191,10 +189,13 @@ class Query:
         searched = Searched(question.mode, text, scope, vector, passages, hits.documents, top_k)
         return hits, searched, None if question.quotes else self.modes.basis(searched)
 
-    def _scope(self, inquiry: Inquiry, principal: Principal) -> Scope:
+    def _scope(self, inquiry: Inquiry, principal: Principal, *, exists: bool = False) -> Scope:
         question = inquiry.ask.question
         where = (principal, question.collections, question.document, question.filter)
-        return inquiry.scope or find_scope(self.retrieval.catalogue, *where)
+        scope = inquiry.scope or find_scope(self.retrieval.catalogue, *where)
+        if exists:
+            check_exist(self.retrieval.catalogue, principal, scope.unread)
+        return scope
 
     async def _vector(self, inquiry: Inquiry) -> list[float]:
         with inquiry.watch.timed("embed"):
@@ -246,5 +247,4 @@ class Query:
     def _tries_passages(self, inquiry: Inquiry, basis: Basis, report: QueryReport) -> bool:
         """Return whether a model has refused in a mode, and there is time for another answer of this length."""
         is_refused = report.answer.status is AnswerStatus.REFUSED and basis.answer is None
-        has_time = inquiry.watch.deadline.left(RESERVE_S) > inquiry.watch.seconds["generate"]
-        return is_refused and has_time
+        return is_refused and inquiry.watch.deadline.left(RESERVE_S) > inquiry.watch.seconds["generate"]

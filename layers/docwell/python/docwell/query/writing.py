@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
@@ -167,10 +168,11 @@ class Writer:
                     with inquiry.watch.timed("generate"):
                         async with aclosing(self.model.chat(inquiry.prompt.messages, left_s)) as pieces:
                             async for piece in pieces:
-                                for shown in self._take(inquiry, checker, draft, piece):
+                                for shown in await self._take(inquiry, checker, draft, piece):
                                     yield shown
-                    # Do not wait here: a client that leaves is charged, as the model has done its work.
-                    yield self._checked(inquiry, checker, draft.completion)
+                    # The model has done its work: charge a client that leaves during the check.
+                    yield Progress(self.reports.report(inquiry, draft.usage))
+                    yield await asyncio.to_thread(self._checked, inquiry, checker, draft.completion)
                     break
                 except ModelWaking as error:
                     async with aclosing(self._woken(inquiry, error, is_last=is_last)) as events:
@@ -217,7 +219,7 @@ class Writer:
                 yield Progress(self.reports.report(inquiry))
                 yield waking
 
-    def _take(
+    async def _take(
         self, inquiry: Inquiry, checker: Checker, draft: _Draft, piece: str | Completion
     ) -> list[Token | Checked]:
         """Add a piece; return the text to show, and the checked beginning of the answer if a sentence has ended.
@@ -230,7 +232,7 @@ class Writer:
         if inquiry.watch.first_token_ms is None:
             inquiry.watch.first_token_ms = round((perf_counter() - draft.started) * 1000, 2)
         if isinstance(piece, Completion):
-            draft.completion = piece
+            draft.completion, draft.usage = piece, Usage(piece.prompt_tokens, piece.completion_tokens)
             return []
         draft.text, draft.held, draft.pieces_held = draft.text + piece, draft.held + piece, draft.pieces_held + 1
         if draft.text == draft.held and may_be_refusal(draft.held):
@@ -241,7 +243,7 @@ class Writer:
         if not inquiry.ask.question.by_sentence or len(part := finished_part(draft.text)) <= len(draft.part):
             return [token]
         draft.part = part
-        grounded, sentences = checker.check(part)
+        grounded, sentences = await asyncio.to_thread(checker.check, part)
         return [token, Checked(grounded.text, sentences)] if grounded and not checker.is_open else [token]
 
     def _checked(self, inquiry: Inquiry, checker: Checker, completion: Completion | None) -> QueryReport:
@@ -258,8 +260,7 @@ class Writer:
             truncated=read < bound.least,
             token_error=abs(bound.expected - read) / read if read > 0 else 0.0,
         )
-        used = Usage(read, completion.completion_tokens)
-        inquiry = replace(inquiry, call=call)
+        used, inquiry = Usage(read, completion.completion_tokens), replace(inquiry, call=call)
         report = self.reports.report(inquiry, used, grounded, sentences)
         if grounded is None and not refused:
             report = self.reports.unverified(inquiry, used)

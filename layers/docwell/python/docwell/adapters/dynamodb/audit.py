@@ -7,7 +7,7 @@ Row: `actor` (partition key), `event` (sort key: the UTC time, then 64 random bi
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING
@@ -76,5 +76,6 @@ class DynamoAudit:
 
 
 def _event(row: Row) -> AuditEvent:
-    values = {name: value for name, value in row.items() if name != "event"}
-    return AuditEvent(**{**values, "action": Action(row["action"]), "at": float(row["at"])})
+    """Return the event of a row. A newer release may have written other fields, and other actions."""
+    values = {field.name: row[field.name] for field in fields(AuditEvent) if field.name in row}
+    return AuditEvent(**{**values, "at": float(row["at"])})

@@ -395,13 +395,16 @@ def decode_cursor(cursor: str | None) -> Place | None:
     except (ValueError, RecursionError, binascii.Error, zlib.error) as error:
         raise _wrong_cursor() from error
     kinds = (_ROW, _COLLECTION, _ROW | _COLLECTION)
-    if not isinstance(place, dict) or set(place) not in kinds or not all(map(_is_name, place.values())):
+    if (
+        not isinstance(place, dict)
+        or set(place) not in kinds
+        or not all(
+            isinstance(value, dict) and set(value) == {"S"} and can_be_key(value["S"], KEY_BYTES)
+            for value in place.values()
+        )
+    ):
         raise _wrong_cursor()
     return place
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, dict) and set(value) == {"S"} and can_be_key(value["S"], KEY_BYTES)
 
 
 def _index(collections: Sequence[str | None], place: Place, prefix: str) -> int:

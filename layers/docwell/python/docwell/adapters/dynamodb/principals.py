@@ -161,13 +161,10 @@ class DynamoPrincipals:
             place = page.next
             if place is None:
                 break
-        return UseHistory(uses, costs, self._busiest(callers), complete=place is None)
-
-    def _busiest(self, callers: dict[str, Use]) -> list[tuple[Principal, Use]]:
-        """Return the principals with the most requests."""
         ids = sorted(callers, key=lambda id_: (-callers[id_].requests, id_))[:_BUSIEST]
         grants = self._grants_of(ids)
-        return [(grants.get(id_, Principal(id_)), callers[id_]) for id_ in ids]
+        busiest = [(grants.get(id_, Principal(id_)), callers[id_]) for id_ in ids]
+        return UseHistory(uses, costs, busiest, complete=place is None)
 
     def _grants_of(self, ids: Iterable[str]) -> dict[str, Grant]:
         return {grant.id: grant for grant in map(_grant, self._grants.get_many(map(_grant_key, ids)))}

@@ -102,13 +102,20 @@ def erase_receipts(
     prefix: str | None = None,
     *,
     dry_run: bool = False,
-) -> int:
+) -> tuple[int, list[str]]:
     """Delete the receipts that name one of the documents, or one below the prefix, and those of later questions.
 
-    A later question has the answer of an erased receipt in its history. Return the number of receipts.
+    A later question has the answer of an erased receipt in its history. Return the number of receipts, and the
+    keys of those that cannot be read: they stay, and may have the text.
     """
     table, stored = Table(client, name, "receipts"), list[tuple[float, Row, bool, set[str], set[str]]]()
-    for receipt in map(_receipt, table.rows(Selection(filter="", values={}))):
+    damaged = list[str]()
+    for row in table.rows(Selection(filter="", values={})):
+        try:
+            receipt = _receipt(row)
+        except Corrupt:
+            damaged.append(f"{row['principal']} {row['request_id']}")
+            continue
         names, history = _documents(receipt), receipt.request.get("history") or ()
         is_direct = bool(names.intersection(documents)) or any(prefix and key.startswith(prefix) for key in names)
         # Refusals without a quote share their text.
@@ -124,7 +131,7 @@ def erase_receipts(
     if not dry_run:
         # The newest first: after an interruption, the answers that are left lead to their later questions.
         table.delete_many(keys[::-1])
-    return len(keys)
+    return len(keys), damaged
 
 
 def _digest(turn: Mapping[str, Any] | str) -> str:

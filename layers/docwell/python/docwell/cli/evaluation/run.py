@@ -307,12 +307,6 @@ def figures_of(rows: Collection[Json]) -> list[Figure]:
     return [*figures, *_expense(judged)]
 
 
-def good_share(rows: Collection[Json]) -> float:
-    """Return the percentage of judged questions, failed ones included, with a right answer or refusal."""
-    judged = [row for row in rows if "verdict" in row]
-    return 100 * sum(row["verdict"] in GOOD for row in judged) / len(judged) if judged else 0.0
-
-
 def compare(first: Run, second: Run) -> Json:
     """Count the questions that are better, worse or the same in the second run, and list the changes.
 
