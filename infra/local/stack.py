@@ -21,6 +21,7 @@ from botocore.config import Config
 
 from docwell.adapters.documents.document_reader import check_installed
 from docwell.config import (
+    FIRST_TOKEN_S,
     AuthorizerSettings,
     EventsSettings,
     IngestSettings,
@@ -379,8 +380,7 @@ def _gateway(stack: Stack, options: StackOptions, defaults: Mapping[str, str]) -
         "handler": options.query_handler,
         "timeout": DEADLINE_S + 10 + (WAKE_S if options.sleep_minutes else 0),
         "waiting": options.query_waiting,
-        # A reader waits about this long for the first token: a slow model gets fewer tokens of passages.
-        "first_token": os.environ.get("DOCWELL_FIRST_TOKEN_S") or "15",
+        "first_token": os.environ.get("DOCWELL_FIRST_TOKEN_S") or FIRST_TOKEN_S,
         "reconcile_handler": options.reconcile_handler,
         "reconcile_every": options.reconcile_every_s,
     }

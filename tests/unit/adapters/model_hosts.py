@@ -65,10 +65,8 @@ def read_request(connection: socket.socket) -> dict[str, Any]:
     while b"\r\n\r\n" not in data:
         data += connection.recv(65536)
     head, _, body = data.partition(b"\r\n\r\n")
-    lengths = [
-        int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
-    ]
-    length = lengths[0] if lengths else 0
+    headers = dict(line.partition(b":")[::2] for line in head.lower().split(b"\r\n"))
+    length = int(headers.get(b"content-length", 0))
     while len(body) < length:
         body += connection.recv(65536)
     request: dict[str, Any] = json.loads(body or b"{}")

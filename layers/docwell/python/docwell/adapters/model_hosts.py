@@ -56,7 +56,16 @@ _REPLACED = dict.fromkeys(
 # A chunk of 200 of the embedding model's tokens has about this many of a language model's.
 _PASSAGE_TOKENS = 250
 # In the reason of a host for a prompt that its context does not hold.
-_TOO_LONG = re.compile(r"context (?:length|size|window)", re.IGNORECASE)
+_TOO_LONG = re.compile(
+    r"(?i)(?:context|model|prompt) (?:length|size|window)|is too long|reduce the length|token count|max_new_tokens"
+)
+# OpenAI's protocol: the beginnings of the names of fields and parts for thinking, and the names of the context's
+# length in a list of models. llama.cpp also states the length of the training.
+_THINKING = re.compile(r"reason|think")
+_LENGTHS = ("max_model_len", "n_ctx", "context_length", "context_window", "max_context_length", "n_ctx_train")
+# Other names of reasons for an answer's end, and the reasons of a host that breaks it off.
+_REASONS = {"max_tokens": "length", "model_length": "length", "null": None}
+_BROKEN = ("abort", "error")
 # Not `str.splitlines`, as of httpx: a JSON text may hold U+2028 and U+0085.
 _LINE_END = re.compile(rb"[\r\n]+")
 
@@ -72,6 +81,8 @@ class _Part(NamedTuple):
     is_last: bool = False
     # An error in place of a text.
     error: object = None
+    # The text is the whole answer, which some hosts repeat at the end.
+    is_whole: bool = False
 
 
 class ModelServer(ABC):
@@ -84,8 +95,6 @@ class ModelServer(ABC):
 
     # The protocol, which is the dependency's name in errors.
     dependency: Protocol
-    # What an operator does where the host lacks the model, whose name fits in.
-    missing_hint: str
     chat_path: str
     # The path of the list of models, its key in the answer, and the key of a model's name.
     list_path: tuple[str, str, str]
@@ -118,7 +127,6 @@ class ModelServer(ABC):
             "auth": auth,
             "timeout": _TIMEOUT,
             "follow_redirects": False,  # send a question only to the configured host
-            "event_hooks": {"response": [_raise_without_host] if sleeps else []},
         }
 
     async def chat(self, messages: Sequence[Message], timeout_s: float) -> AsyncGenerator[str | Completion]:
@@ -148,11 +156,13 @@ class ModelServer(ABC):
         async with self._exchange("POST", self.chat_path, body) as response, aclosing(_lines(response)) as lines:
             async for line in lines:
                 part = self._part(line)
+                part = part._replace(text="") if part.is_whole and pieces else part
                 room -= len(part.text)
                 if room < 0:
                     part = part._replace(text=part.text[:room], reason="length", is_last=True)
                 if part.error:  # before the text begins, it quotes none
-                    raise self._failure("broke off with an error", "" if pieces else _stated(part.error), body)
+                    quotes = pieces and part.error not in _BROKEN
+                    raise self._failure("broke off with an error", "" if quotes else _stated(part.error), body)
                 if part.thinks or part.text:
                     pieces += 1
                     text = answer.feed(part.text, thinks=part.thinks)
@@ -166,12 +176,19 @@ class ModelServer(ABC):
         if text := answer.finish(cut=reason == "length"):
             yield text
         read, written = read or bound_of_messages(messages).expected, written or pieces
-        if not answer.text.strip() or (answer.thought and reason == "length"):
-            cause = "thought and wrote too little" if answer.thought else "wrote no text"
-            advice = f"set DOCWELL_THINK (now {self._think}), or raise DOCWELL_THINKING_TOKENS (now {self._room})"
-            detail = f"the model {self.name!r} {cause} in {written} tokens ({reason}): {advice}"
-            raise NoAnswer(self.dependency, detail, read, written)
+        if failure := self._no_answer(answer, reason, written):
+            raise NoAnswer(self.dependency, failure, read, written)
         yield Completion(answer.text, read, written, reason)
+
+    def _no_answer(self, answer: AnswerText, reason: str, written: int) -> str:
+        """Return why a text that has ended is no answer, and what to set; nothing if it is one."""
+        if reason == "content_filter":
+            return f"the filter of the model host stopped the answer after {written} tokens ({reason})"
+        if answer.text.strip() and not (answer.thought and reason == "length"):
+            return ""
+        cause = "thought and wrote too little" if answer.thought else "wrote no text"
+        advice = f"set DOCWELL_THINK (now {self._think}), or raise DOCWELL_THINKING_TOKENS (now {self._room})"
+        return f"the model {self.name!r} {cause} in {written} tokens ({reason}): {advice}"
 
     async def check(self) -> None:
         """Return once the host answers, within 5 s, and has the model. Raises as `chat` does."""
@@ -194,7 +211,7 @@ class ModelServer(ABC):
         """Return what the host's list says about each model, by name. Raises as `chat` does."""
         path, key, name = self.list_path
         with self._plain_errors():
-            return {entry[name]: entry for entry in (await self._get(path)).get(key, ())}
+            return {entry[name]: entry for entry in (await self._get(path)).get(key) or ()}
 
     def writing_at_most(self, num_predict: int) -> Self:
         """Return the same model with another limit of answer tokens, which does not reload it."""
@@ -231,12 +248,11 @@ class ModelServer(ABC):
     async def _read_card(self) -> tuple[Mapping[str, Any], object]:
         """Return what the host says about the model, and the context length within it. May raise any error."""
 
-    async def _get(self, path: str, body: object = None) -> dict[str, Any]:
+    async def _get(self, path: str, body: object = None) -> Any:
         """Return the JSON of a small request within 5 s. May raise any error."""
         stage = Deadline(CHECK_TIMEOUT_S).stage(self.dependency)
         async with stage, self._exchange("POST" if body else "GET", path, body) as response:
-            value: dict[str, Any] = json.loads(await response.aread())
-            return value
+            return json.loads(await response.aread())
 
     @asynccontextmanager
     async def _exchange(self, method: str, path: str, body: Any = None) -> AsyncGenerator[httpx.Response]:
@@ -275,17 +291,16 @@ class ModelServer(ABC):
 
     def _refused(self, response: httpx.Response, fields: Mapping[str, Any]) -> DocwellError | None:
         """Return the error of a response; None if it refuses a field by name, which the next request lacks."""
-        status, stated = response.status_code, ""
+        status, stated, kind = response.status_code, "", response.headers.get("content-type", "")
+        if self._sleeps and status == httpx.codes.SERVICE_UNAVAILABLE and "json" not in kind:
+            return ModelWaking("ollama", _NO_HOST)  # a page of the load balancer; a model host's 503 is JSON
         with suppress(ValueError):
             stated = _stated(response.json())
         if response.is_success or response.has_redirect_location:
             stated, fields = "no model host is at this address: set DOCWELL_OLLAMA_URL", {}
         if status == httpx.codes.NOT_FOUND and b"model" in response.content.lower():
             return self._missing()
-        if (
-            status in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}
-            and "context" not in stated.casefold()
-        ):
+        if status in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY} and not _TOO_LONG.search(stated):
             reason = _masked(stated, fields.get("messages"))  # a quoted prompt may have a field's name
             refused = {name for name in _REPLACED.keys() & fields if re.search(rf"\b{name}", reason)}
             if refused - self._renamed.keys():
@@ -300,7 +315,7 @@ class ModelServer(ABC):
         return error
 
     def _missing(self) -> ModelMissing:
-        hint = self.missing_hint.format(self.name)
+        hint = f"; there, run: ollama pull {self.name}" if self.dependency == "ollama" else ": see its /v1/models"
         return ModelMissing(self.dependency, f"the model host has no model {self.name!r}{hint}")
 
     def _failure(self, event: str, stated: str, request: object) -> Unavailable:
@@ -344,18 +359,10 @@ def _masked(text: str, request: object) -> str:
     return " ".join(re.sub(r"…(\W*…)+", "…", text).split())
 
 
-async def _raise_without_host(response: httpx.Response) -> None:
-    """Raise `ModelWaking` for a 503 page in HTML, which the load balancer sends; a model host's 503 is JSON."""
-    is_json = "json" in response.headers.get("content-type", "")
-    if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and not is_json:
-        raise ModelWaking("ollama", _NO_HOST)
-
-
 class OllamaModel(ModelServer):
     """A model on Ollama. Requests also send `num_ctx`, always the same, as another would reload the model."""
 
     dependency, chat_path, list_path = "ollama", "api/chat", ("api/tags", "models", "model")
-    missing_hint = "; there, run: ollama pull {}"
 
     def __init__(self, url: str, model: str, *, num_ctx: int, keep_alive: str = "-1", **settings: Any) -> None:
         super().__init__(url, model, **settings)
@@ -395,7 +402,6 @@ class OpenAiModel(ModelServer):
     """A model on a server of OpenAI's protocol, at an address that ends with `/v1`."""
 
     dependency, chat_path, list_path = "openai", "chat/completions", ("models", "data", "id")
-    missing_hint = ": GET /v1/models lists those it has"
 
     async def _fields(self) -> Mapping[str, Any]:
         thinking = self.profile.thinking(self.dependency, self._think)
@@ -405,28 +411,29 @@ class OpenAiModel(ModelServer):
         name, _, data = line.partition(":")
         if line.startswith("{"):  # a host, or a proxy, that does not stream
             data = line
-        elif name != "data":  # a blank line, a comment, or another field
+        elif name != "data" or data.strip()[:1] in {"", ":"}:  # a comment, a ping, or another field
             return _Part()
         elif data.strip() == "[DONE]":
             return _Part(reason="stop", is_last=True)
-        event = json.loads(data)
-        usage = event.get("usage") or {}
-        part = _Part(read=int(usage.get("prompt_tokens") or 0), written=int(usage.get("completion_tokens") or 0))
+        event, part = json.loads(data), _Part()
         for choice in event.get("choices") or []:
             delta = choice.get("delta") or choice.get("message") or {}
-            # vLLM, LM Studio and OpenRouter say `reasoning`; llama.cpp, DeepSeek and older vLLM the longer name.
-            thinks = bool(delta.get("reasoning") or delta.get("reasoning_content"))
-            text = delta.get("content") or ""
-            if isinstance(text, list):  # Mistral's parts
-                thinks = thinks or any(piece["type"] == "thinking" for piece in text)
-                text = "".join(piece.get("text", "") for piece in text)
-            part = part._replace(text=text, thinks=thinks, reason=choice.get("finish_reason"))
-        return part._replace(error=event.get("error"))
+            thinks = any(value and _THINKING.match(field) for field, value in delta.items())
+            text, ended = delta.get("content") or delta.get("refusal") or "", choice.get("finish_reason")
+            if isinstance(text, list):  # parts, as of Mistral and Databricks
+                thinks = thinks or any(_THINKING.match(piece["type"]) for piece in text)
+                text = "".join(piece.get("text", "") for piece in text if not _THINKING.match(piece["type"]))
+            error, is_whole = choice.get("error") or (ended in _BROKEN and ended), not choice.get("delta")
+            part = _Part(text, thinks, _REASONS.get(ended, ended), error=error, is_whole=is_whole)
+        usage, error = event.get("usage") or {}, event.get("error") or part.error
+        read, written = (int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
+        return part._replace(read=read, written=written, error=error)
 
     async def _read_card(self) -> tuple[Mapping[str, Any], object]:
         if (card := (await self.listed()).get(self.name)) is None:
             raise self._missing()
-        return card, card.get("max_model_len") or (card.get("meta") or {}).get("n_ctx_train")  # vLLM, llama.cpp
+        stated = {**card, **(card.get("meta") or {})}  # llama.cpp has it in `meta`
+        return card, next(filter(None, map(stated.get, _LENGTHS)), None)
 
 
 def model_server(url: str, model: str, *, num_ctx: int, keep_alive: str, **settings: Any) -> ModelServer:

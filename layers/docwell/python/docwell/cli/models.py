@@ -7,7 +7,6 @@ import re
 import tomllib
 from contextlib import suppress
 from importlib.resources import files
-from operator import attrgetter
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,7 @@ from docwell.cli import display
 from docwell.cli.command import Commands
 from docwell.cli.remote import Json
 from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
+from docwell.config import FIRST_TOKEN_S
 from docwell.deadline import run
 from docwell.errors import Corrupt, NoAnswer
 from docwell.query.prompting import load_prompt
@@ -26,19 +26,15 @@ if TYPE_CHECKING:
     from docwell.adapters.model_hosts import ModelServer
 
 _NUM_PREDICT, _REWRITE_TOKENS, _TIMEOUT_S = 400, 80, 300.0
-# The default of DOCWELL_FIRST_TOKEN_S: for a slower host, the settings have fewer tokens of passages.
-_FIRST_TOKEN_S = 15.0
 # A model whose thinking is off may write an empty block of this many tokens.
 _BLANK_THOUGHTS = 3
 # Room for thinking where the profile of a model that thinks has none.
 _THINKING_TOKENS = 2048
-_USE = attrgetter("num_ctx", "top_k", "json", "licence", "published")
 app = Commands()
 _HOST_HELP = "Ollama, or OpenAI's protocol if it ends with /v1. Default: the local stack's."
 HostOption = Annotated[str | None, option("URL", _HOST_HELP, "--host", envvar="DOCWELL_OLLAMA_URL")]
-TokenOption = Annotated[
-    str | None, option("TOKEN", "Bearer token.", "--host-token", envvar="DOCWELL_OLLAMA_TOKEN")
-]
+TokenOption = Annotated[str | None, option("TOKEN", "Its token.", "--host-token", envvar="DOCWELL_OLLAMA_TOKEN")]
+WaitOption = Annotated[float, option("SECONDS", "Longest wait; 0: any.", min=0, envvar="DOCWELL_FIRST_TOKEN_S")]
 
 
 @app.command("list")
@@ -49,10 +45,10 @@ def list_models(ctx: typer.Context, *, host: HostOption = None, token: TokenOpti
     columns = ["model", "profile", "thinking", "context", "passages", "follows JSON", "licence"]
     rows = []
     for name in sorted(run(_model(ctx.obj, "", host, token).listed())):
-        profile = profile_of(name)
-        kind = "demo only" if profile.demo else "known" if profile.names else "unknown"
-        thinking = f"room of {profile.thinking_tokens} tokens" if profile.thinking_tokens else "off"
-        rows.append([name, kind, thinking, *_USE(profile)])
+        use = profile_of(name)
+        kind = "demo only" if use.demo else "known" if use.names else "unknown"
+        thinking = f"room of {use.thinking_tokens} tokens" if use.thinking_tokens else "off"
+        rows.append([name, kind, thinking, use.num_ctx, use.top_k, use.json, use.licence, use.published])
     display.show_table([*columns, "published, not ours"], rows, empty="the host has no models")
 
 
@@ -63,12 +59,13 @@ def check(
     *,
     host: HostOption = None,
     token: TokenOption = None,
+    first_token: WaitOption = FIRST_TOKEN_S,
     at_least: Annotated[int, option("COUNT", "Exit status 5 if fewer are right.", min=0, max=8)] = 6,
 ) -> None:
     """Ask a model eight questions about a built-in page, and print settings for it."""
     model = _model(ctx.obj, name or ctx.obj.model or "", host, token)
     run(model.check())
-    speed, room = run(model.measure(load_prompt("answer").turns, _FIRST_TOKEN_S, model.profile.top_k, _TIMEOUT_S))
+    speed, room = run(model.measure(load_prompt("answer").turns, first_token, model.profile.top_k, _TIMEOUT_S))
     table = tomllib.loads(files("docwell.cli").joinpath("model_check.toml").read_text(encoding="utf-8"))
     rows = [run(_try(model, table["passages"], entry)) for entry in table["question"]]
     run(asyncio.sleep(0.05))  # let the last response close
@@ -76,10 +73,10 @@ def check(
     stated = 0
     with suppress(Corrupt):
         stated = run(model.facts()).context_length
-    thinks = any(row["thoughts"] > _BLANK_THOUGHTS or row["status"] == "no answer" for row in rows)
+    thinks = any(row["thoughts"] > _BLANK_THOUGHTS * (row["status"] != "no answer") for row in rows)
     settings = {"MODEL": model.name, "NUM_CTX": min(profile.num_ctx, stated or profile.num_ctx)}
     settings |= {"TOP_K": profile.top_k, "THINKING_TOKENS": profile.thinking_tokens or _THINKING_TOKENS * thinks}
-    if room:
+    if room and first_token:
         settings["PASSAGE_TOKENS"] = room
     display.show_table(list(rows[0]), [[*row.values()] for row in rows])
     thinking = "on" if thinks else "off"
