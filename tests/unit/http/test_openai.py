@@ -1,9 +1,9 @@
 """OpenAI's protocol with the official client, and with the requests that chat clients send.
 
 `response_requests.jsonl` has the requests of openai-agents (src/agents/models/openai_responses.py) and the AI SDK
-(packages/openai/src/responses/openai-responses-api.ts). `chat_requests.jsonl` has requests as Open WebUI
-(backend/open_webui/routers/openai.py), LibreChat (packages/api/src/endpoints/openai/llm.ts) and others build them;
-`chat_tasks.jsonl` their prompts for titles.
+(packages/openai/src/responses/openai-responses-api.ts), and of n8n's and LibreChat's model libraries as they were
+recorded. `chat_requests.jsonl` has those of Open WebUI and LibreChat, recorded too, of RAGFlow (rag/llm/chat_model.py)
+and others; `chat_tasks.jsonl` their prompts for titles.
 """
 
 from __future__ import annotations
