@@ -1,4 +1,4 @@
-"""``python -m runtime ingest | query | reconcile``: docwell's functions without Lambda."""
+"""``python -m runtime ingest | query | reconcile | events``: docwell's functions without Lambda."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from importlib import import_module
 
 from docwell.config import (
     AuthorizerSettings,
+    EventsSettings,
     IngestSettings,
     QuerySettings,
     ReconcileSettings,
@@ -19,17 +20,18 @@ from docwell.config import (
     SettingsError,
 )
 from runtime.process import end_with_any_thread
-from runtime.settings import ServerSettings, WorkerSettings, problems_of
+from runtime.settings import ScrapedSettings, ServerSettings, StreamSettings, WorkerSettings, problems_of
 
 # By command: its help line, the runtime's settings, and the settings of its functions.
-_COMMANDS: Mapping[str, tuple[str, type[Settings] | None, tuple[type[Settings], ...]]] = {
+_COMMANDS: Mapping[str, tuple[str, type[Settings], tuple[type[Settings], ...]]] = {
     "ingest": ("index the documents that SQS messages name, until SIGTERM", WorkerSettings, (IngestSettings,)),
     "query": ("serve the HTTP API, until SIGTERM", ServerSettings, (QuerySettings, AuthorizerSettings)),
     "reconcile": (
         "compare bucket, ledger and index once, and send what is missing to ingest",
-        None,
+        ScrapedSettings,
         (ReconcileSettings,),
     ),
+    "events": ("send the events about documents, until SIGTERM", StreamSettings, (EventsSettings,)),
 }
 
 
@@ -37,7 +39,7 @@ def _variable(name: str) -> str:
     return f"DOCWELL_{name.upper()}"
 
 
-def _help(runtime_settings: type[Settings] | None, functions: tuple[type[Settings], ...]) -> str:
+def _help(runtime_settings: type[Settings], functions: tuple[type[Settings], ...]) -> str:
     """Return the part of a command's help about environment variables."""
     fields = {
         name: field
@@ -46,11 +48,10 @@ def _help(runtime_settings: type[Settings] | None, functions: tuple[type[Setting
         if field.is_required()
     }
     lines = ["required variables:", *(f"  {_variable(name)}" for name in fields), "  AWS_REGION"]
-    if runtime_settings:
-        lines += ["", "variables of this command, and their defaults:"]
-        for name, field in runtime_settings.model_fields.items():
-            default = "-" if field.default in (None, "") else field.default
-            lines.append(f"  {_variable(name):<28} {default:<6} {field.description}")
+    lines += ["", "variables of this command, and their defaults:"]
+    for name, field in runtime_settings.model_fields.items():
+        default = "-" if field.default in (None, "") else field.default
+        lines.append(f"  {_variable(name):<28} {default:<6} {field.description}")
     lines += ["", "docwell/config.py lists the other variables. Credentials come from AWS's own variables."]
     return "\n".join(lines)
 
@@ -85,7 +86,7 @@ def main() -> int:
         )
     options = parser.parse_args()
     _, runtime_settings, functions = _COMMANDS[options.command]
-    if problems := [*_set_region(), *problems_of(filter(None, (runtime_settings, *functions)))]:
+    if problems := [*_set_region(), *problems_of((runtime_settings, *functions))]:
         for problem in problems:
             print(f"wrong setting: {problem}", file=sys.stderr)
         return 2

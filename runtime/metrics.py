@@ -32,6 +32,8 @@ class Exporter:
         self._metrics = {key: _collector(exported, self.registry) for key, exported in EXPORTED.items()}
         self._series: dict[tuple[str, str], set[tuple[str, ...]]] = {key: set() for key in EXPORTED}
         self._lock = threading.Lock()
+        # Whether Prometheus has all values: a scrape sets it.
+        self.scraped = threading.Event()
         self._damaged = Counter(
             "docwell_metric_lines_damaged", "Lines with metrics that could not be read", registry=self.registry
         )
@@ -55,6 +57,7 @@ class Exporter:
             return
         for key, dimensions, value in values:
             self._take(key, dimensions, value)
+        self.scraped.clear()
 
     def _take(self, key: tuple[str, str], dimensions: Mapping[str, str], value: float) -> None:
         exported = EXPORTED.get(key)

@@ -67,6 +67,7 @@ def health_app(exporter: Exporter, ready: Callable[[], bool]) -> Starlette:
         return PlainTextResponse("ready\n") if ready() else PlainTextResponse("not ready\n", 503)
 
     async def metrics(_request: Request) -> Response:
+        exporter.scraped.set()
         return Response(generate_latest(exporter.registry), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)])

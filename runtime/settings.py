@@ -15,13 +15,27 @@ from docwell.config import Settings, SettingsError
 _CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
-class ServiceSettings(Settings):
-    """Settings of every command that runs until SIGTERM."""
+class PortSettings(Settings):
+    """The port of health and metrics."""
 
     host: Annotated[str, Field(description="address to listen on; empty: all of IPv4; '::': IPv6 too")] = ""
     health_port: Annotated[int, Field(ge=0, le=65_535, description="/healthz, /readyz and /metrics; 0: none")] = (
         9090
     )
+
+
+class ScrapedSettings(PortSettings):
+    """`python -m runtime reconcile`."""
+
+    # Prometheus sees the increase of a counter only between two scrapes.
+    scrape_s: Annotated[
+        float, Field(ge=0, le=600, description="seconds to wait for a scrape before and after the run; 0: no port")
+    ] = 0.0
+
+
+class ServiceSettings(PortSettings):
+    """Settings of every command that runs until SIGTERM."""
+
     # Kubernetes kills a pod 30 s after SIGTERM (terminationGracePeriodSeconds). The remaining time is for
     # returning messages.
     grace_s: Annotated[
@@ -39,6 +53,12 @@ class WorkerSettings(ServiceSettings):
     processes: Annotated[int, Field(ge=1, le=64, description="messages at a time")] = 1
     # As in Lambda. A range of 50 pages takes seconds; a document of one range takes minutes at most.
     timeout_s: Annotated[float, Field(ge=60, le=43_200, description="seconds for one message")] = 900.0
+
+
+class StreamSettings(ServiceSettings):
+    """`python -m runtime events`."""
+
+    ledger_table: Annotated[str, Field(description="the table whose stream it reads")] = "docwell-ledger"
 
 
 class ServerSettings(ServiceSettings):

@@ -15,6 +15,7 @@ import pytest
 
 from runtime.functions import FunctionPool, FunctionSpec
 from runtime.poller import Poller, PollerSettings, failed_ids
+from tests.unit.cases import rows
 
 from .local_parts import Aws
 from .waiting import until
@@ -119,22 +120,6 @@ def test_the_delay_that_the_function_set_for_a_failed_message_is_kept(queue: Que
     assert calls[1] - calls[0] >= 2.9  # the local server counts whole seconds of another clock
 
 
-@pytest.mark.parametrize(
-    ("answer", "failed"),
-    [
-        (None, set()),
-        ({}, set()),
-        ({"batchItemFailures": []}, set()),
-        ({"batchItemFailures": None}, set()),
-        ({"batchItemFailures": [{"itemIdentifier": "a"}]}, {"a"}),
-        ({"batchItemFailures": [{"itemIdentifier": ""}]}, {"a", "b"}),
-        ({"batchItemFailures": [{"itemIdentifier": None}]}, {"a", "b"}),
-        ({"batchItemFailures": [{"id": "a"}]}, {"a", "b"}),
-        ({"batchItemFailures": [{"itemIdentifier": "unknown"}]}, {"a", "b"}),
-        ({"batchItemFailures": "a"}, {"a", "b"}),
-        ("text", {"a", "b"}),
-        ({"other": 1}, {"a", "b"}),
-    ],
-)
-def test_failed_messages_are_read_from_the_answer_by_lambdas_rules(answer: Any, failed: set[str]) -> None:
-    assert failed_ids(answer, {"a", "b"}) == failed
+@pytest.mark.parametrize(("answer", "failed"), rows(__file__, "lambda_answers"))
+def test_failed_messages_are_read_from_the_answer_by_lambdas_rules(answer: Any, failed: list[str]) -> None:
+    assert failed_ids(answer, {"a", "b"}) == {*failed}

@@ -221,7 +221,15 @@ def test_a_reconcile_run_prints_its_report_and_exits_with_its_result(
         check=False,
     )
     assert done.returncode == status, done.stderr
-    if status == 0:
-        assert json.loads(done.stdout)["event"] == {"action": "reconcile"}
-    else:
-        assert "ValueError" in done.stdout
+    assert ("ValueError" if status else '"event": {"action": "reconcile"}') in done.stdout.splitlines()[-1]
+
+
+def test_a_reconcile_run_waits_for_a_scrape_before_and_after_it(aws: Aws, tmp_path: Path) -> None:
+    environment = settings(aws, aws.queue_url, tmp_path, DOCWELL_SCRAPE_S="60")
+    with running(["reconcile", "--handler", "toy_functions.echo"], environment, tmp_path) as job:
+        before = httpx.get(f"{job.health}/metrics").text
+        assert 'docwell_function_invocations_total{function="docwell-reconcile"} 0.0' in before
+        until(lambda: '"action": "reconcile"' in job.output())
+        after = httpx.get(f"{job.health}/metrics").text
+        assert 'docwell_function_invocations_total{function="toy_functions"} 1.0' in after
+        assert job.ended(20) == 0

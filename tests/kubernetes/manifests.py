@@ -12,6 +12,8 @@ from infra.kubernetes.variants import VARIANTS, rendered
 
 EACH_VARIANT = pytest.mark.parametrize("variant", VARIANTS)
 WORKERS = ("ingest", "query", "reconcile")
+# A variant that has all workers, the one of events too.
+WHOLE = "compatible services"
 COMPONENT = "app.kubernetes.io/component"
 
 

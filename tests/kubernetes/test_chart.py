@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import yaml  # type: ignore[import-untyped] # ships no types
 
+from docwell.config import EventsSettings
 from infra.container.sam import ROOT, StepError
 from infra.kubernetes import helm, variants
-from tests.kubernetes.manifests import containers, environment, named
+from runtime.settings import StreamSettings
+from tests.kubernetes.manifests import WHOLE, containers, environment, named
 
 VALUES = yaml.safe_load((helm.CHART / "values.yaml").read_text())
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:models-AbCdEf"
@@ -60,6 +62,11 @@ def test_tokens_in_the_chart_are_references_to_secrets() -> None:
     assert external["DOCWELL_CHROMA_TOKEN"] == {"secretKeyRef": {"name": "chroma-token", "key": "token"}}
     assert external["DOCWELL_CHROMA_HEADER"] == "X-Chroma-Token"
     assert external["DOCWELL_OLLAMA_TOKEN"] == SECRET
+    events = environment(WHOLE, "events")
+    assert events["DOCWELL_WEBHOOK_SECRET"] == {"secretKeyRef": {"name": "webhook", "key": "key"}}
+    read = {f"DOCWELL_{name.upper()}" for name in {*EventsSettings.model_fields, *StreamSettings.model_fields}}
+    assert {name for name in events if name.startswith("DOCWELL_")} == read
+    assert "DOCWELL_WEBHOOK_SECRET" not in environment("vLLM with gated models", "events")
     # vLLM asks for the token that query sends.
     (model,) = (container for name, container, _ in containers("large") if name == "model")
     expected = next(variable["valueFrom"] for variable in model["env"] if variable["name"] == "VLLM_API_KEY")

@@ -6,9 +6,8 @@ import json
 import re
 from typing import Any
 
-from infra.kubernetes.helm import Manifest
 from infra.kubernetes.variants import rendered
-from tests.kubernetes.manifests import EACH_VARIANT, WORKERS, containers, of_kind, selects, workloads
+from tests.kubernetes.manifests import EACH_VARIANT, WHOLE, WORKERS, containers, of_kind, selects, workloads
 
 WITHOUT_POLICIES = "without KEDA, policies and ingress"
 # https://docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html
@@ -143,7 +142,7 @@ def outside(variant: str, component: str) -> set[int]:
 def test_workers_without_keys_reach_the_agent_that_provides_their_role(variant: str) -> None:
     for component in pods(variant):
         agent = {(block["cidr"], port) for block, port in blocks(variant, component) if block["cidr"] in AGENT}
-        asks = component in WORKERS and variant not in (WITHOUT_POLICIES, "compatible services")
+        asks = component not in ("chroma", "model") and variant not in (WITHOUT_POLICIES, WHOLE)
         assert agent == ({(cidr, 80) for cidr in AGENT} if asks else set()), component
 
 
@@ -153,23 +152,17 @@ def test_outside_the_chart_only_the_ports_of_called_services_are_open() -> None:
     assert outside("small", "model") == {443}  # it downloads its model
     assert outside("Ollama with own models", "model") == set()
     assert outside("external servers", "ingest") == {443, 8443}
-    assert outside("compatible services", "reconcile") == {443, 9000, 9324, 8000}
+    assert outside(WHOLE, "reconcile") == {443, 9000, 9324, 8000}
+    assert outside(WHOLE, "events") == {443, 9000, 9324, 8000, 8445}
     # Only query checks tokens.
     assert outside("scans and the next index", "query") == {443, 8444}
     assert outside("scans and the next index", "ingest") == {443}
 
 
-def secrets_in(manifests: list[Manifest]) -> list[str]:
-    """Variables and fields that look like a secret and hold a value."""
-    result = []
-    for name, value in re.findall(r'"name": "(\w+)", "value": "([^"]*)"', json.dumps(manifests)):
-        looks = re.search(r"(TOKEN|SECRET|KEY|PASSWORD)(_ID)?$", name)
-        if looks and value and not value.startswith("arn:aws:secretsmanager:"):
-            result.append(name)
-    return result
-
-
 @EACH_VARIANT
 def test_no_manifest_holds_a_secret(variant: str) -> None:
+    """Look at the variables and fields with the name of a secret and a value."""
     assert not of_kind(variant, "Secret")
-    assert secrets_in(rendered(variant)) == []
+    pairs = re.findall(r'"name": "(\w+)", "value": "([^"]+)"', json.dumps(rendered(variant)))
+    named = {value for name, value in pairs if re.search(r"(TOKEN|SECRET|KEY|PASSWORD)(_ID)?$", name)}
+    assert {value for value in named if not value.startswith("arn:aws:secretsmanager:")} == set()

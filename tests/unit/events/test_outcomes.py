@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import boto3
 import pytest
@@ -13,10 +14,11 @@ from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
 
 from docwell.adapters.aws import client
-from docwell.adapters.dynamodb.ledger import DynamoLedger, outcome_in
+from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState, outcome_in
 from docwell.events import TYPES, DocumentEvent, Publisher
 from docwell.models import FINAL, Attributes, DocumentRecord, RangeTally, RangeTask, Status
 from infra.local.names import ACCOUNT, LEDGER_SCHEMA, REGION
+from runtime.events import LedgerStream, _stream
 
 KEY = "handbooks/é 日本+%&.pdf"
 TABLE, BUCKET, GENERATION = "ledger", "documents", "g" * 32
@@ -46,7 +48,6 @@ class World:
         ledger.release(ledger.write(lease, replace(DocumentRecord(key), **fields), fresh=True))
 
     def changes(self) -> list[Mapping[str, Any]]:
-        # moto records the stream, but its API does not answer.
         shard = dynamodb_backends[ACCOUNT][REGION].get_table(TABLE).stream_shard
         assert shard is not None
         return [change.to_json() for change in shard.items]
@@ -65,6 +66,7 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", "disabled")  # moto does not know these addresses
     with mock_aws():
         yield World()
 
@@ -149,13 +151,56 @@ def test_the_index_that_is_being_built_sends_no_event(world: World) -> None:
 
 def test_an_event_has_no_text_of_the_document(world: World) -> None:
     attributes = Attributes("secret title", "secret author", "2026-03-01", {"m": "secret"}, {"t": "secret"})
-    world.write(
-        status=Status.INDEXED,
-        version="v1",
-        title="secret title",
-        author="secret author",
-        detail="secret detail",
-        live_attributes=attributes,
-    )
+    secrets: dict[str, Any] = {name: f"secret {name}" for name in ("title", "author", "detail")}
+    world.write(status=Status.INDEXED, version="v1", live_attributes=attributes, **secrets)
     (event,) = world.events()
     assert "secret" not in event.body
+
+
+class Function:
+    """The events function: it notes the documents of its changes, and fails for some."""
+
+    def __init__(self) -> None:
+        self.documents: list[str] = []
+        self.fails: str | None = None
+
+    def invoke(self, event: dict[str, Any]) -> Any:
+        images = [entry["dynamodb"] for entry in json.loads(json.dumps(event))["Records"]]
+        failed = [image for image in images if image["NewImage"]["document"]["S"] == self.fails]
+        self.documents += [image["NewImage"]["document"]["S"] for image in images if image not in failed]
+        return {"batchItemFailures": [{"itemIdentifier": image["SequenceNumber"]} for image in failed]}
+
+
+def test_the_runtime_sends_each_outcome_in_order_until_it_succeeds(world: World) -> None:
+    function, keys = Function(), [f"{number}.pdf" for number in range(12)]
+    for key in keys:
+        world.write(key=key, status=Status.INDEXED, version="v1")
+    stream, function.fails = _stream(TABLE, function.invoke), keys[7]
+    assert stream.read() > 0  # the age of the change that waits
+    assert (stream.read() > 0, function.documents[:7], keys[10] in function.documents) == (True, keys[:7], False)
+    # Another process continues with the change that failed.
+    stream, function = _stream(TABLE, function.invoke), Function()
+    stream._invoke = function.invoke
+    assert (stream.read(), stream.read(), function.documents) == (0, 0, keys[7:])
+    world.write(key=keys[0], status=Status.DELETED)
+    assert (stream.read(), function.documents[5:]) == (0, [keys[0]])
+
+
+def test_the_runtime_reads_a_shard_once_its_parent_ends(world: World) -> None:
+    world.write(status=Status.INDEXED, version="v1")
+    records = [{"eventName": "INSERT", **change} for change in world.changes()]
+    answers = {"parent": {"Records": records}, "child": {"Records": [], "NextShardIterator": "child"}}
+    pages = [[{"ShardId": "child", "ParentShardId": "parent"}], [{"ShardId": "parent", "ParentShardId": "gone"}]]
+    api, function = Mock(), Function()
+    api.describe_stream.side_effect = lambda **request: {
+        "StreamDescription": {"Shards": pages[1]}
+        if "ExclusiveStartShardId" in request
+        else {"Shards": pages[0], "LastEvaluatedShardId": "child"}
+    }
+    api.get_shard_iterator.side_effect = lambda **request: {"ShardIterator": request["ShardId"]}
+    api.get_records.side_effect = lambda **request: answers[request["ShardIterator"]]
+    for _ in range(2):  # the second process knows that the parent was read
+        stream = LedgerStream(api, "arn", DynamoState(world.client, TABLE), function.invoke)
+        assert (stream.read(), stream.read(), function.documents) == (0, 0, [KEY])
+    reads = [request.kwargs["ShardIterator"] for request in api.get_records.mock_calls]
+    assert reads == ["parent", "child", "child", "child"]

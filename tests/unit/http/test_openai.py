@@ -2,8 +2,8 @@
 
 `response_requests.jsonl` has the requests of openai-agents (src/agents/models/openai_responses.py) and the AI SDK
 (packages/openai/src/responses/openai-responses-api.ts), and of n8n's and LibreChat's model libraries as they were
-recorded. `chat_requests.jsonl` has those of Open WebUI and LibreChat, recorded too, of RAGFlow (rag/llm/chat_model.py)
-and others; `chat_tasks.jsonl` their prompts for titles.
+recorded. `chat_requests.jsonl` has those of Open WebUI and LibreChat, recorded too, of RAGFlow and others;
+`chat_tasks.jsonl` their prompts for titles.
 """
 
 from __future__ import annotations
@@ -236,11 +236,8 @@ def test_a_response_has_text_sources_annotations_and_usage_whole_and_streamed(
     for response in (whole, last.response):
         assert response.output_text == "Every March [1]." + SOURCES
         ((place,),) = ([*part.annotations] for part in response.output[0].content)
-        assert (place.type, place.title, place.url) == (
-            "url_citation",
-            "house/rules.pdf, page 7 (printed iv)",
-            LINK,
-        )
+        name = "house/rules.pdf, page 7 (printed iv)"
+        assert (place.type, place.title, place.url) == ("url_citation", name, LINK)
         assert response.output_text[place.start_index : place.end_index] == "[1]"
         assert response.usage.total_tokens == response.usage.input_tokens + response.usage.output_tokens > 3
     for receipt in world.receipts.kept.values():

@@ -18,7 +18,7 @@ SERVICE = {"host", "health_port", "grace_s", "processes"}
 OF_RUNTIME: dict[str, set[str]] = {
     "ingest": {*SERVICE, "ingest_queue_url", "timeout_s"},
     "query": {*SERVICE, "port", "waiting", "console_connect"},
-    "reconcile": set(),
+    "reconcile": {"host", "health_port", "scrape_s"},
 }
 READ: dict[str, list[type[BaseSettings]]] = {
     "ingest": [IngestSettings],

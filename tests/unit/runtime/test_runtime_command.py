@@ -91,10 +91,8 @@ def limits(monkeypatch: pytest.MonkeyPatch, **more: str) -> IngestSettings:
 
 def test_a_worker_reads_its_queue_and_the_dead_letters(monkeypatch: pytest.MonkeyPatch) -> None:
     polled = queues(WorkerSettings(processes=3), limits(monkeypatch))
-    assert {url: poller.workers for url, poller in polled.items()} == {
-        "https://sqs/1/ingest": 3,
-        "https://sqs/1/dead": 1,
-    }
+    workers = {url: poller.workers for url, poller in polled.items()}
+    assert workers == {"https://sqs/1/ingest": 3, "https://sqs/1/dead": 1}
     assert polled["https://sqs/1/dead"].max_receives == 1000
     assert (polled["https://sqs/1/ingest"].max_receives, polled["https://sqs/1/ingest"].visibility_s) == (5, 60)
 

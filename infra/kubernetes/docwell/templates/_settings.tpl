@@ -57,6 +57,16 @@ DOCWELL_GRACE_S: {{ include "docwell.text" .Values.query.graceSeconds | quote }}
 
 {{- define "docwell.settings.reconcile" -}}
 DOCWELL_OCR: {{ .Values.index.ocr | quote }}
+DOCWELL_HEALTH_PORT: 9090
+DOCWELL_SCRAPE_S: {{ ternary (mul 3 .Values.monitoring.intervalSeconds) 0 .Values.monitoring.enabled | quote }}
+{{- end }}
+
+{{- define "docwell.settings.events" -}}
+DOCWELL_BUCKET: {{ .Values.data.bucket | quote }}
+DOCWELL_LEDGER_TABLE: {{ .Values.data.ledgerTable | quote }}
+DOCWELL_WEBHOOK_URL: {{ .Values.events.webhook.url | quote }}
+DOCWELL_HEALTH_PORT: 9090
+DOCWELL_GRACE_S: 25
 {{- end }}
 
 {{/* The variables of AWS's SDK and of Powertools. */}}
@@ -65,6 +75,7 @@ AWS_REGION: {{ .Values.aws.region | quote }}
 AWS_ENDPOINT_URL_S3: {{ .Values.aws.endpoints.s3 | quote }}
 AWS_ENDPOINT_URL_SQS: {{ .Values.aws.endpoints.sqs | quote }}
 AWS_ENDPOINT_URL_DYNAMODB: {{ .Values.aws.endpoints.dynamodb | quote }}
+AWS_ENDPOINT_URL_DYNAMODB_STREAMS: {{ .Values.aws.endpoints.dynamodb | quote }}
 AWS_ENDPOINT_URL_SECRETS_MANAGER: {{ .Values.aws.endpoints.secretsManager | quote }}
 AWS_ENDPOINT_URL_STS: {{ .Values.aws.endpoints.sts | quote }}
 POWERTOOLS_METRICS_NAMESPACE: "Docwell/{{ .Release.Name }}"
@@ -83,7 +94,7 @@ AWS_CA_BUNDLE: /etc/authorities/{{ .Values.authorities.key }}
 POWERTOOLS_LOG_LEVEL: {{ .Values.logLevel | quote }}
 {{- end }}
 
-{{/* The environment of a worker. Called with a list: the root, and ingest, query or reconcile. An empty setting counts
+{{/* The environment of a worker. Called with a list: the root, and ingest, query, reconcile or events. An empty setting counts
 as unset, and is there so that the manifest shows each. A component's setting wins over a shared one. */}}
 {{- define "docwell.environment" -}}
 {{- $root := first . -}}
@@ -92,7 +103,7 @@ as unset, and is there so that the manifest shows each. A component's setting wi
 {{- range $name, $value := include "docwell.platform" $root | fromYaml -}}
 {{- if $value -}}{{- $_ := set $all $name $value -}}{{- end -}}
 {{- end -}}
-{{- range $part := list "shared" $component -}}
+{{- range $part := ternary (list "events") (list "shared" $component) (eq $component "events") -}}
 {{- range $name, $value := include (printf "docwell.settings.%s" $part) $root | fromYaml -}}
 {{- $_ := set $all $name $value -}}
 {{- end -}}
@@ -100,7 +111,7 @@ as unset, and is there so that the manifest shows each. A component's setting wi
 {{- $_ := set $all (printf "DOCWELL_%s" (upper $name)) $value -}}
 {{- end -}}
 {{- end -}}
-{{- $taken := concat (keys $all) (list "DOCWELL_CHROMA_TOKEN" "DOCWELL_OLLAMA_TOKEN") -}}
+{{- $taken := concat (keys $all) (list "DOCWELL_CHROMA_TOKEN" "DOCWELL_OLLAMA_TOKEN" "DOCWELL_WEBHOOK_SECRET") -}}
 {{- if $root.Values.aws.credentialsSecret }}{{- $taken = concat $taken (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY") }}{{- end }}
 {{- range $root.Values.extraEnvironment }}
 {{- if has .name $taken }}{{- fail (printf "extraEnvironment cannot set %s of %s: it is set already" .name $component) }}{{- end }}
@@ -109,7 +120,11 @@ as unset, and is there so that the manifest shows each. A component's setting wi
 {{- range $name, $value := $all }}
 - {name: {{ $name }}, value: {{ include "docwell.text" $value | quote }}}
 {{- end }}
+{{- if ne $component "events" }}
 {{ include "docwell.token" (list "DOCWELL_CHROMA_TOKEN" $root.Values.chroma.token) }}
+{{- else if $root.Values.events.webhook.url }}
+{{ include "docwell.token" (list "DOCWELL_WEBHOOK_SECRET" $root.Values.events.webhook) }}
+{{- end }}
 {{- if eq $component "query" }}
 {{ include "docwell.token" (list "DOCWELL_OLLAMA_TOKEN" $root.Values.model.token) }}
 {{- end }}
