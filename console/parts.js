@@ -138,7 +138,7 @@ export function Answer({ answer, onSource }) {
   const citations = new Map(answer.citations.map((one) => [one.marker, one]));
   const onOpen = (citation) => onSource(citation, answer.citations);
   // A full stop stays in the line of the marker before it.
-  const stop = (text) => /^[.,;:!?…]+/.exec(text)?.[0] ?? "";
+  const stop = (text) => /^[\p{Po}\p{Pe}\p{Pf}]+/u.exec(text)?.[0] ?? "";
   const part = (one, at, parts) => (typeof one === "number"
     ? html`<span class="unbroken"><${Marker} citation=${citations.get(one)}
         onOpen=${() => onOpen(citations.get(one))} />${stop(parts[at + 1] ?? "")}</span>`

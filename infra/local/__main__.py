@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 from rich.table import Table
 
-from docwell.cli.settings import stack_pointer
+from docwell.cli.settings import stack_pointers
 from infra.local import prometheus
 from infra.local.console import StackConsole, terminal
 from infra.local.keys import append_private, private_folder, write_private
@@ -102,10 +102,10 @@ def _up(options: argparse.Namespace) -> int:
         with supervised(stack_options, console) as (stack, supervisor):
             console.say(f"docwell is up ({time.monotonic() - started:.0f} s). Ctrl-C stops it.\n", "bold green")
             _addresses(stack)
-            pointer = stack_pointer()
+            pointer = stack_pointers() / stack.id
             with suppress(OSError):  # a home that cannot be written
                 pointer.parent.mkdir(parents=True, exist_ok=True)
-                write_private(pointer, stack.data)
+                write_private(pointer, f"{stack.data}\n{ROOT}")
             if os.environ["DOCWELL_OCR"] == "rapidocr" and not has_ocr():
                 supervisor.install_ocr(stack)
             try:
@@ -115,8 +115,7 @@ def _up(options: argparse.Namespace) -> int:
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     signal.signal(number, signal.SIG_IGN)
                 with suppress(OSError):
-                    if pointer.read_text(encoding="utf-8") == stack.data:  # not of a stack that started later
-                        pointer.unlink()
+                    pointer.unlink()
                 console.say("stopping…")
     except KeyboardInterrupt:
         return 0

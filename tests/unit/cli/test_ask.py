@@ -122,14 +122,16 @@ def test_a_problem_document_becomes_one_line_with_its_request_id(run: Run, api: 
     api.answer = (504, PROBLEM)
     result = run("ask", "When?", api=api)
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", PROBLEM_LINE)
+    assert "r-9); try again" in run("search", "When?", api=api).stderr
 
 
-def test_a_slow_answer_ends_at_the_timeout(run: Run) -> None:
+def test_a_slow_answer_and_a_slow_repair_end_at_the_timeout(run: Run, credentials: None) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        result = run("ask", "When?", "--timeout", "0.2", "--endpoint", endpoint)
-    assert result.exit_code == 1
-    assert "within 0.2 s" in result.stderr
+        Path("docwell.toml").write_text(f'functions_endpoint = "{endpoint}"\nreconcile_function = "f"')
+        for line, words in (("ask When?", "within 0.2 s"), ("reconcile", "Read timeout")):
+            result = run(*line.split(), "--timeout", "0.2", "--endpoint", endpoint)
+            assert (result.exit_code, words in result.stderr) == (1, True), result.stderr
 
 
 # --- search ---

@@ -259,7 +259,8 @@ def test_a_sync_that_is_killed_anywhere_goes_on_and_removes_nothing_of_others(
     folder, steps = folder_of(tmp_path, "a.pdf", "b/c.pdf", "b/d.txt", "e.pdf", "README.md"), iter(range(100))
     (folder / ".docwellignore").write_text("*.md\n!*/README.md")
     bucket.put_object(Bucket=BUCKET, Key="c/theirs.pdf", Body=b"1")
-    assert "4 to upload, 0 to remove" in sync("--dry-run").stdout
+    planned = sync("--dry-run", "--json")
+    assert ([*statuses(planned.stdout).values()], "4 to upload" in planned.stderr) == (["PENDING"] * 4, True)
     assert (stored(bucket), (folder / ".docwell-sync").exists()) == (["c/theirs.pdf"], False)
     assert sync().exit_code == 0
     assert run("sync", folder, "--collection", "c/x", "--no-wait", "--bucket", BUCKET).exit_code == 0

@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 from docwell import version as version_module
 from docwell.cli.app import app
-from docwell.cli.settings import Failure, find_settings, stack_pointer
+from docwell.cli.settings import Failure, find_settings, stack_pointers
 from docwell.version import VERSION
 from tests.unit.cases import rows
 from tests.unit.cli.conftest import Run
@@ -77,18 +77,31 @@ def test_a_running_local_stack_is_found_from_a_folder_below_it(tmp_path: Path) -
     assert find_settings(api_key="mine").api_key == "mine"
 
 
-def test_the_stack_that_make_up_started_last_is_found_from_anywhere(
+def test_a_stack_is_found_from_anywhere_one_of_this_folder_first_and_of_several_it_is_named(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (elsewhere := tmp_path / "work" / "é").mkdir()
-    stack_file(elsewhere, os.getpid())
-    stack_pointer().parent.mkdir(parents=True)
-    stack_pointer().write_text(str(elsewhere / ".docwell"))
-    assert find_settings().bucket == "local-bucket"
-    stack_file(tmp_path, os.getpid(), bucket="of-a-folder-above")
-    assert find_settings().bucket == "of-a-folder-above"
+    def make_up(name: str, clone: Path, at: int) -> Path:
+        (folder := tmp_path / "data" / name).mkdir(parents=True)
+        stack_file(folder, os.getpid(), bucket=name)
+        stack_pointers().mkdir(parents=True, exist_ok=True)
+        (pointer := stack_pointers() / name).write_text(f"{folder / '.docwell'}\n{clone}")
+        os.utime(pointer, (at, at))
+        return folder
+
+    mine = make_up("mine", tmp_path, 1)
+    assert (find_settings().bucket, find_settings().chosen_stack) == ("mine", None)
+    newest = make_up("é", tmp_path / "elsewhere", 2)
+    assert (find_settings().bucket, find_settings().chosen_stack) == ("mine", str(mine / ".docwell"))
+    assert f"{mine / '.docwell'} (DOCWELL_DATA)" in run("ask", "why?").stderr.replace("\n", "")
     monkeypatch.chdir("/")
-    (elsewhere / ".docwell" / "stack.json").unlink()
+    assert (find_settings().bucket, find_settings().chosen_stack) == ("é", str(newest / ".docwell"))
+    stack_file(mine, 2**31 - 2)  # no system has process ids as high as this
+    assert find_settings().chosen_stack is None
+    stack_file(newest, 2**31 - 2)
+    assert (result := run("ask", "why?")).exit_code == 1
+    assert all(text in result.stderr for text in ("no longer runs", "make up"))
+    for folder in (mine, newest):
+        (folder / ".docwell" / "stack.json").unlink()
     assert run("ask", "why?").exit_code == 2
 
 
@@ -99,28 +112,14 @@ def test_the_package_the_command_and_the_chart_have_the_same_version(run: Run) -
     assert f'appVersion: "{VERSION}"' in (ROOT / "infra/kubernetes/docwell/Chart.yaml").read_text()
 
 
-def test_the_local_stack_lends_nothing_to_a_named_endpoint(tmp_path: Path) -> None:
+def test_the_local_stack_lends_nothing_to_a_named_endpoint_or_to_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stack_file(tmp_path, os.getpid())
-    settings = find_settings(endpoint="https://deployed")
-    assert (settings.bucket, settings.aws_endpoint, settings.access_key, settings.local) == (
-        None,
-        None,
-        None,
-        False,
-    )
-
-
-def test_the_stack_file_of_another_user_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stack_file(tmp_path, os.getpid())
+    named = find_settings(endpoint="https://deployed")
+    assert {named.bucket, named.aws_endpoint, named.access_key, named.local or None} == {None}
     monkeypatch.setattr(os, "getuid", lambda: os.geteuid() + 1)
     assert find_settings().bucket is None
-
-
-def test_a_stack_that_has_stopped_is_an_error(run: Run, tmp_path: Path) -> None:
-    stack_file(tmp_path, 2**31 - 2)  # no system has process ids as high as this
-    result = run("ask", "why?")
-    assert result.exit_code == 1
-    assert all(text in result.stderr for text in ("no longer runs", "make up"))
 
 
 @pytest.mark.parametrize("content", ["endpoint = 3", "endpont = 'x'", "not toml"])

@@ -22,7 +22,7 @@ Each connection setting comes from the first of these that has it:
   2. the environment: DOCWELL_ENDPOINT, DOCWELL_BUCKET, DOCWELL_API_KEY, AWS_*
   3. docwell.toml in this folder, else ~/.config/docwell/config.toml
   4. without any endpoint so far, the local stack: that of DOCWELL_DATA, else
-     of this folder or one above it, else the last one that make up started
+     one of this folder or a folder above it, else the newest of make up
 
 \b
 Exit status:

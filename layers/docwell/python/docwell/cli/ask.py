@@ -149,8 +149,17 @@ def replay(ctx: typer.Context, request_id: RequestId, *, as_json: JsonFlag = Fal
     replayed = Api(ctx.obj, ANSWER_S).post(path, None, "now", "changes")
     if as_json:
         display.show_json(replayed)
+        return
+    display.show_answer(replayed["now"])
+    display.say("")
+    changes = [
+        (change["what"].replace("_", " "), *map(_value, (change["then"], change["now"])))
+        for change in replayed["changes"]
+    ]
+    if changes:
+        display.show_table(("changed", "then", "now"), changes)
     else:
-        _show_replay(replayed)
+        display.say("Nothing has changed.", "green")
 
 
 @app.command(rich_help_panel=QUALITY)
@@ -308,19 +317,6 @@ def _bounded(turns: list[Json]) -> list[Json]:
     while sum(len(turn["question"]) + len(turn["answer"]) for turn in turns) > limit:
         turns = turns[1:]
     return turns
-
-
-def _show_replay(replayed: Json) -> None:
-    display.show_answer(replayed["now"])
-    display.say("")
-    rows = [
-        (change["what"].replace("_", " "), _value(change["then"]), _value(change["now"]))
-        for change in replayed["changes"]
-    ]
-    if rows:
-        display.show_table(("changed", "then", "now"), rows)
-    else:
-        display.say("Nothing has changed.", "green")
 
 
 def _value(value: object) -> str:

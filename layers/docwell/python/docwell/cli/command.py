@@ -94,6 +94,10 @@ class ConnectedCommand(TyperCommand):
         # `docwell eval --compare` needs no connection.
         if not ctx.params.get("compare"):
             ctx.obj = find_settings(**flags)
+            if ctx.obj.chosen_stack:
+                display.say(
+                    f"docwell: of several local stacks, {ctx.obj.chosen_stack} (DOCWELL_DATA)", "dim", err=True
+                )
         return super().invoke(ctx)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -304,8 +305,7 @@ def _footer(answer: Json) -> str:
     if answer.get("cut_short"):
         parts.append("cut short")
     if dropped := answer.get("dropped_passages"):
-        names = "DOCWELL_FIRST_TOKEN_S, DOCWELL_PASSAGE_TOKENS, DOCWELL_NUM_CTX"
-        parts.append(f"no room for {dropped} of the passages ({names})")
+        parts.append(f"no room for {dropped} of the passages (DOCWELL_PASSAGE_TOKENS, DOCWELL_NUM_CTX)")
     if answer.get("partial"):
         parts.append("partial: a Chroma server did not answer")
     if request_id := answer.get("request_id"):
@@ -340,5 +340,5 @@ def _facts(record: Json) -> tuple[str, str, str]:
     done = f"{record.get('pages_done', 0)}/" if is_pending(record) else ""
     day, clock = local_time(at or 0).split()
     changed = clock[:5] if day == local_time(time.time()).split()[0] else day
-    sizes = "-" if size is None else decimal(size).replace(" bytes", " B")
+    sizes = "-" if size is None else re.sub(" bytes?", " B", decimal(size))
     return "-" if pages is None else f"{done}{pages}", sizes, changed if at else "-"

@@ -87,22 +87,16 @@ def _finish(uploads: Sequence[Upload], bucket: Bucket, api: Api | None, *, as_js
         records = [upload.as_json() for upload in uploads]
         if as_json:
             display.show_json({"documents": records})
-        else:
-            _show(records)
+        elif len(records) > _SHOWN:  # count them, and list only those that are not well
+            counts = Counter(record["status"] for record in records)
+            display.say(", ".join(f"{count:,} {status}" for status, count in counts.items()))
+            records = [record for record in records if record["status"] not in _WELL]
+        if records and not as_json:
+            display.show_documents(records)
     if failed := [upload for upload in uploads if upload.failure is not None]:
         raise Failure(f"{len(failed)} of {len(uploads)} files were not uploaded; the first: {failed[0].failure}")
     if any(upload.record.get("status") in (Status.REJECTED, Status.FAILED, Status.EMPTY) for upload in uploads):
         raise typer.Exit(ExitCode.NOT_INDEXED)
-
-
-def _show(records: Sequence[Json]) -> None:
-    """Print the records; of many, the counts and those that are not well."""
-    if len(records) > _SHOWN:
-        counts = Counter(record["status"] for record in records)
-        display.say(", ".join(f"{count:,} {status}" for status, count in counts.items()))
-        records = [record for record in records if record["status"] not in _WELL]
-    if records:
-        display.show_documents(records)
 
 
 @app.command()
@@ -184,10 +178,12 @@ def sync(
     dry_run: DryRunFlag = False,
     yes: YesFlag = False,
     waiting: WaitFlag = True,
+    as_json: JsonFlag = False,
 ) -> None:
     """Upload the new and changed files of a folder, again and again if you like.
 
     Takes the files that `docwell put` takes. --delete removes only what sync put. After a kill, run it again.
+    With --watch, --json prints a document after each change.
     """
     bucket, api = _connect(ctx.obj, waiting=waiting and not dry_run and not watch)
     prefix, synced, listed = f"{collection.strip('/')}/" if collection else "", None, 0.0
@@ -200,15 +196,14 @@ def sync(
                 uploads, removals = _changes(folder, prefix, files, bucket, delete=delete, store=not dry_run)
                 if synced is None or uploads or removals:
                     _say_omitted(omitted)
-                    display.say(f"{len(uploads):,} to upload, {len(removals):,} to remove")
-                if dry_run:
-                    display.show_documents(change.as_json() for change in (*uploads, *removals))
-                else:
+                    display.say(f"{len(uploads):,} to upload, {len(removals):,} to remove", err=as_json)
+                if not dry_run:
                     _upload(uploads, bucket)
                     if any(upload.failure is not None for upload in uploads):
                         removals = []  # a file that moved is not yet in the bucket under its new key
-                    _remove(removals, bucket, yes=yes)
-                    _finish([*uploads, *removals], bucket, api, as_json=False)
+                    _remove(removals, bucket, yes=yes, err=as_json)
+                if synced is None or uploads or removals or not as_json:
+                    _finish([*uploads, *removals], bucket, api, as_json=as_json)
                 synced, listed = files, time.monotonic()
         except Failure as failure:
             if not watch:
@@ -220,14 +215,14 @@ def sync(
         time.sleep(_WATCH_S)
 
 
-def _remove(removals: Sequence[Upload], bucket: Bucket, *, yes: bool) -> None:
+def _remove(removals: Sequence[Upload], bucket: Bucket, *, yes: bool, err: bool = False) -> None:
     """Remove documents after a question."""
     if removals:
         more = f" and {len(removals) - 1:,} more" if removals[1:] else ""
         confirm(f"Remove {removals[0].key}{more}?", yes=yes)
     for removal in removals:
         bucket.delete(removal.key)
-        display.say(f"removed {removal.key}")
+        display.say(f"removed {removal.key}", err=err)
 
 
 @plain_failures("cannot sync the folder")
@@ -274,7 +269,8 @@ class Upload:
     def as_json(self) -> Json:
         """Return the API's record and the file's path."""
         place = {"document": self.key, "collection": collection_of(self.key)}
-        status = Status.PENDING.value if self.failure is None else "NOT UPLOADED"
+        pending = "REMOVAL" if self.version == _REMOVED else Status.PENDING.value
+        status = pending if self.failure is None else "NOT UPLOADED"
         record = self.record or {**place, "status": status, "version": self.version, "size": self.size}
         reason = {} if self.record or self.failure is None else {"reason": self.failure}
         return {"file": str(self.path), **record, **reason}

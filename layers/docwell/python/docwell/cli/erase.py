@@ -136,7 +136,8 @@ class Erasure:
 
     def _erase_chunks(self, erased: Erased) -> int:
         """Ask ingest to remove the chunks until none is left, or the time is up."""
-        deadline, next_hint, after = time.monotonic() + LONGEST_WAIT_S, 0.0, Counter[str]()
+        deadline = time.monotonic() + (self._settings.timeout_s or LONGEST_WAIT_S)
+        next_hint, after = 0.0, Counter[str]()
         before = Counter(ChainMap(*(answer["chunks"] for answer in self._calls("check", erased.documents))))
         while not erased.dry_run:
             hint = time.monotonic() >= next_hint

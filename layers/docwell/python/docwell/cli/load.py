@@ -55,7 +55,13 @@ def load(
     if not dry_run:
         confirm("Load these documents?", yes=yes)
         omissions = Path(f"docwell-load-{route.id}.left-out.jsonl")
-        _run(work, survey.documents, omissions)
+        try:
+            with display.progress("loading", survey.documents) as step, plain_failures("cannot load"):
+                work.run(omissions, step)
+        except (KeyboardInterrupt, DocwellError) as error:
+            place = f"stopped at {work.loaded:,} of {survey.documents:,} documents"
+            reason = f": {error.detail}" if isinstance(error, DocwellError) else ""
+            raise Failure(f"{place}{reason}; the same command goes on: it skips what is loaded") from None
         survey.left_out = Counter(omission.reason for omission in work.omissions)
     if as_json:
         display.show_json(vars(survey) if dry_run else {**vars(survey), "loaded": work.loaded})
@@ -95,14 +101,3 @@ def _work(settings: Settings, route: Route, queue_limit: int) -> Load:
     source = S3Listing(s3, route.source, route.prefix)
     target = S3Listing(s3, route.target, route.key(route.prefix))
     return Load(route, source, target, QueueGate(queue.waiting, queue_limit))
-
-
-def _run(work: Load, documents: int, omissions: Path) -> None:
-    """Load; if the load ends early, say how to continue. Raises `Failure`."""
-    go_on = "the same command goes on: it skips what is loaded"
-    try:
-        with display.progress("loading", documents) as step, plain_failures("cannot load"):
-            work.run(omissions, step)
-    except (KeyboardInterrupt, DocwellError) as error:
-        reason = f": {error.detail}" if isinstance(error, DocwellError) else ""
-        raise Failure(f"stopped at {work.loaded:,} of {documents:,} documents{reason}; {go_on}") from None

@@ -140,7 +140,7 @@ class ReconcileFunction:
         self._client = aws_client(
             settings,
             "lambda",
-            read_timeout=930,  # the longest timeout of a Lambda function, and some seconds
+            read_timeout=settings.timeout_s or 930,  # the longest timeout of a Lambda function, and some seconds
             # A retry would start a second run beside the first.
             retries={"total_max_attempts": 1},
             # The connection has no traffic for minutes, and NAT gateways drop idle ones after 350 s.
@@ -185,22 +185,20 @@ def _reconcile(call: ReconcileFunction, *, force: bool, dry_run: bool = False, a
     if as_json:
         display.show_json(answer)
     else:
-        _show_reconcile(answer)
+        for kind, key in answer["found"]:
+            display.say(f"{kind}  {key}")
+        for pipeline in answer["pipelines"]:
+            counts = {**pipeline["drift"], "pending": pipeline["documents"]["PENDING"]}
+            drift = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "no drift"
+            total = f"{pipeline['keys']:,} objects, {pipeline['rows']:,} rows, {pipeline['chunks']:,} chunks"
+            display.say(f"{pipeline['pipeline'][:12]}: {drift} ({total})", "bold")
+            if (waiting := pipeline["waiting"]) is not None:
+                display.say(
+                    f"{waiting:,} messages wait for ingest: run this again later, or use --force", "yellow"
+                )
+            elif not answer["complete"]:
+                display.say("not complete: run this again to continue", "yellow")
+        if answer["sent"]:
+            display.say(f"{answer['sent']:,} documents sent to ingest; `docwell status` counts them")
     if not answer.get("complete"):
         raise typer.Exit(ExitCode.ERROR)
-
-
-def _show_reconcile(answer: Json) -> None:
-    for kind, key in answer["found"]:
-        display.say(f"{kind}  {key}")
-    for pipeline in answer["pipelines"]:
-        counts = {**pipeline["drift"], "pending": pipeline["documents"]["PENDING"]}
-        drift = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "no drift"
-        total = f"{pipeline['keys']:,} objects, {pipeline['rows']:,} rows, {pipeline['chunks']:,} chunks"
-        display.say(f"{pipeline['pipeline'][:12]}: {drift} ({total})", "bold")
-        if (waiting := pipeline["waiting"]) is not None:
-            display.say(f"{waiting:,} messages wait for ingest: run this again later, or use --force", "yellow")
-        elif not answer["complete"]:
-            display.say("not complete: run this again to continue", "yellow")
-    if answer["sent"]:
-        display.say(f"{answer['sent']:,} documents sent to ingest; `docwell status` counts them")

@@ -47,7 +47,14 @@ class Api:
         import httpx
 
         self._timeout_s = timeout_s = settings.timeout_s or timeout_s
-        self._endpoint = _address(settings.need("endpoint"))
+        self._endpoint = settings.need("endpoint").rstrip("/")
+        try:
+            url = httpx.URL(self._endpoint)
+        except (httpx.InvalidURL, ValueError):
+            url = httpx.URL()
+        if url.scheme not in {"http", "https"} or not re.fullmatch(r"[\w.:-]+", url.host):
+            message = f"{settings.endpoint!r} is no address of an API: give --endpoint https://..."
+            raise Failure(message, ExitCode.USAGE)
         # httpx would quote such a key in its message.
         if not re.fullmatch(r"[!-~]*", settings.api_key or ""):
             raise Failure(f"no API key has a blank, a line end or a letter like é; {_GIVE_KEY}", ExitCode.USAGE)
@@ -170,19 +177,6 @@ class Api:
             raise Failure(f"cannot ask {self._endpoint}: {error}; check --endpoint") from None
 
 
-def _address(endpoint: str) -> str:
-    """Return the address of an API without a final slash. Raises `Failure` (usage) for an invalid address."""
-    import httpx
-
-    try:
-        url = httpx.URL(endpoint)
-    except (httpx.InvalidURL, ValueError):
-        url = httpx.URL()
-    if url.scheme not in {"http", "https"} or not re.fullmatch(r"[\w.:-]+", url.host):
-        raise Failure(f"{endpoint!r} is no address of an API: give --endpoint https://...", ExitCode.USAGE)
-    return endpoint.rstrip("/")
-
-
 def _content(response: httpx.Response, *fields: str) -> Json:
     """Return the JSON object of a response, which must have these fields. Raises `Failure`."""
     try:
@@ -214,7 +208,8 @@ def _failure(response: httpx.Response, body: Json) -> Failure:
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         message += f"; {_GIVE_KEY}"
     if status == HTTPStatus.GATEWAY_TIMEOUT:
-        message += "; ask again, or use a faster model: docs/use/models.md"
+        is_answer = response.url.path.endswith((QUERY_PATH, "/replay"))
+        message += f"; {'ask again, or use a faster model: docs/use/models.md' if is_answer else 'try again'}"
     after = headers.get("retry-after", "")
     if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and after):
         return Busy(message, float(after) if after.isdigit() else None)

@@ -67,7 +67,7 @@ class Busy(Failure):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Addresses, names and keys. `local` is true when they belong to a stack on this machine."""
+    """Addresses, names and keys. `local`: of a stack on this machine, of `chosen_stack` where several run."""
 
     endpoint: str | None = None
     console: str | None = None
@@ -92,6 +92,7 @@ class Settings:
     functions_endpoint: str | None = None
     timeout_s: float | None = None
     local: bool = False
+    chosen_stack: str | None = None
 
     def override(self, **values: object) -> Settings:
         """Return the settings, replaced by the values that are not empty."""
@@ -111,7 +112,13 @@ class Settings:
 
 _REGION = ["AWS_REGION", "AWS_DEFAULT_REGION"]
 # A settings file has no AWS credentials: they stay in AWS's own files.
-_FILE_KEYS = {item.name for item in fields(Settings)} - {"access_key", "secret_key", "timeout_s", "local"}
+_FILE_KEYS = {item.name for item in fields(Settings)} - {
+    "access_key",
+    "secret_key",
+    "timeout_s",
+    "local",
+    "chosen_stack",
+}
 
 
 def option(metavar: str, text: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as typer.Option
@@ -130,7 +137,7 @@ def find_settings(
     bucket: Annotated[str | None, option("NAME", "Documents bucket.", envvar="DOCWELL_BUCKET")] = None,
     api_key: Annotated[str | None, option("KEY", "API key.", envvar="DOCWELL_API_KEY")] = None,
     region: Annotated[str | None, option("NAME", "AWS region.", envvar=_REGION)] = None,
-    timeout: Annotated[float | None, option("SECONDS", "Longest wait: 30, for an answer 180.", min=0.1)] = None,
+    timeout: Annotated[float | None, option("SECONDS", "Longest wait: 30; ask 180, repairs 930.", min=0.1)] = None,
 ) -> Settings:
     """Return the settings of this run. The parameters are the connection flags of every command.
 
@@ -170,26 +177,36 @@ def _from_file() -> dict[str, Any]:
     return content
 
 
-def stack_pointer() -> Path:
-    """Return the user's file that names the data folder of the last stack of `make up`. It has no key."""
-    return Path.home() / ".config" / "docwell" / "local-stack"
+def stack_pointers() -> Path:
+    """Return the user's folder with a file for each stack of `make up`: its data folder, then its clone's."""
+    return Path.home() / ".config" / "docwell" / "local-stacks"
+
+
+def _stack_files() -> list[Path]:
+    """Return the files of this user's stacks: of this folder or one above, started here, then the newest."""
+    if data := os.environ.get("DOCWELL_DATA"):
+        folders = [Path(data)]
+    else:
+        here = (Path.cwd(), *Path.cwd().parents)
+        pointers = sorted(
+            filter(_belongs_to_user, stack_pointers().glob("*")), key=lambda path: path.stat().st_mtime
+        )
+        stacks = [path.read_text("utf-8", "surrogateescape").split("\n") for path in reversed(pointers)]
+        stacks.sort(key=lambda stack: Path(stack[-1]) not in here)
+        folders = [*(folder / ".docwell" for folder in here), *(Path(stack[0]) for stack in stacks)]
+    return [path for path in dict.fromkeys(folder / "stack.json" for folder in folders) if _belongs_to_user(path)]
 
 
 def _from_stack() -> dict[str, Any]:
-    current = Path.cwd()
-    data = os.environ.get("DOCWELL_DATA")
-    folders = [Path(data)] if data else [folder / ".docwell" for folder in (current, *current.parents)]
-    if not data and _belongs_to_user(pointer := stack_pointer()):
-        folders.append(Path(pointer.read_text("utf-8", errors="surrogateescape")))
-    path = next((folder / "stack.json" for folder in folders if _belongs_to_user(folder / "stack.json")), None)
-    if path is None:
-        if data:
+    paths = _stack_files()
+    if not paths:
+        if data := os.environ.get("DOCWELL_DATA"):
             message = f"no local stack runs on {data} (DOCWELL_DATA): start it with `make up`, or unset it"
             raise Failure(message, ExitCode.USAGE)
         return {}
+    path, *others = paths
     try:
         stack = json.loads(path.read_text("utf-8"))
-        running = _is_running(int(stack["pid"]))
         values = {name: stack[name] for name in ("bucket", "aws_endpoint", "region", "access_key", "secret_key")}
         values |= {name: stack.get(name) for name in ("api_key", *OPERATOR, "ollama", "ollama_token", "model")}
         values["chroma_folder"] = str(Path(stack["data"]) / "chroma") if "data" in stack else None
@@ -197,9 +214,9 @@ def _from_stack() -> dict[str, Any]:
         values |= {"endpoint": stack["gateway"], "functions_endpoint": stack["gateway"], "local": True}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Failure(f"cannot use {path} ({error!r}): restart the stack with `make up`") from None
-    if not running:
+    if not _is_running(path):
         raise Failure(f"the local stack of {path} no longer runs: start it with `make up`")
-    return values
+    return values | {"chosen_stack": str(path.parent) if any(map(_is_running, others)) else None}
 
 
 def _belongs_to_user(path: Path) -> bool:
@@ -207,11 +224,10 @@ def _belongs_to_user(path: Path) -> bool:
     return path.is_file() and (os.name != "posix" or path.stat().st_uid == os.getuid())
 
 
-def _is_running(pid: int) -> bool:
-    if os.name != "posix":  # on Windows, signal 0 ends the process
-        return True
+def _is_running(path: Path) -> bool:
+    """Return whether the process of a stack's file runs."""
     try:
-        os.kill(pid, 0)
-    except OSError:
+        os.kill(int(json.loads(path.read_text("utf-8"))["pid"]), 0)
+    except (OSError, ValueError, KeyError, TypeError):
         return False
     return True
