@@ -60,7 +60,7 @@ mlflow-test: dev ## Test integrations/mlflow in a separate environment
 	.venv-mlflow/bin/python -m pytest -q -c /dev/null -p no:cacheprovider integrations/mlflow $(ARGS)
 
 .PHONY: mcp-conformance
-mcp-conformance: dev ## Run MCP's conformance suite on the stack of make up, which needs a document; needs Node 22
+mcp-conformance: dev embedder ## Run MCP's conformance suite on a stack of its own; needs npm
 	$(PY) scripts/check-mcp
 
 .PHONY: test-unit

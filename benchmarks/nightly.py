@@ -47,6 +47,7 @@ STEPS = {
     "scale-out": Step(_SHORT, ("scale-out",)),
     "bench": Step(_SHORT, tuple(f"bench-{name}" for name in _BENCHES)),
     "console-test": Step(),
+    "mcp-conformance": Step(),
     "container": Step((), ("container",)),
     "mlflow-test": Step(),
 }
