@@ -14,7 +14,7 @@ from docwell.answers import Sentence
 from docwell.config import MIN_SUPPORT
 from docwell.models import Passage
 from docwell.query.checking.cleaning import clean_answer
-from docwell.query.checking.dates import MONTHS, agree, periods
+from docwell.query.checking.dates import MONTHS, agree, located_periods, periods
 from docwell.query.checking.figures import (
     Figure,
     Mention,
@@ -60,7 +60,7 @@ _SPACED_MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
 _ITEM = r"(?:[-*\u2022\u2023\u25aa\u2013]|\d{1,2}[.)]|[a-z][.)])[ \t]+\S.*"
 # A colon, and the lines of the list after it.
 _LIST = re.compile(rf"[:\uff1a][ \t]*(?:\[[\d,; ]+\][ \t]*)*\n\s*{_ITEM}(?:\n\s*{_ITEM})*")
-_ITEM_NUMBER = re.compile(r"(\n\s*)\d{1,2}[.)](?=[ \t])")
+_ITEM_NUMBER = re.compile(r"(^|\n\s*)\d{1,2}[.)](?=[ \t])")
 _DAY = re.compile(r"\d\.\s*$")
 # "1.5", "-5", "500 %", "C#" and currencies.
 _LETTERS = re.compile(
@@ -382,7 +382,11 @@ class Checker:
         shares = [self._words.share(content, known) for known in self._words.known]
         best = shares.index(max(shares))
         if named:
-            is_elsewhere = all(shares[best] - shares[marker - 1] > _BETTER_BY for marker in named)
+            is_elsewhere = all(
+                shares[best] - shares[marker - 1] > _BETTER_BY
+                and not _is_foreign(claim.text, self._texts[marker - 1])
+                for marker in named
+            )
             return [best + 1] if is_elsewhere else named
         held = [sum(bool(claim.mentions_of(figure, text)) for figure in claim.figures) for text in self._texts]
         return [max(range(len(held)), key=lambda at: (held[at], shares[at])) + 1]
@@ -417,8 +421,8 @@ class Checker:
         # A passage in another language may spell a name in other letters, and a number in unknown words.
         is_read = all(language_of(text) in _NUMBERS_KNOWN for text in foreign)
         written = [figure for figure in figures(claim.text) if is_read or figure.written[0].isdecimal()]
-        of_claim = [] if foreign else names(claim.text)
-        if written or of_claim:
+        of_claim = names(claim.text)
+        if written or (of_claim and not foreign):
             return (
                 any(not self._forms.isdisjoint(figure.forms.union(figure.parts)) for figure in written)
                 or any(name in text.casefold() for name in of_claim for text in self._texts)
@@ -495,7 +499,6 @@ class Checker:
         # Also count a figure that a passage has in another form.
         written = [figure.written.casefold() for figure in held]
         known = content_words(" ".join(written)).union(*(evidence.known[marker - 1] for marker in markers))
-        known |= {word for word in content if word.startswith(tuple(written))}
         total, share = (
             evidence.weight(part - asked) + _ASKED_WEIGHT * evidence.weight(part & asked)
             for part in (content, content & known)
@@ -582,7 +585,10 @@ def finished_part(begun: str) -> str:
 
 def claimed(sentence: str) -> str:
     """Return a sentence without its markers and its list numbers, which claim nothing."""
-    return _LIST.sub(lambda items: _ITEM_NUMBER.sub(r"\1", items[0]), MARKER.sub("", sentence))
+    bare = _LIST.sub(lambda items: _ITEM_NUMBER.sub(r"\1", items[0]), MARKER.sub("", sentence))
+    is_dated = any(period.start == 0 for period in located_periods(bare))
+    number = _ITEM_NUMBER.match(bare)
+    return bare[number.end() :] if number and not is_dated else bare
 
 
 def rejoined(text: str, pieces: Sequence[str], changed: Sequence[str]) -> str:

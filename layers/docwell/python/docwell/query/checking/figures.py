@@ -91,8 +91,6 @@ _IN_BRACKETS = re.compile(r"[(\uff08]([^()\uff08\uff09]{1,80})[)\uff09]")
 _THOUSANDS_DIGITS = 3
 # A caption in a line without brackets has at most this many words: "In thousands of euros".
 _CAPTION_WORDS = 8
-# "In thousands of euros".
-_UNIT_WORDS = 2
 # A line of one cell counts as a row only beside another row.
 _LEAST_OF_TABLE = 2
 # The cache size, more than the passages of one question: the mentions of a table take up to 400 KB.
@@ -461,7 +459,7 @@ def _in_table(above: str, block: Sequence[_Row], part: str) -> Iterator[Mention]
                 continue
             head = heads[column] if column < len(heads) else ""
             percent = "%" in cell
-            unscaled = percent or (_has_exceptions(caption) and re.search(r"\d\.\d", cell))
+            unscaled = percent or not label.isdisjoint(labels(caption) - labels(_short(caption)))
             here = label.union(over, *head_labels[column : column + 1])
             yield Mention(
                 figures[0][2],
@@ -561,13 +559,6 @@ def scale_of(text: str) -> int:
         ):
             return scale
     return 0
-
-
-def _has_exceptions(caption: str) -> bool:
-    """Return whether exceptions follow the scale: "in millions, except per share", not "in Mio. Euro"."""
-    tokens = caption.split()
-    scaled = next((number for number, token in enumerate(tokens, 1) if scale_of(token)), len(tokens))
-    return len(tokens) - scaled > _UNIT_WORDS
 
 
 def _short(caption: str) -> str:

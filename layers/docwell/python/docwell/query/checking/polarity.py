@@ -20,7 +20,8 @@ _NEGATED = re.compile(rf"{_SHORT_DENIAL}|(?:{_NEGATIONS}){_NO_DENIAL}", re.IGNOR
 _FIRST = re.compile(r"\W*([^\W\d_]+)\s*(?:[,.;:!\u2013\u2014\u060c\u061b\u3001\u3002\uff0c\uff01\uff1a]|$)")
 QUESTION_ENDS = ("?", "\uff1f", "\u061f")
 _CLAUSE_END = re.compile(r"[,;:.!?\u060c\u061b\u3002\uff0c\uff1b](?:\s|$)")
-# A negation denies only words near it: "is not for outdoor use", "darf nicht im Bad stehen".
+_CLAUSE_START = re.compile(rf"{_CLAUSE_END.pattern}|{pattern('join.and', 'join.but')}", re.IGNORECASE)
+# A negation denies the words before it in its clause, and some after it: "Boats are not for outdoor use".
 _REACH_WORDS, _REACH_CHARACTERS = 5, 6
 # The deciding sentence has at least this share of the question's words.
 _LEAST_SHARE = 1 / 3
@@ -90,10 +91,12 @@ def contradicts(sentence: str, passages: Sequence[str]) -> bool:
 
 
 def _is_denied(sentence: str, named: frozenset[str]) -> bool:
-    """Return whether a negation in the sentence precedes one of the named words."""
+    """Return whether a negation of the sentence denies one of the named words."""
     for match in _NEGATED.finditer(sentence):
         after = _CLAUSE_END.split(sentence[match.end() :], maxsplit=1)[0]
-        near = after[:_REACH_CHARACTERS] if UNSPACED.match(match[0]) else " ".join(after.split()[:_REACH_WORDS])
+        before = _CLAUSE_START.split(sentence[: match.start()])[-1]
+        words_near = " ".join((before, *after.split()[:_REACH_WORDS]))
+        near = after[:_REACH_CHARACTERS] if UNSPACED.match(match[0]) else words_near
         if not named.isdisjoint(labels(near)):
             return True
     return False
