@@ -69,20 +69,20 @@ class _Alarm:
         self.periods = int(alarm["EvaluationPeriods"])
         self.breaches = int(alarm.get("DatapointsToAlarm", self.periods))
         self.comparison = _COMPARISONS[alarm["ComparisonOperator"]]
-        threshold = alarm["Threshold"]
+        threshold, missing = alarm["Threshold"], alarm["TreatMissingData"]
         self.threshold = parameters[threshold["Ref"]] if isinstance(threshold, dict) else threshold
-        missing = alarm["TreatMissingData"]
         # Take the branch for a stack with a Chroma server, as on one machine.
         self.missing = missing["Fn::If"][1] if isinstance(missing, dict) else missing
         value, *metrics = alarm.get("Metrics", [alarm])
         self._math = value.get("Expression")
+        self.statistic = str(alarm.get("Statistic") or alarm.get("ExtendedStatistic"))
         self._parts = {metric["Id"]: metric["MetricStat"] for metric in metrics}
         self.period = int(alarm.get("Period") or metrics[0]["MetricStat"]["Period"])
 
     def value(self) -> str:
         """The query of the value to compare."""
         if self._math is None:
-            return promql.query(_metric(self._alarm), self._statistic(), self.period)
+            return promql.query(_metric(self._alarm), self.statistic, self.period)
         text = self._math["Fn::Sub"] if isinstance(self._math, dict) else self._math
         text = re.sub(r"\$\{(\w+)\}", lambda match: str(self._parameters[match[1]]), text)
         parts = {
@@ -90,9 +90,6 @@ class _Alarm:
             for id_, metric in self._parts.items()
         }
         return promql.formula(text, parts)
-
-    def _statistic(self) -> str:
-        return str(self._alarm.get("Statistic") or self._alarm["ExtendedStatistic"])
 
     @property
     def silence_breaches(self) -> bool:
@@ -107,6 +104,11 @@ def _expression(alarm: _Alarm) -> str:
         condition = _with_silence(condition, value, alarm)
     if alarm.periods == 1:
         return condition
+    if (alarm.statistic, alarm.breaches) == ("Maximum", 2):
+        # A gauge keeps its value until the next one, and a pass begins at any time: compare two periods up to now.
+        span = promql.duration(alarm.period)
+        before = condition.replace(f"[{span}]", f"[{span}] offset {span}")
+        return f"({condition.replace('max', 'min', 2)}) and ({before})"
     # `for` would count one short breach twice, in sliding windows. A subquery's steps equal CloudWatch's periods.
     window = f"[{promql.duration(alarm.periods * alarm.period)}:{promql.duration(alarm.period)}]"
     lasting = f"count_over_time(({condition}){window}) >= {alarm.breaches}"

@@ -65,6 +65,5 @@ def snapshots() -> dict[Path, str]:
 
 def write_snapshots() -> None:
     """Write the snapshots. Raises `StepError`."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for path, content in snapshots().items():
         path.write_text(content, encoding="utf-8")
