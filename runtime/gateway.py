@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from docwell.ports import AuditTrail
 
-# Equal to infra/firewall.yaml. Clients of OpenAI's protocol send the whole conversation; API Gateway limits it.
+# Equal to template.yaml. Clients of OpenAI's protocol send the whole conversation; API Gateway limits it.
 MAX_BODY_BYTES = 65_000
 MAX_CHAT_BYTES = 10 * 1024 * 1024
 # The time to receive a body, which is a question of some KB. Slow clients must not hold connections and memory.
@@ -53,7 +53,7 @@ CLIENT_GONE = 499
 STAGE = "live"
 # Headers that the function does not get: the authorizer alone reads them.
 _SECRETS = {KEY_HEADER, TOKEN_HEADER}
-# As in infra/app.yaml: these routes have no authorizer.
+# As in template.yaml: these routes have no authorizer.
 _RESOURCE = "/.well-known/oauth-protected-resource"
 OPEN_PATHS = ("/v1/health", "/v1/openapi.json", _RESOURCE, f"{_RESOURCE}/v1/mcp")
 # Seconds to keep their answers: callers without a credential must not take the places of others.

@@ -142,7 +142,7 @@ class Poller:
     def _receive(self) -> list[MessageTypeDef]:
         answer = self._sqs.receive_message(
             QueueUrl=self._queue_url,
-            MaxNumberOfMessages=1,  # as in infra/app.yaml: a second one would wait, and nothing extends it
+            MaxNumberOfMessages=1,  # as in template.yaml: a second one would wait, and nothing extends it
             WaitTimeSeconds=WAIT_S,
             VisibilityTimeout=self._settings.visibility_s,
             AttributeNames=["All"],

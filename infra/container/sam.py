@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from layers.embedder.download.environment import is_current, mark_current
+from botocore.exceptions import BotoCoreError, ClientError
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".aws-sam" / "build"
@@ -23,6 +25,15 @@ _MODEL = ROOT / "layers" / "embedder" / "model" / "manifest.json"
 
 class StepError(Exception):
     """A step failed. The message says what to do."""
+
+
+@contextmanager
+def aws_errors(subject: str) -> Iterator[None]:
+    """Raise `StepError`, which names the subject, for an error of AWS."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise StepError(f"{subject}: {error}") from None
 
 
 def variables() -> dict[str, str]:
@@ -52,6 +63,8 @@ def prepare() -> None:
 
 def environment(folder: Path, lock: Path) -> None:
     """Install exactly the lock into a Python environment; quick when nothing changed. Raises `StepError`."""
+    from layers.embedder.download.environment import is_current, mark_current  # a stage of CI lacks docwell
+
     if is_current(folder, lock):
         return
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
@@ -64,10 +77,10 @@ def environment(folder: Path, lock: Path) -> None:
 
 
 def artefact(name: str) -> Path:
-    """Return the folder of a built function or layer, which is inside its stack's folder. Raises `StepError`."""
-    for folder in BUILD.glob(f"*/{name}"):
-        return folder
-    raise StepError(f"the build has no {name}")
+    """Return the folder of a built function or layer. Raises `StepError`."""
+    if not (folder := BUILD / name).is_dir():
+        raise StepError(f"the build has no {name}")
+    return folder
 
 
 def build() -> None:

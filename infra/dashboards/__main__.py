@@ -7,13 +7,13 @@ from typing import Any
 
 from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 
-from infra.dashboards import alert_rules, cloudwatch, grafana, queries
-from infra.dashboards.contents import SECTIONS
+from infra.dashboards import alert_rules, cloudwatch, grafana
+from infra.dashboards.contents import NAMED, SECTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = ROOT / "infra" / "dashboard.yaml"
+TEMPLATE = ROOT / "infra" / "observability.yaml"
 # The templates with alarms for people, in the order of the dashboard.
-ALARMS = [ROOT / "infra" / f"{name}.yaml" for name in ("app", "observability")]
+ALARMS = [ROOT / "template.yaml", TEMPLATE]
 GRAFANA = ROOT / "infra" / "grafana" / "docwell-prometheus.json"
 ALERTS = ROOT / "infra" / "prometheus" / "alerts.yaml"
 
@@ -34,7 +34,7 @@ def generated() -> dict[Path, str]:
         for alarm in resources.values()
         if alarm["Type"] == kind
     ]
-    written = cloudwatch.resources(SECTIONS, queries.NAMED.values(), alarms)
+    written = cloudwatch.resources(SECTIONS, NAMED.values(), alarms)
     return {
         TEMPLATE: before + begin + written + end + after,
         GRAFANA: grafana.dashboard(SECTIONS),

@@ -33,7 +33,7 @@ def rules(resources: Mapping[str, Any], parameters: Mapping[str, object]) -> str
 
 def _written(resources: Mapping[str, Any], parameters: Mapping[str, object]) -> Iterator[str]:
     for name, resource in resources.items():
-        if not resource["Type"].startswith("AWS::CloudWatch::") or name in AWS_ALONE:
+        if not resource["Type"].endswith("Alarm") or name in AWS_ALONE:
             continue
         alarm = resource["Properties"]
         summary, _, section = alarm["AlarmDescription"].partition(f" {RUNBOOK}#")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from textwrap import indent
 from typing import Any
 
 from infra.dashboards.parts import COLUMNS, PANEL_HEIGHT, Formula, Graph, Line, SavedQuery, Section, Table, places
@@ -31,7 +32,7 @@ def resources(sections: Iterable[Section], queries: Iterable[SavedQuery], alarms
     Properties:
       DashboardName: !Sub "${{SystemName}}"
       DashboardBody: !Sub |
-{_indented(body, 8)}
+{indent(body, " " * 8)}
 """
     return dashboard + "".join(_definition(query) for query in queries)
 
@@ -100,7 +101,3 @@ def _table(table: Table) -> dict[str, Any]:
         "region": "${AWS::Region}",
         "query": source + table.query.text.strip(),
     }
-
-
-def _indented(text: str, spaces: int) -> str:
-    return "\n".join(" " * spaces + line for line in text.splitlines())

@@ -1,4 +1,4 @@
-"""docwell's dashboard of contents.toml."""
+"""docwell's dashboard of contents.toml, and the saved Logs Insights queries of queries.toml."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from infra.dashboards.parts import MINUTES_5, Formula, Graph, Line, Section, Table, metric
-from infra.dashboards.queries import NAMED
+from infra.dashboards.parts import MINUTES_5, Formula, Graph, Line, SavedQuery, Section, Table, metric
+
+_QUERIES = tomllib.loads(Path(__file__).with_name("queries.toml").read_text(encoding="utf-8"))
+NAMED = {name: SavedQuery(name, row["function"], row["text"]) for name, row in _QUERIES.items()}
 
 
 def _line(row: list[str]) -> Line | Formula:

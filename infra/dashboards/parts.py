@@ -1,7 +1,7 @@
 """The parts of a dashboard, independent of CloudWatch and Grafana.
 
 contents.toml has docwell's dashboard and queries.toml the saved Logs Insights queries. `cloudwatch` and `grafana`
-write the files (`make dashboards`). A `${Name}` is a parameter of infra/dashboard.yaml.
+write the files (`make dashboards`). A `${Name}` is a parameter of infra/observability.yaml.
 """
 
 from __future__ import annotations

@@ -101,7 +101,10 @@ class ObjectMirror:
             self._bucket.keys.setlist(entry.key, [_moto_key(entry, data)])
             self._known[entry.key] = entry.version
             if entry.tags:
-                self._tag(entry)
+                tagger = _tagger()
+                tags = tagger.convert_dict_to_tags_input(entry.tags)
+                tagger.tag_resource(self._bucket.keys[entry.key].arn, tags)
+                self._tags[entry.key] = entry.tags
             stored.append(entry)
         for path in set(self._folder.iterdir()) - paths:
             path.unlink()
@@ -151,12 +154,6 @@ class ObjectMirror:
             for path in self._contents - used:
                 path.unlink(missing_ok=True)
             self._contents &= used
-
-    def _tag(self, entry: StoredObject) -> None:
-        key = self._bucket.keys[entry.key]
-        tagger = _tagger()
-        tagger.tag_resource(key.arn, tagger.convert_dict_to_tags_input(entry.tags))
-        self._tags[entry.key] = entry.tags
 
     def _write_or_withdraw(self, item: Any) -> None:
         try:

@@ -56,7 +56,7 @@ from runtime.process import end_with_any_thread
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-# As in infra/app.yaml. The cost of an answer grows with the memory.
+# As in template.yaml. The cost of an answer grows with the memory.
 QUERY_MEMORY_MB = 1769
 RECONCILE_TIMEOUT_S = 900.0
 

@@ -33,7 +33,7 @@ from runtime.process import end_with_any_thread
 HANDLER = "functions.events.handler.handler"
 # The largest age of the ledger's copy: `infra.local.aws_mirror.TableMirror`.
 POLL_S = 0.5
-# As in infra/app.yaml.
+# As in template.yaml.
 TIMEOUT_S = 60.0
 
 _numbers = itertools.count(time.time_ns())

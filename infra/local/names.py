@@ -59,7 +59,7 @@ OCR_QUEUE = "docwell-ocr"
 DEAD_LETTER_QUEUE = "docwell-ingest-dlq"
 PARKED_QUEUE = "docwell-parked"
 RECONCILE_FUNCTION = "docwell-reconcile"
-# As in infra/app.yaml and `docwell.config.IngestSettings.max_receives`.
+# As in template.yaml and `docwell.config.IngestSettings.max_receives`.
 MAX_RECEIVES = 5
 
 # The principal of the notifications for restored documents.

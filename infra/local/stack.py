@@ -145,7 +145,7 @@ class StackOptions:
     query_handler: str = "functions.query.handler.handler"
     ingest_handler: str = "functions.ingest.handler.handler"
     reconcile_handler: str = "functions.reconcile.handler.handler"
-    # infra/app.yaml has the schedule in the cloud. 0 means never.
+    # template.yaml has the schedule in the cloud. 0 means never.
     reconcile_every_s: float = 300.0
     environment: Mapping[str, str] = field(default_factory=dict)
     # Workers share the ranges of long documents. More than two gain little: Chroma needs the processor too.
@@ -251,7 +251,9 @@ def plan(
     stack = _place(options, ollama, metrics, token)
     parts = [_aws(stack), _chroma(stack)]
     if options.observe:
-        parts.append(_prometheus(stack))
+        folder = Path(stack.data) / "prometheus"
+        command = prometheus_command(stack.metrics, stack.prometheus, folder, stack.token)
+        parts.append(Part("prometheus", command, base_environment({}), f"{stack.prometheus}/-/ready"))
     # The user's own host unloads an unused model.
     defaults: dict[str, str] = {"DOCWELL_KEEP_ALIVE": "30m"}
     if ollama is None:
@@ -352,11 +354,6 @@ def _chroma(stack: Stack) -> Part:
         arguments={"data": folder},
         advice=f"if its data is damaged, remove {folder}: docwell rebuilds it from the documents",
     )
-
-
-def _prometheus(stack: Stack) -> Part:
-    command = prometheus_command(stack.metrics, stack.prometheus, Path(stack.data) / "prometheus", stack.token)
-    return Part("prometheus", command, base_environment({}), f"{stack.prometheus}/-/ready")
 
 
 def _model(stack: Stack, gguf: Path, sleep_minutes: float) -> Part:

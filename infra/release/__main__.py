@@ -9,10 +9,9 @@ from functools import partial
 
 from infra.container.sam import ROOT, StepError
 from infra.release import contents, deployment, pins, preflight, restore
-from infra.release.console import ConsoleError
-from infra.release.credentials import SecretsError, ServerSecrets
-from infra.release.pins import PinError, digest_of
-from infra.release.stage import RELEASE, StageError
+from infra.release.credentials import ServerSecrets
+from infra.release.pins import digest_of
+from infra.release.stage import RELEASE
 
 
 def check() -> int:
@@ -38,7 +37,7 @@ def pin(region: str | None, stages: tuple[str, ...]) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run one command. Raises `ConsoleError`, `PinError`, `SecretsError`, `StageError` and `StepError`."""
+    """Run one command. Raises `StepError`."""
     match options.command:
         case "check":
             return check()
@@ -79,7 +78,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--at", help="restore: the table as it was then, 2026-11-25T10:00 (UTC)")
     try:
         return run(parser.parse_args(arguments))
-    except (ConsoleError, PinError, SecretsError, StageError, StepError) as error:
+    except StepError as error:
         print(error, file=sys.stderr)
         return 1
 

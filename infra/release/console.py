@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from infra.container.sam import aws_errors
 from runtime.console_page import ASK_AGAIN, files, media_type
 
 if TYPE_CHECKING:
@@ -27,10 +28,6 @@ _REFERENCE = re.compile(r'(?<=href=")[^"]+|(?<=src=")[^"]+')
 RULE = "console"
 # pdf.js reads these headers of an answer to a range request.
 _EXPOSED = ["Content-Range", "Accept-Ranges", "Content-Length", "ETag"]
-
-
-class ConsoleError(Exception):
-    """The console cannot be published. The message names the stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +45,17 @@ def publish(
 ) -> str | None:
     """Publish the console of a stack with these deployed parameters and outputs, if it has this release.
 
-    Return its address, None without one. Raises `ConsoleError`.
+    Return its address, None without one. Raises `StepError`.
     """
     # A change set was not executed, or the stack has nothing else.
     if (deployed or {}).get("Release") != parameters["Release"] or "Bucket" not in outputs:
         return None
-    try:
+    with aws_errors("the console"):
         s3 = boto3.client("s3")
         allow(s3, outputs["Bucket"], outputs.get("ConsoleUrl"))
         if "ConsoleUrl" not in outputs:
             return None
         upload(s3, outputs["ConsoleBucket"], list(release_files(parameters)))
-    except (BotoCoreError, ClientError) as error:
-        raise ConsoleError(f"the console: {error}") from None
     return str(outputs["ConsoleUrl"])
 
 

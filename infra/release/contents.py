@@ -6,7 +6,7 @@ import importlib.metadata
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -90,12 +90,9 @@ def write_notice() -> None:
             target = ["--target", folder, "--python-version", "3.13", "--python-platform", "x86_64-manylinux_2_34"]
             install = [uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--no-build", "-r", lock]
             run([*install, *target])
-            licences |= _licences(importlib.metadata.distributions(path=[folder]))
+            for package in importlib.metadata.distributions(path=[folder]):
+                licences[_plain(package.metadata["Name"]), package.version] = _licence(package)
     NOTICE.write_text(notice(licences), encoding="utf-8")
-
-
-def _licences(distributions: Iterable[importlib.metadata.Distribution]) -> dict[tuple[str, str], str]:
-    return {(_plain(package.metadata["Name"]), package.version): _licence(package) for package in distributions}
 
 
 def _licence(package: importlib.metadata.Distribution) -> str:

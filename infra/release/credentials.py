@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from infra.container.sam import StepError, aws_errors
 
 # Only the stack's functions trust the pair, and a rotation replaces it, so a long validity is safe.
 _VALID = timedelta(days=3650)
@@ -30,10 +30,10 @@ SERVERS_READ_S = 300.0
 # How long a function keeps a secret that it read: docwell/adapters/server_auth.py.
 FUNCTIONS_READ_S = 300.0
 _SLACK_S = 60.0
-
-
-class SecretsError(Exception):
-    """AWS refused a call. The message says which."""
+_NO_USES = (
+    *("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign"),
+    *("encipher_only", "decipher_only"),
+)
 
 
 def servers_of(stack: str) -> tuple[str, str]:
@@ -47,17 +47,7 @@ def new_pair(stack: str, now: datetime) -> tuple[str, str]:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "docwell servers")])
     names = x509.SubjectAlternativeName([x509.DNSName(server) for server in servers_of(stack)])
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    usage = x509.KeyUsage(digital_signature=True, **dict.fromkeys(_NO_USES, False))
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -79,7 +69,7 @@ def new_pair(stack: str, now: datetime) -> tuple[str, str]:
 
 
 class ServerSecrets:
-    """The secrets of one stack. Every method raises `SecretsError` for an error of AWS."""
+    """The secrets of one stack. Every method raises `StepError` for an error of AWS."""
 
     def __init__(self, stack: str, pause: Callable[[float], None] = time.sleep) -> None:
         """Make no call yet."""
@@ -89,7 +79,7 @@ class ServerSecrets:
 
     def ensure(self, kms_key: str = "") -> None:
         """Create the secrets that do not exist, encrypted by `kms_key` or AWS's own key."""
-        with _step_errors(self._stack):
+        with aws_errors(f"the secrets of {self._stack}"):
             pair = self._read(self._pair)
             if pair is None:
                 pair = self._imported(*new_pair(self._stack, datetime.now(UTC)))
@@ -104,10 +94,10 @@ class ServerSecrets:
         First the servers accept the new token too. Then the functions use it, and trust the new pair. Last the
         servers and the load balancer use the new pair.
         """
-        with _step_errors(self._stack):
+        with aws_errors(f"the secrets of {self._stack}"):
             pair = self._read(self._pair)
             if pair is None:
-                raise SecretsError(f"{self._pair} does not exist: deploy the stack first")
+                raise StepError(f"{self._pair} does not exist: deploy the stack first")
             certificate, key = new_pair(self._stack, datetime.now(UTC))
             token = {"token": secrets.token_hex(32), "certificates": pair["certificate"] + certificate}
             was = self._secrets.get_secret_value(SecretId=self._token)["VersionId"]
@@ -149,16 +139,7 @@ class ServerSecrets:
         return str(put["VersionId"])
 
 
-@contextmanager
-def _step_errors(stack: str) -> Iterator[None]:
-    """Translate AWS's errors to `SecretsError`."""
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise SecretsError(f"the secrets of {stack}: {error}") from None
-
-
 def prepare(stack: str, parameters: Mapping[str, str]) -> None:
-    """Create the secrets of a stack whose parameters create a server. Raises `SecretsError`."""
+    """Create the secrets of a stack whose parameters create a server. Raises `StepError`."""
     if "" in (parameters["ChromaUrl"], parameters["OllamaUrl"]):
         ServerSecrets(stack).ensure(parameters["KmsKeyArn"])

@@ -1,7 +1,7 @@
-"""Deploy one profile: its parameters, the digest that names the release, and the list of changes.
+"""Build and deploy one profile: its parameters, and the digest that names the release.
 
-A deployment sets every parameter. SAM would keep the previous value of others, so a new default in template.yaml,
-or a line removed from a profile, would have no effect.
+A deployment sets every parameter. SAM would keep the previous value of others, so a new default in a template, or
+a line removed from a profile, would have no effect.
 """
 
 from __future__ import annotations
@@ -10,32 +10,26 @@ import os
 import subprocess
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 from infra.container.sam import BUILD, LOCK, ROOT, SAM, StepError, environment
 from infra.release import pins, preflight, stage
 from infra.release.pins import MACHINE_IMAGES
-from infra.release.stage import RELEASE
+from infra.release.stage import RELEASE, TEMPLATES
 
 PROFILES = ROOT / "infra" / "parameters"
 RELEASES = BUILD.parent / "release"
-# Parameters that the query function does not get: another value needs no version of it.
-APART = frozenset(
-    {
-        *("Adopt", "Alarms", "BaseImage", "ChromaInstanceType", "ChromaPlace", "ChromaVolumeGiB", "Console"),
-        *("CostPerDay", "IngestConcurrency", "MachineImages", "OllamaInstance", "OllamaModelsUri"),
-        *("RequestsPerAddress", "RequestsPerKey", "RetentionDays", "ServerInternet", "ServerZone"),
-    }
-)
+APART = frozenset(stage.OUTAGES["apart"])
 
 
-def parameters(profile: str, folder: Path = BUILD) -> dict[str, str]:
-    """Return all parameters of the template: the profile's, else the defaults. Raises `StepError`."""
-    declared = preflight.declared(folder / "template.yaml")
+def parameters(profile: str) -> dict[str, str]:
+    """Return all parameters of both stacks: the profile's, else the defaults. Raises `StepError`."""
+    declared = preflight.settable()
     chosen = profile_parameters(profile)
-    problems = preflight.refused(chosen, {name: declared[name] for name in declared if name != RELEASE})
+    problems = preflight.refused(
+        chosen, {name: row for name, row in declared.items() if name not in (RELEASE, TEMPLATES)}
+    )
     refuse(profile, problems)
     return {name: str(parameter.get("Default", "")) for name, parameter in declared.items()} | chosen
 
@@ -72,15 +66,15 @@ def digest(build: Path, values: Mapping[str, str]) -> str:
         if not any(part.endswith("Function") and part != "QueryFunction" for part in parts[:-1]):
             total.update(f"{'/'.join(parts)}\0{sha256(path.read_bytes()).hexdigest()}\n".encode())
     for name, value in sorted(values.items()):
-        if name not in {RELEASE, *APART}:
+        if name not in {RELEASE, TEMPLATES, *APART}:
             total.update(f"{name}\0{value}\n".encode())
     return total.hexdigest()
 
 
 def write(profile: str, build: Path = BUILD, folder: Path = RELEASES) -> dict[str, str]:
     """Write the parameters of a deployment of the build where samconfig.toml expects them; return them."""
-    values = parameters(profile, build)
-    values[RELEASE] = digest(build, values)
+    values = parameters(profile)
+    values |= {RELEASE: digest(build, values), TEMPLATES: preflight.templates()}
     stage.write(folder / f"{profile}.toml", values)
     return values
 
@@ -96,25 +90,11 @@ def machine_images(values: Mapping[str, str], running: str) -> str:
         return running
     try:
         newest = [pins.public_parameter(None, name) for name in pins.Tree(ROOT).machine_images()]
-    except pins.PinError as error:
+    except StepError as error:
         print(f"no patches: {error}")
         return running
     servers = zip(("ChromaUrl", "OllamaUrl"), newest, strict=True)
     return ",".join("" if values.get(url) else image for url, image in servers)
-
-
-def changes(before: Mapping[str, str] | None, values: Mapping[str, str]) -> list[str]:
-    """Return a line for each parameter that a deployment changes; `before` is None without a stack."""
-    if before is None:
-        return ["a new stack"]
-    changed = {name: value for name, value in values.items() if name != RELEASE and before.get(name) != value}
-    lines = [f"{name}: {before.get(name, '(none)')!r} -> {value!r}" for name, value in changed.items()]
-    if before.get(MACHINE_IMAGES, ",") != values.get(MACHINE_IMAGES, ","):
-        outage = "answers fail for minutes while Chroma's starts; each model host takes up to 30"
-        lines.append(f"other machine images replace servers: {outage}. POSTPONE=1 keeps the images that run")
-    if before.get(RELEASE) != values[RELEASE]:
-        lines.append("a new version of the query function, and every function whose build changed")
-    return lines or ["no parameter, zip or layer; see SAM's change set for the image of ingest"]
 
 
 def stack_name(profile: str) -> str:
@@ -126,39 +106,29 @@ def stack_name(profile: str) -> str:
 
 
 def deploy(profile: str, options: Sequence[str] = ()) -> None:
-    """Build, print what changes, and deploy with SAM, which shows its change set. Then publish the console.
+    """Check, build, and deploy both stacks with SAM, which shows its change sets.
 
-    Raises `StepError`, `StageError`, `SecretsError`, `ConsoleError`.
+    Raises `StepError`.
     """
     if any(option.startswith("--parameter-overrides") for option in options):
         raise StepError(f"change infra/parameters/{profile}.toml: --parameter-overrides would replace all of them")
     stack, path = stack_name(profile), RELEASES / f"{profile}.toml"
-    preview = "--no-execute-changeset" in options
-    values = parameters(profile, ROOT)
+    values = parameters(profile)
     before, outputs = stage.protected(stack, profile, values)
-    check(profile, values, outputs)
+    check(profile, values, outputs | stage.deployed(stage.app_of(stack))[1])
     package(profile)
     try:
         values = write(profile, BUILD, RELEASES)
         values[MACHINE_IMAGES] = machine_images(values, (before or {}).get(MACHINE_IMAGES, ","))
         stage.write(path, values)
-        values = stage.before(stack, path, preview=preview)
-        print(*changes(stage.deployed(stack)[0], values), sep="\n")
-        since = datetime.now(UTC)
-        try:
-            _sam("deploy", "--config-env", profile, *options)
-        except StepError as error:
-            raise StepError("\n".join([*stage.why(stack, since), str(error)])) from None
-        # Release is no digest of the console, so it does not show that only the console would change.
-        if not preview:
-            stage.after(stack, path)
+        stage.deploy(stack, path, options)
     finally:
         # Remove it: `sam deploy` after another build would use this Release, and publish no version.
         path.unlink(missing_ok=True)
 
 
 def check(profile: str, values: Mapping[str, str], outputs: Mapping[str, str]) -> None:
-    """Refuse parameters that cannot work here, and alarms that reach no one. Raises `StepError`, `StageError`."""
+    """Refuse parameters that cannot work here, and alarms that reach no one. Raises `StepError`."""
     refuse(profile, preflight.impossible(values))
     refuse(profile, preflight.of_account(values))
     stage.heard(profile, values, outputs)
@@ -168,11 +138,9 @@ def package(profile: str) -> None:
     """Build for a profile, packages for its architecture included. Raises `StepError`."""
     architecture = profile_parameters(profile).get("Architecture", "x86_64")
     environment(SAM.parents[1], LOCK)
-    _sam("build", "--config-env", profile, DOCWELL_ARCH=architecture)
-
-
-def _sam(command: str, *arguments: str, **settings: str) -> None:
-    environ = os.environ | {"SAM_CLI_TELEMETRY": "0"} | settings
-    done = subprocess.run([str(SAM), command, *arguments], cwd=ROOT, env=environ, check=False)
+    settings = {"SAM_CLI_TELEMETRY": "0", "DOCWELL_ARCH": architecture}
+    done = subprocess.run(
+        [str(SAM), "build", "--config-env", profile], cwd=ROOT, env=os.environ | settings, check=False
+    )
     if done.returncode:
-        raise StepError(f"sam {command}: exit {done.returncode}")
+        raise StepError(f"sam build: exit {done.returncode}")

@@ -1,17 +1,18 @@
-"""The pins of a deployment's outside parts: images, machine images and actions."""
+"""The pins of a deployment's outside parts: images and machine images."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.container.sam import StepError, aws_errors
 
 STAGES = ("staging", "large")
 # `sam build` reads these parameters, and one build serves all stages, so they must be equal.
@@ -24,8 +25,6 @@ _AMI = re.compile(r"ami-[0-9a-f]+")
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 # The default of a nested template's image parameter: the newest image.
 _NEWEST = re.compile(r'"\{\{resolve:ssm:(?P<parameter>[^}]+)\}\}"')
-_USES = re.compile(r"^\s*-?\s*uses:\s*(?P<action>\S+)", re.MULTILINE)
-_COMMIT = re.compile(r"@[0-9a-f]{40}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +63,6 @@ class Tree:
         texts = (path.read_text(encoding="utf-8") for path in self.templates)
         return [image["parameter"] for text in texts for image in _NEWEST.finditer(text)]
 
-    def actions(self) -> Iterator[tuple[str, str]]:
-        """Yield (workflow, action) of every action that a workflow uses."""
-        for path in sorted((self.root / ".github" / "workflows").glob("*.yml")):
-            for use in _USES.finditer(path.read_text(encoding="utf-8")):
-                yield path.name, use["action"]
-
 
 def unpinned(tree: Tree) -> list[str]:
     """Return a line for each part of a release that is not pinned."""
@@ -88,11 +81,6 @@ def unpinned(tree: Tree) -> list[str]:
             lines.append(f"{stage}.toml: {MACHINE_IMAGES} must name a machine image for each server")
         if "BaseImage" in parameters and not _DIGEST.search(parameters["BaseImage"]):
             lines.append(f"{stage}.toml: BaseImage: {parameters['BaseImage']} has no digest")
-    lines += [
-        f"{workflow}: {action} is not a commit"
-        for workflow, action in tree.actions()
-        if not action.startswith("./") and not _COMMIT.search(action)
-    ]
     return lines
 
 
@@ -123,25 +111,19 @@ def pin_machine_images(tree: Tree, stages: tuple[str, ...], read: Callable[[str]
 
 
 def public_parameter(region: str | None, name: str) -> str:
-    """Return the value of one of AWS's public parameters in a region. Raises `PinError`."""
-    try:
+    """Return the value of one of AWS's public parameters in a region. Raises `StepError`."""
+    with aws_errors(f"{name} in {region or 'this region'}"):
         ssm = boto3.client("ssm", region_name=region)
         return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
-    except (BotoCoreError, ClientError, ValueError) as error:
-        raise PinError(f"{name} in {region or 'this region'}: {error}") from None
-
-
-class PinError(Exception):
-    """A pin cannot be read. The message names it."""
 
 
 def digest_of(reference: str) -> str:
-    """Return the digest of `HOST/REPOSITORY:TAG`, an index where the registry has one. Raises `PinError`."""
+    """Return the digest of `HOST/REPOSITORY:TAG`, an index where the registry has one. Raises `StepError`."""
     command = ["docker", "buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", reference]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise PinError(f"{reference}: {getattr(error, 'stderr', '') or error}") from None
+        raise StepError(f"{reference}: {getattr(error, 'stderr', '') or error}") from None
     if not _DIGEST.search(digest := f"@{done.stdout.strip()}"):
-        raise PinError(f"{reference}: no digest, but {done.stdout!r}")
+        raise StepError(f"{reference}: no digest, but {done.stdout!r}")
     return digest.removeprefix("@")

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ _PROCESSORS = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "amd64"
 # A value in the JSON of a call, and in the pattern that AWS's answer must match.
 _QUOTES: dict[str, Callable[[str], str]] = {"arguments": lambda text: json.dumps(text)[1:-1], "right": re.escape}
 INFRA = Path(__file__).parents[1]
+# The stack of data and servers, and the app, which gets its outputs.
+SYSTEM, APP = INFRA / "system.yaml", INFRA.parent / "template.yaml"
 # The things of the account that parameters name, and an action of each service that a deployment calls.
 ACCOUNT = tomllib.loads(Path(__file__).with_name("account.toml").read_text(encoding="utf-8"))
 
@@ -42,6 +45,7 @@ def _function(loader: _Functions, name: str, node: yaml.Node) -> dict[str, Any]:
 _Functions.add_multi_constructor("!", _function)
 
 
+@cache
 def _section(template: Path, name: str) -> dict[str, dict[str, Any]]:
     content: dict[str, Any] = yaml.load(template.read_text("utf-8"), _Functions)  # noqa: S506 - a SafeLoader
     return dict(content[name])
@@ -50,6 +54,26 @@ def _section(template: Path, name: str) -> dict[str, dict[str, Any]]:
 def declared(template: Path) -> dict[str, dict[str, Any]]:
     """Return the parameters that a template declares."""
     return _section(template, "Parameters")
+
+
+def given() -> set[str]:
+    """Return the parameters of the app that are outputs of the stack of data and servers."""
+    return _section(SYSTEM, "Outputs").keys() & declared(APP).keys()
+
+
+def settable() -> dict[str, dict[str, Any]]:
+    """Return the parameters of both stacks, without those that one gives the other."""
+    return {name: row for name, row in declared(APP).items() if name not in given()} | declared(SYSTEM)
+
+
+def templates() -> str:
+    """Return a digest of each template of data and servers, by which a deployment knows which of them changed."""
+    paths, digests = [SYSTEM], dict[str, str]()
+    for path in paths:
+        digests[path.stem] = sha256(path.read_bytes()).hexdigest()[:8]
+        nested = (part.get("Properties", {}).get("TemplateURL") for part in _section(path, "Resources").values())
+        paths += [path.parent / url for url in nested if url]
+    return ",".join(f"{name}={digest}" for name, digest in sorted(digests.items()))
 
 
 _RULES: dict[str, Callable[..., Any]] = {
@@ -82,7 +106,7 @@ def refused(chosen: Mapping[str, str], parameters: Mapping[str, Mapping[str, Any
     """Yield a line for each parameter that the template lacks, or whose value it does not allow."""
     for name, value in sorted(chosen.items()):
         if name not in parameters:
-            yield f"template.yaml takes no {name}"
+            yield f"no template takes {name}"
         elif not _allows(parameters[name], value):
             limits = ("AllowedValues", "MinValue", "MaxValue")
             allowed = ", ".join(f"{part} {parameters[name][part]}" for part in limits if part in parameters[name])
@@ -103,9 +127,10 @@ def _allows(parameter: Mapping[str, Any], value: str) -> bool:
 
 def impossible(values: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each choice of parameters that works in no account."""
-    # `make deploy` names the release after the build.
-    rules = broken(INFRA.parent / "template.yaml", {**values, "Release": "later"})
-    yield from (sentence for _, sentence in rules)
+    for root in (SYSTEM, APP):
+        # `make deploy` names the release after the build.
+        rules = broken(root, {**values, "Release": "later"})
+        yield from (sentence for _, sentence in rules)
     yield from _hosts(values)
     subnets = set(filter(None, values["SubnetIds"].split(",")))
     if values["Network"].startswith("vpc-") and len(subnets) == 1:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+from botocore.exceptions import WaiterError
 
-from infra.container.sam import StepError
+from infra.container.sam import StepError, aws_errors
 from infra.release import deployment, stage
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def restore(part: str, profile: str, at: str | None) -> dict[str, str]:
     Writes them into the profile; the caller deploys. Raises `StepError`.
     """
     stack = deployment.stack_name(profile)
-    try:
+    with aws_errors(f"cannot restore {part} of {stack}"):
         match part:
             case "zone":
                 parameters = _volume(stack, profile)
@@ -42,8 +42,6 @@ def restore(part: str, profile: str, at: str | None) -> dict[str, str]:
                 parameters = _left(stack)
             case _:
                 parameters = _table(stack, profile, part, at)
-    except (BotoCoreError, ClientError) as error:
-        raise StepError(f"cannot restore {part} of {stack}: {error}") from None
     write_parameters(profile, parameters)
     return parameters
 
@@ -55,7 +53,12 @@ def restore_table(client: DynamoDBClient, source: str, target: str, at: datetime
             when: Any = {"RestoreDateTime": at} if at else {"UseLatestRestorableTime": True}
             client.restore_table_to_point_in_time(SourceTableName=source, TargetTableName=target, **when)
         else:
-            client.restore_table_from_backup(TargetTableName=target, BackupArn=_last_backup(client, source))
+            # DynamoDB makes a backup when a table with point-in-time recovery is deleted.
+            backups = client.list_backups(TableName=source, BackupType="ALL")["BackupSummaries"]
+            if not backups:
+                raise StepError(f"there is neither a table {source} nor a backup of it")
+            last = max(backups, key=lambda backup: backup["BackupCreationDateTime"])["BackupArn"]
+            client.restore_table_from_backup(TargetTableName=target, BackupArn=last)
     waiter: Any = {"Delay": _POLL_S, "MaxAttempts": _POLLS}
     try:
         client.get_waiter("table_exists").wait(TableName=target, WaiterConfig=waiter)
@@ -152,11 +155,3 @@ def _exists(client: DynamoDBClient, table: str) -> bool:
     except client.exceptions.ResourceNotFoundException:
         return False
     return True
-
-
-def _last_backup(client: DynamoDBClient, table: str) -> str:
-    """Return the newest backup. DynamoDB makes one when a table with point-in-time recovery is deleted."""
-    backups = client.list_backups(TableName=table, BackupType="ALL")["BackupSummaries"]
-    if not backups:
-        raise StepError(f"there is neither a table {table} nor a backup of it")
-    return max(backups, key=lambda backup: backup["BackupCreationDateTime"])["BackupArn"]

@@ -1,15 +1,17 @@
-"""Steps before and after `sam deploy`: the stack's state, secrets, the release's name, versions, console.
+"""Deploy a build: data and servers if they change, then the app, which rolls back alone.
 
-`python -m infra.release.stage before|after|why STACK PARAMETERS.toml` needs SAM's packages alone, as in CI.
+`python -m infra.release.stage STACK PARAMETERS.toml [OPTIONS of sam deploy]` needs SAM's packages alone, as in CI.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,13 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
+from infra.container.sam import ROOT, SAM, StepError, aws_errors
 from infra.release import console, credentials, preflight
 
-RELEASE = "Release"
+RELEASE, TEMPLATES = "Release", "Templates"
+PREVIEW = "--no-execute-changeset"
+# What is down while a part changes, by parameters and templates.
+OUTAGES = tomllib.loads(Path(__file__).with_name("outages.toml").read_text(encoding="utf-8"))
 # As in infra/data.yaml.
 EVENTS = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*", "s3:ObjectTagging:*"]
 _STACK = "AWS::CloudFormation::Stack"
@@ -29,10 +35,6 @@ _FAILED = "docs/operate/deploy.md, When a deployment fails, has the next command
 _BOOT_LINES, _BOOT_S = 25, 3600
 # What a release keeps of its digest. The last eight digits are a time.
 _DIGEST = 56
-
-
-class StageError(Exception):
-    """AWS refused a call. The message says which."""
 
 
 def read(path: Path) -> dict[str, str]:
@@ -57,30 +59,30 @@ def named(release: str, deployed: str, now: float) -> str:
 
 
 def deployed(stack: str) -> tuple[dict[str, str] | None, dict[str, str]]:
-    """Return the parameters of a stack, or None where it does not exist, and its outputs. Raises `StageError`."""
+    """Return the parameters of a stack, or None where it does not exist, and its outputs. Raises `StepError`."""
     try:
         (described,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     except (BotoCoreError, ClientError) as error:
         if "does not exist" in str(error):
             return None, {}
-        raise StageError(f"{stack}: {error}") from None
+        raise StepError(f"{stack}: {error}") from None
     parameters = {entry["ParameterKey"]: str(entry["ParameterValue"]) for entry in described.get("Parameters", [])}
     return parameters, {entry["OutputKey"]: str(entry["OutputValue"]) for entry in described.get("Outputs", [])}
 
 
 def protected(stack: str, profile: str, values: Mapping[str, str]) -> tuple[dict[str, str] | None, dict[str, str]]:
-    """Return what `deployed` does. Raises `StageError`, also if a deployment of the values would lose data."""
+    """Return what `deployed` does. Raises `StepError`, also if a deployment of the values would lose data."""
     before, outputs = deployed(stack)
     if not before and values["Adopt"] == "false" and (bucket := preflight.left_by(stack)):
-        raise StageError(f"a deleted {stack} left {bucket}: `make restore WHAT=stack PROFILE={profile}` adopts it")
+        raise StepError(f"a deleted {stack} left {bucket}: `make restore WHAT=stack PROFILE={profile}` adopts it")
     # A stack whose creation failed has parameters, but no outputs and no data.
     if before and outputs and (problem := refusal(profile, before, values)):
-        raise StageError(problem)
+        raise StepError(problem)
     return before, outputs
 
 
 def settle(stack: str) -> None:
-    """Bring a stack into a state that a deployment can change. Raises `StageError`.
+    """Bring a stack into a state that a deployment can change. Raises `StepError`.
 
     Delete one whose first deployment or whose deletion failed: no deployment can change it, and data stays. Repeat
     a rollback that failed.
@@ -97,12 +99,12 @@ def settle(stack: str) -> None:
             client.continue_update_rollback(StackName=stack)
             client.get_waiter("stack_rollback_complete").wait(StackName=stack)
         elif status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
-            raise StageError(f"{stack} is {status}: wait for its end, then run this again")
+            raise StepError(f"{stack} is {status}: wait for its end, then run this again")
     except WaiterError:
-        raise StageError("\n".join([*why(stack, since), f"{stack} stays {status}. {_FAILED}"])) from None
+        raise StepError("\n".join([*why(stack, since), f"{stack} stays {status}. {_FAILED}"])) from None
     except (BotoCoreError, ClientError) as error:
         if "does not exist" not in str(error):
-            raise StageError(f"{stack}: {error}") from None
+            raise StepError(f"{stack}: {error}") from None
 
 
 def failures(stack: str, since: datetime) -> list[tuple[datetime, str, str]]:
@@ -178,7 +180,7 @@ def volume_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[
 
 
 def heard(profile: str, values: Mapping[str, str], outputs: Mapping[str, str]) -> None:
-    """Refuse a deployment whose alarms reach no one; warn for `small`. Raises `StageError`."""
+    """Refuse a deployment whose alarms reach no one; warn for `small`. Raises `StepError`."""
     if values["Alarms"].partition(",")[0] or any(_subscribers(outputs.get("AlarmTopic"))):
         return
     problem = (
@@ -186,101 +188,170 @@ def heard(profile: str, values: Mapping[str, str], outputs: Mapping[str, str]) -
         "or subscribe to the stack's AlarmTopic"
     )
     if profile != "small":
-        raise StageError(problem)
+        raise StepError(problem)
     print(f"warning: {problem}")
 
 
 def _subscribers(topic: str | None) -> list[bool]:
-    """Return for each subscriber of a topic whether it has confirmed. Raises `StageError`."""
+    """Return for each subscriber of a topic whether it has confirmed. Raises `StepError`."""
     if topic is None:
         return []
-    try:
+    with aws_errors(topic):
         pages = boto3.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
         return [entry["SubscriptionArn"].startswith("arn:") for page in pages for entry in page["Subscriptions"]]
-    except (BotoCoreError, ClientError) as error:
-        raise StageError(f"{topic}: {error}") from None
 
 
-def before(stack: str, path: Path, *, preview: bool = False) -> dict[str, str]:
-    """Settle the stack, create its secrets, name the release, and delete versions that no release needs.
+def app_of(stack: str) -> str:
+    """Return the name of the app's stack beside the stack of data and servers."""
+    return f"{stack}-app"
 
-    A preview does not settle it. Return the parameters. Raises `StageError`, `SecretsError`.
+
+def deploy(stack: str, path: Path, options: Sequence[str] = ()) -> None:
+    """Deploy data and servers if they change, then the app with their outputs, and print what changes.
+
+    A preview (`PREVIEW`) makes change sets and nothing else. Raises `StepError`.
     """
-    values = read(path)
+    values, app, preview = read(path), app_of(stack), PREVIEW in options
+    for name in () if preview else (stack, app):
+        settle(name)
+    before, outputs = protected(stack, path.stem, values)
+    live, its = deployed(app)
+    previous = live_version(its.get("QueryFunction"))
+    values[RELEASE] = named(values[RELEASE], (live or {}).get(RELEASE, ""), time.time())
     if not preview:
-        settle(stack)
-    parameters, outputs = protected(stack, path.stem, values)
-    values[RELEASE] = named(values[RELEASE], (parameters or {}).get(RELEASE, ""), time.time())
+        # The stack names its secrets, so they come first.
+        credentials.prepare(stack, values)
+    if lines := list(changes(preflight.SYSTEM, before, values)):
+        print(f"{stack} (data and servers):", *lines, sep="\n  ")
+        if preview and before is None:
+            return
+        write(path, values)
+        _sam(stack, path, "--template-file", str(preflight.SYSTEM), *options)
+        outputs = deployed(stack)[1]
+    if missing := preflight.given() - outputs.keys():
+        print(f"{app}: its changes are known once {stack} has {', '.join(sorted(missing))}")
+        return
+    values |= {name: outputs[name] for name in preflight.given()}
     write(path, values)
-    # The stack names its secrets, so they come first.
-    credentials.prepare(stack, values)
-    prune(outputs.get("QueryFunction"))
-    return values
+    lines = list(changes(preflight.APP, live, values)) or ["at most the image of ingest: see SAM's change set"]
+    print(f"{app} (the app):", *lines, sep="\n  ")
+    _sam(app, path, "--resolve-image-repos", *options)
+    if not preview:
+        after(app, values, previous, is_new=live is None)
 
 
-def after(stack: str, path: Path) -> None:
-    """Protect the stack, delete old versions, publish the console and print its address.
+def changes(template: Path, before: Mapping[str, str] | None, values: Mapping[str, str]) -> Iterator[str]:
+    """Yield what a deployment of a stack changes and what is down meanwhile; nothing without a change."""
+    parts = {name for name in preflight.declared(template) if (before or {}).get(name) != values[name]}
+    if before is None:
+        yield OUTAGES["new"][template.stem]
+        return
+    if template == preflight.SYSTEM and RELEASE in before:
+        yield OUTAGES["new"]["moves"]
+    for name in sorted(parts - {RELEASE, TEMPLATES}):
+        yield f"{name}: {before.get(name, '(none)')!r} -> {values[name]!r}"
+    if TEMPLATES in parts:
+        digests = set(values[TEMPLATES].split(",")) - set(before.get(TEMPLATES, "").split(","))
+        names = sorted(digest.partition("=")[0] for digest in digests)
+        yield f"templates: {', '.join(names)}"
+        parts.update(f"{name}.yaml" for name in names)
+    if RELEASE in parts:
+        yield "a new version of the query function, and every function whose build changed"
+    yield from (row["says"] for row in OUTAGES["outage"] if parts & set(row["parts"]))
 
-    Raises `StageError`, `ConsoleError`.
+
+def _sam(stack: str, path: Path, *options: str) -> None:
+    """Run `sam deploy`. Raises `StepError` with what failed first and the ends of boot logs."""
+    since = datetime.now(UTC)
+    command = [str(SAM), "deploy", "--config-env", path.stem, "--stack-name", stack, *options]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"SAM_CLI_TELEMETRY": "0"}, check=False)
+    if done.returncode:
+        raise StepError("\n".join([*why(stack, since), f"sam deploy: exit {done.returncode}. {_FAILED}"]))
+
+
+def after(app: str, values: Mapping[str, str], previous: str, *, is_new: bool) -> None:
+    """Protect both stacks, delete old versions, publish the console; print its address and what still starts.
+
+    Raises `StepError`.
     """
-    parameters, outputs = deployed(stack)
-    try:
-        boto3.client("cloudformation").update_termination_protection(
-            EnableTerminationProtection=True, StackName=stack
+    parameters, outputs = deployed(app)
+    with aws_errors(app):
+        for name in (values["SystemName"], app):
+            boto3.client("cloudformation").update_termination_protection(
+                EnableTerminationProtection=True, StackName=name
+            )
+        if is_new:
+            enlist(outputs["UsagePlanId"], outputs["PrincipalsTable"])
+        if values["Adopt"] == "true":
+            notify(outputs["Bucket"], outputs["IngestQueueUrl"])
+        prune(outputs.get("QueryFunction"), previous)
+        waiting = starting(values["ModelHostGroup"])
+    if waiting:
+        print(
+            f"still starting: {waiting} model hosts, for up to 30 minutes. Until then, answers quote the documents"
         )
-    except (BotoCoreError, ClientError) as error:
-        raise StageError(f"the protection of {stack}: {error}") from None
-    values = read(path)
-    if values.get("Adopt") == "true":
-        notify(outputs["Bucket"], outputs["IngestQueueUrl"])
-    prune(outputs.get("QueryFunction"))
     if not all(_subscribers(outputs.get("AlarmTopic"))):
         print("alarms: AWS has sent a mail with a link. Until you follow it, no alarm reaches that address")
     if address := console.publish(values, parameters, outputs):
         print(f"console: {address}")
 
 
+def enlist(plan: str, table: str) -> None:
+    """Put the gateway's keys of all principals into a new usage plan."""
+    gateway, pages = boto3.client("apigateway"), boto3.client("dynamodb").get_paginator("scan")
+    for page in pages.paginate(TableName=table, FilterExpression="attribute_exists(key_id)"):
+        for key in (row["key_id"]["S"] for row in page["Items"] if "-" not in row["key_id"]["S"]):
+            try:
+                gateway.create_usage_plan_key(usagePlanId=plan, keyId=key, keyType="API_KEY")
+            except (gateway.exceptions.ConflictException, gateway.exceptions.NotFoundException):
+                continue  # it is in the plan, or was deleted by hand
+
+
+def starting(group: str) -> int:
+    """Return how many model hosts are wanted and not yet in service."""
+    described = boto3.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[group])
+    return sum(
+        entry["DesiredCapacity"] - sum(host["LifecycleState"] == "InService" for host in entry["Instances"])
+        for entry in described["AutoScalingGroups"]
+    )
+
+
 def notify(bucket: str, queue: str) -> None:
-    """Send the events of an adopted bucket to the ingest queue, as infra/data.yaml does. Raises `StageError`."""
-    try:
-        attributes = boto3.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
-        target: Any = {"QueueArn": attributes["Attributes"]["QueueArn"], "Events": EVENTS}
-        boto3.client("s3").put_bucket_notification_configuration(
-            Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [target]}
-        )
-    except (BotoCoreError, ClientError) as error:
-        raise StageError(f"the notifications of {bucket}: {error}") from None
+    """Send the events of an adopted bucket to the ingest queue, as infra/data.yaml does."""
+    attributes = boto3.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    target: Any = {"QueueArn": attributes["Attributes"]["QueueArn"], "Events": EVENTS}
+    boto3.client("s3").put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={"QueueConfigurations": [target]}
+    )
 
 
-def prune(function: str | None) -> None:
-    """Delete the versions of a function but the live one and the one before it. Each costs its snapshot.
-
-    A version above the live one is of a deployment that rolled back. Raises `StageError`.
-    """
+def live_version(function: str | None) -> str:
+    """Return the version of a function that answers; empty without one. Raises `StepError`."""
     if function is None:
+        return ""
+    with aws_errors(f"the versions of {function}"):
+        return str(boto3.client("lambda").get_alias(FunctionName=function, Name="live")["FunctionVersion"])
+
+
+def prune(function: str | None, previous: str) -> None:
+    """Delete the versions of a function but the live one and the previous one. Each costs its snapshot.
+
+    Without a new version, delete none: the stack may name one that was undone by the alias.
+    """
+    live = live_version(function)
+    if function is None or live == previous:
         return
-    try:
-        client = boto3.client("lambda")
-        live = int(client.get_alias(FunctionName=function, Name="live")["FunctionVersion"])
-        pages = client.get_paginator("list_versions_by_function").paginate(FunctionName=function)
-        names = {version["Version"] for page in pages for version in page["Versions"]} - {"$LATEST"}
-        earlier = sorted(int(name) for name in names if int(name) < live)
-        for name in sorted(names - {str(live), *map(str, earlier[-1:])}):
+    client = boto3.client("lambda")
+    pages = client.get_paginator("list_versions_by_function").paginate(FunctionName=function)
+    for name in sorted({version["Version"] for page in pages for version in page["Versions"]}):
+        if name not in ("$LATEST", live, previous):
             client.delete_function(FunctionName=function, Qualifier=name)
-    except (BotoCoreError, ClientError) as error:
-        raise StageError(f"the versions of {function}: {error}") from None
 
 
 if __name__ == "__main__":
-    step, name, parameters = sys.argv[1:]
+    name, parameters, *options = sys.argv[1:]
     path = Path(parameters)
-    if step == "before":
-        heard(path.stem, read(path), deployed(name)[1])
-        if problems := list(preflight.of_account(read(path), builds=False)):
-            raise StageError("\n".join(problems))
-        before(name, path)
-    elif step == "why":
-        # The step before wrote the file.
-        print(*why(name, datetime.fromtimestamp(path.stat().st_mtime, UTC)), sep="\n")
-    else:
-        after(name, path)
+    heard(path.stem, read(path), deployed(app_of(name))[1])
+    if problems := list(preflight.of_account(read(path), builds=False)):
+        raise StepError("\n".join(problems))
+    deploy(name, path, options)

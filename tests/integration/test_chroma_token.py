@@ -174,7 +174,7 @@ def test_a_secret_without_a_token_or_that_is_absent_is_a_typed_error_without_its
 
 
 def test_each_role_may_read_its_servers_tokens_and_nothing_else_of_secrets_manager() -> None:
-    resources = content(ROOT / "infra" / "app.yaml")["Resources"]
+    resources = content(ROOT / "template.yaml")["Resources"]
     for server, roles in (("Chroma", ROLES), ("Ollama", ("QueryRole",))):
         policy, condition = resources[f"{server}SecretPolicy"], f"Has{server}Secret"
         assert policy["Condition"] == condition
@@ -195,7 +195,7 @@ def test_no_secret_is_read_at_deployment() -> None:
 
 
 def test_the_template_takes_the_headers_that_the_code_knows() -> None:
-    pattern = content(ROOT / "template.yaml")["Parameters"]["ChromaAccount"]["AllowedPattern"]
+    pattern = content(ROOT / "infra" / "system.yaml")["Parameters"]["ChromaAccount"]["AllowedPattern"]
     assert f"({'|'.join(get_args(AuthHeader))})" in pattern
     field = StorageSettings.model_fields["chroma_header"]
     assert get_args(field.annotation) == get_args(AuthHeader)

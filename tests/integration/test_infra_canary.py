@@ -171,7 +171,7 @@ def test_the_canarys_questions_are_not_charged_and_leave_no_trace(
 def test_the_canarys_role_allows_exactly_its_calls(account: Account) -> None:
     canary({}, CONTEXT)
     canary(HOOK, CONTEXT)
-    template = content(ROOT / "infra" / "app.yaml")
+    template = content(ROOT / "template.yaml")
     (policy,) = template["Resources"]["CanaryRole"]["Properties"]["Policies"]
     granted: dict[str, Any] = {}
     (facts,) = [

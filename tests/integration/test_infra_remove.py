@@ -22,7 +22,7 @@ from infra.release.credentials import ServerSecrets
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 STACK, OTHER = "docwell-team", "docwell-team-2"
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "eu-central-1"}
-KINDS = ("documents", "access-logs", "console")
+KINDS = ("documents", "access-logs", "app-consolestack")
 
 
 @pytest.fixture

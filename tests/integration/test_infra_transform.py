@@ -13,7 +13,7 @@ from infra.container.sam import LOCK, ROOT, SAM, environment, variables
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 Transformed = dict[str, dict[str, Any]]
-TEMPLATE = ROOT / "infra" / "app.yaml"
+TEMPLATE = ROOT / "template.yaml"
 RELEASES = "a" * 64, "b" * 64
 POOL = "arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_1;client1"
 

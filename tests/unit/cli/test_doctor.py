@@ -33,7 +33,8 @@ def test_an_ill_part_has_the_page_with_its_fix(
     if row.get("stack"):
         topic = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]
         output = {"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}, "Outputs": {"AlarmTopic": {"Value": topic}}}
-        boto3.client("cloudformation").create_stack(StackName="docwell-team", TemplateBody=json.dumps(output))
+        for name in ("docwell-team", "docwell-team-app"):
+            boto3.client("cloudformation").create_stack(StackName=name, TemplateBody=json.dumps(output))
     result = run("doctor", *(["--stack", "docwell-team"] if "stack" in row else []), api=api)
     pages = {word.partition("#")[2] for word in result.stdout.split() if word.startswith("docs/")}
     assert (pages, result.exit_code) == (set(row["pages"]), int(bool(row["pages"]))), result.output

@@ -14,9 +14,9 @@ from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no typ
 
 from infra.container.sam import ROOT
 
-MAIN = ROOT / "template.yaml"
+APP, SYSTEM = ROOT / "template.yaml", ROOT / "infra" / "system.yaml"
 NESTED = sorted((ROOT / "infra").glob("*.yaml"))
-TEMPLATES = [MAIN, *NESTED]
+TEMPLATES = [APP, *NESTED]
 SERVERS = ("NetworkStack", "ChromaStack", "OllamaStack")
 STACK = "AWS::CloudFormation::Stack"
 Template = dict[str, Any]
@@ -36,8 +36,8 @@ def content(path: Path) -> Template:
     return dict(json.loads(_read(path)))
 
 
-def whole(path: Path = MAIN, apart: tuple[str, ...] = SERVERS) -> Template:
-    """A template joined with its nested stacks, but for those named in `apart`.
+def whole(path: Path = APP, apart: tuple[str, ...] = SERVERS) -> Template:
+    """A template joined with its nested stacks, but for those named in `apart`; the app with data and servers.
 
     A parameter becomes the value that the parent gives, and an output of a stack the value behind it. So a
     reference in the joined template names a resource, however many stacks it has passed.
@@ -47,12 +47,18 @@ def whole(path: Path = MAIN, apart: tuple[str, ...] = SERVERS) -> Template:
 
 @cache
 def _joined(path: Path, apart: tuple[str, ...]) -> Template:
-    root = content(path)
-    parameters = root.get("Parameters", {})
-    stack = _Stack(path, root, {name: {"Ref": name} for name in parameters}, apart)
-    template: Template = {"Parameters": parameters, "Conditions": {}, "Resources": {}}
-    stack.add_to(template)
-    return template | {"Outputs": stack.outputs}
+    template: Template = {"Parameters": {}, "Conditions": {}, "Resources": {}, "Outputs": {}}
+    given: Template = {}
+    for root in (SYSTEM, APP) if path == APP else (path,):
+        parameters = content(root).get("Parameters", {})
+        references = {name: {"Ref": name} for name in parameters}
+        stack = _Stack(root, content(root), references | given, apart)
+        stack.add_to(template)
+        settable = {name: parameters[name] for name in parameters.keys() - given}
+        template["Parameters"] = settable | template["Parameters"]
+        template["Outputs"] = stack.outputs
+        given = {name: output["Value"] for name, output in stack.outputs.items() if name != "Templates"}
+    return template
 
 
 class _Stack:

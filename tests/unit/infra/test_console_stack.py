@@ -56,4 +56,4 @@ def test_a_viewer_cannot_write_the_address_by_which_the_firewall_counts() -> Non
 
 
 def properties_of_firewall() -> dict[str, Any]:
-    return dict(content(ROOT / "infra" / "firewall.yaml")["Resources"]["WebAcl"]["Properties"])
+    return dict(content(ROOT / "template.yaml")["Resources"]["WebAcl"]["Properties"])

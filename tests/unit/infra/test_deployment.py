@@ -12,23 +12,14 @@ from typing import Any
 
 import boto3
 import pytest
-import yaml  # type: ignore[import-untyped] # ships no types
+from botocore.client import BaseClient
 from moto import mock_aws
 
 from infra.container.sam import StepError
-from infra.release import deployment, pins, stage
-from infra.release.stage import StageError
+from infra.local.names import PRINCIPALS_SCHEMA
+from infra.release import console, deployment, pins, preflight, stage
 from tests.unit.cases import rows
 from tests.unit.infra.templates import whole
-
-PARAMETERS = {
-    "ModelName": {"Type": "String", "Default": "small"},
-    "ContextTokens": {"Type": "Number", "Default": 4096},
-    "OllamaHosts": {"Type": "String", "Default": "1,2"},
-    "OllamaNight": {"Type": "String", "Default": ""},
-    "Release": {"Type": "String", "Default": ""},
-}
-BUILT = {"Parameters": PARAMETERS, "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}
 
 
 @pytest.fixture
@@ -40,11 +31,11 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def build(tmp_path: Path) -> Path:
-    """A build of one template, a layer and a function."""
+    """A build of a template, a layer and a function."""
     folder = tmp_path / "build"
     for name in ("DocwellLayer/python/docwell", "QueryFunction"):
         (folder / name).mkdir(parents=True)
-    (folder / "template.yaml").write_text(yaml.safe_dump(BUILT))
+    (folder / "template.yaml").write_text("Resources: {}\n")
     (folder / "DocwellLayer/python/docwell/answers.py").write_text("A = 1\n")
     (folder / "QueryFunction/handler.py").write_text("B = 1\n")
     return folder
@@ -62,65 +53,145 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_deployment_names_every_parameter_of_the_template(build: Path, profile: Path, tmp_path: Path) -> None:
     deployment.write("mine", build, tmp_path / "release")
     values = tomllib.loads((tmp_path / "release" / "mine.toml").read_text())
-    assert set(values) == set(PARAMETERS)
-    assert values["OllamaHosts"] == "2,4"
-    assert (values["ModelName"], values["ContextTokens"]) == ("small", "4096")
+    assert set(values) == set(preflight.settable())
+    assert (values["OllamaHosts"], values["ContextTokens"]) == ("2,4", "16384")
     assert len(bytes.fromhex(values["Release"])) == 32
 
 
-@pytest.mark.parametrize(
-    ("fails", "options", "count"),
-    [("build", [], 2), ("deploy", [], 4), (None, [], 5), (None, ["--no-execute-changeset"], 4)],
-)
-def test_a_deployment_publishes_the_executed_build_and_leaves_no_parameters_to_a_later_one(
-    build: Path,
-    profile: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    fails: str | None,
-    options: list[str],
-    count: int,
-) -> None:
-    written = tmp_path / "release" / "team.toml"
-    (tmp_path / "team.toml").write_text("")
-    recorded = []
+STACK, APP = "docwell-team", "docwell-team-app"
+PROTECTED = set[str]()
 
-    def sam(command: str, *_: str, **__: str) -> None:
-        recorded.append((command, written.exists()))
-        if command == fails:
-            raise StepError(command)
 
+class Sam:
+    """`sam deploy` on moto: a stack with its parameters, and outputs that the next steps read."""
+
+    def __init__(self, profile: Path, build: Path) -> None:
+        self.profile, self.build, self.deployed = profile, build, list[str]()
+        self.plan = boto3.client("apigateway").create_usage_plan(name="plan")["id"]
+        self.outputs = {
+            "AlarmTopic": boto3.client("sns").create_topic(Name="alarms")["TopicArn"],
+            "UsagePlanId": self.plan,
+            "PrincipalsTable": "principals",
+            "ModelHostGroup": "none",
+        }
+
+    def deploy(self, *options: str) -> list[str]:
+        """Run `make deploy`; return the stacks that it changed."""
+        self.deployed.clear()
+        deployment.deploy(self.profile.stem, options)
+        return self.deployed
+
+    def __call__(self, stack: str, path: Path, *options: str) -> None:
+        if "--fail" in options and stack == APP:
+            raise StepError(stack)
+        if stage.PREVIEW in options:
+            return
+        self.deployed.append(stack)
+        values = stage.read(path)
+        names = preflight.declared(preflight.APP if stack == APP else preflight.SYSTEM)
+        outputs = dict.fromkeys(preflight.given(), stack) | self.outputs
+        body = {
+            "Parameters": {name: {"Type": "String"} for name in names},
+            "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+            "Outputs": {name: {"Value": value} for name, value in outputs.items()},
+        }
+        client = boto3.client("cloudformation")
+        change = client.update_stack if stage.deployed(stack)[0] else client.create_stack
+        parameters: Any = [{"ParameterKey": name, "ParameterValue": values[name]} for name in names]
+        change(StackName=stack, TemplateBody=json.dumps(body), Parameters=parameters)
+
+
+@pytest.fixture
+def sam(aws: None, build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sam:
+    """A profile `team`, and an account without stacks and keys."""
+    monkeypatch.setattr(deployment, "PROFILES", tmp_path)
     monkeypatch.setattr(deployment, "BUILD", build)
-    monkeypatch.setattr(deployment, "RELEASES", written.parent)
-    monkeypatch.setattr(deployment, "environment", lambda *_: None)
-    monkeypatch.setattr(deployment, "_sam", sam)
+    monkeypatch.setattr(deployment, "RELEASES", tmp_path / "release")
+    monkeypatch.setattr(deployment, "package", lambda _: None)
+    monkeypatch.setattr(deployment, "check", lambda *_: None)
+    monkeypatch.setattr(pins, "public_parameter", lambda *_: "ami-1")
+    monkeypatch.setattr(console, "publish", lambda *_: None)
+    call = BaseClient._make_api_call  # type: ignore[attr-defined] # private: moto protects no stack
 
-    def step(name: str, path: Path) -> dict[str, str]:
-        recorded.append((name, path.exists()))
-        return stage.read(path)
+    def answer(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        protects = operation == "UpdateTerminationProtection"
+        return PROTECTED.add(arguments["StackName"]) if protects else call(client, operation, arguments)
 
-    monkeypatch.setattr(stage, "settle", lambda _: None)
-    monkeypatch.setattr(stage, "why", lambda *_: iter(["because"]))
-    monkeypatch.setattr(deployment, "check", lambda *_: recorded.append(("check", written.exists())))
-    monkeypatch.setattr(stage, "before", lambda _, path, **__: step("before", path))
-    monkeypatch.setattr(stage, "after", lambda _, path: step("after", path))
-    with contextlib.suppress(StepError), mock_aws():
-        deployment.deploy("team", options)
-    # The stack names its secrets, so they come first, and the console needs the names of what it creates.
-    steps = [("check", False), ("build", False), ("before", True), ("deploy", True), ("after", True)]
-    assert recorded == steps[:count]
-    assert not written.exists()
+    PROTECTED.clear()
+    monkeypatch.setattr(BaseClient, "_make_api_call", answer)
+    (profile := tmp_path / "team.toml").write_text("")
+    monkeypatch.setattr(stage, "_sam", sam := Sam(profile, build))
+    boto3.client("dynamodb").create_table(TableName="principals", **PRINCIPALS_SCHEMA)
+    return sam
+
+
+def secrets() -> int:
+    return len(boto3.client("secretsmanager").list_secrets()["SecretList"])
+
+
+def test_data_and_servers_come_first_and_only_what_changes_is_deployed(sam: Sam) -> None:
+    assert sam.deploy() == [STACK, APP]
+    assert secrets() == 2
+    assert {STACK, APP} == PROTECTED
+    # The app has the other's outputs.
+    live = stage.deployed(APP)[0] or {}
+    assert {live[name] for name in preflight.given() - sam.outputs.keys()} == {STACK}
+    assert live["Release"] != ""
+    (sam.build / "QueryFunction/handler.py").write_text("B = 2\n")
+    assert sam.deploy() == [APP]
+    sam.profile.write_text("QueryConcurrency = 8\n")
+    assert sam.deploy() == [APP]
+    sam.profile.write_text('OllamaHosts = "1,3"\nQueryConcurrency = 8\n')
+    assert sam.deploy() == [STACK, APP]
+    assert not [*deployment.RELEASES.iterdir()]  # a later deployment of another build would publish no version
+
+
+def test_a_preview_changes_nothing(sam: Sam, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sam.deploy(stage.PREVIEW) == []
+    assert "a new stack" in capsys.readouterr().out
+    assert secrets() == 0
+    sam.deploy()
+    sam.profile.write_text('ModelName = "m"\n')
+    before = stage.deployed(STACK), stage.deployed(APP)
+    assert sam.deploy(stage.PREVIEW) == []
+    assert (stage.deployed(STACK), stage.deployed(APP)) == before
+    lines = capsys.readouterr().out
+    assert lines.count("ModelName: 'qwen3:8b' -> 'm'") == 2
+    assert "model hosts start again" in lines
+
+
+def test_a_failed_app_leaves_data_and_servers_and_is_deployed_alone_again(sam: Sam) -> None:
+    with pytest.raises(StepError):
+        sam.deploy("--fail")
+    assert sam.deployed == [STACK]
+    assert sam.deploy() == [APP]
+
+
+def test_a_new_app_takes_the_keys_of_the_principals_that_there_are(sam: Sam) -> None:
+    gateway = boto3.client("apigateway")
+    key = gateway.create_api_key(name="reader", enabled=True)["id"]
+    for name in (key, "own-1", "deleted"):
+        row = {"principal": {"S": f"hash:{name}"}, "item": {"S": "key"}, "key_id": {"S": name}}
+        boto3.client("dynamodb").put_item(TableName="principals", Item=row)
+    sam.deploy()
+    assert [item["id"] for item in gateway.get_usage_plan_keys(usagePlanId=sam.plan)["items"]] == [key]
+
+
+def test_the_stack_of_an_older_release_says_that_its_app_moves() -> None:
+    values = dict.fromkeys(preflight.settable(), "")
+    assert "the API gets another address" in next(stage.changes(preflight.SYSTEM, values, values))
 
 
 def test_the_release_changes_with_what_the_query_function_gets_and_with_nothing_else(
     build: Path, profile: Path
 ) -> None:
-    values = deployment.parameters("mine", build)
+    values = deployment.parameters("mine")
     digests = [deployment.digest(build, values)]
     same = values | {"Release": digests[0]} | dict.fromkeys(deployment.APART, "7")
     assert deployment.digest(build, same) == digests[0]
-    digests += [deployment.digest(build, values | {name: "7"}) for name in PARAMETERS if name != "Release"]
-    for changed in ("DocwellLayer/python/docwell/answers.py", "template.yaml", "NetworkStack.yaml"):
+    reached = values.keys() - deployment.APART - {"Release", "Templates"}
+    digests += [deployment.digest(build, values | {name: "7"}) for name in reached]
+    for changed in ("DocwellLayer/python/docwell/answers.py", "template.yaml", "ConsoleStack.yaml"):
         path = build / changed
         path.write_text(f"{path.read_text() if path.exists() else ''}# changed\n")
         digests.append(deployment.digest(build, values))
@@ -137,7 +208,7 @@ def test_the_query_function_gets_every_parameter_but_those_apart() -> None:
         names |= news
         text += "".join(json.dumps(template["Conditions"][name]) for name in news)
     reached = {name for name in template["Parameters"] if f'"Ref": "{name}"' in text or f"${{{name}}}" in text}
-    assert set(template["Parameters"]) - reached == deployment.APART
+    assert set(template["Parameters"]) - reached == deployment.APART | {"Templates"}
 
 
 def test_a_deployment_after_a_rollback_has_another_release_and_one_without_a_change_the_same() -> None:
@@ -160,42 +231,30 @@ def test_a_deployment_whose_alarms_reach_no_one_is_refused(
         for _ in range(subscribers):
             boto3.client("sns").subscribe(TopicArn=outputs["AlarmTopic"], Protocol="sms", Endpoint="+4900000000")
     reaches = bool(subscribers) or alarms != ",0"
-    with contextlib.nullcontext() if reaches or profile == "small" else pytest.raises(StageError, match=profile):
+    with contextlib.nullcontext() if reaches or profile == "small" else pytest.raises(StepError, match=profile):
         stage.heard(profile, {"Alarms": alarms}, outputs)
     assert ("warning" in capsys.readouterr().out) is (profile == "small" and not reaches)
 
 
 @pytest.mark.parametrize(
-    ("count", "live", "left"), [(1, 1, [1]), (6, 6, [5, 6]), (6, 4, [3, 4]), (3, 1, [1])], ids=str
+    ("live", "previous", "left"),
+    [(1, "", [1]), (6, "5", [5, 6]), (6, "3", [3, 6]), (4, "4", range(1, 7))],
+    ids=str,
 )
-def test_only_the_live_version_and_the_one_before_it_are_left(
-    aws: None, count: int, live: int, left: list[int]
+def test_the_live_version_and_the_one_that_answered_before_it_are_left(
+    aws: None, live: int, previous: str, left: list[int]
 ) -> None:
     role = boto3.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     client = boto3.client("lambda")
     code: Any = {"Code": {"ZipFile": b""}, "Handler": "h.h", "Runtime": "python3.13", "Role": role}
     client.create_function(FunctionName="query", **code)
-    for number in range(count):
+    for number in range(6):
         client.update_function_configuration(FunctionName="query", Description=str(number))
         client.publish_version(FunctionName="query")
     client.create_alias(FunctionName="query", Name="live", FunctionVersion=str(live))
-    stage.prune("query")
+    stage.prune("query", previous)
     versions = client.list_versions_by_function(FunctionName="query")["Versions"]
     assert [version["Version"] for version in versions] == ["$LATEST", *map(str, left)]
-
-
-def test_a_deployment_prints_its_changes(aws: None, build: Path, profile: Path) -> None:
-    values = deployment.parameters("mine", build)
-    values["Release"] = deployment.digest(build, values)
-    assert deployment.changes(stage.deployed("docwell-mine")[0], values) == ["a new stack"]
-    parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
-    client = boto3.client("cloudformation")
-    client.create_stack(StackName="docwell-mine", TemplateBody=json.dumps(BUILT), Parameters=parameters)
-    deployed, _ = stage.deployed("docwell-mine")
-    changed = values | {"ModelName": "large", "Release": "b" * 64}
-    first, version = deployment.changes(deployed, changed)
-    assert first == "ModelName: 'small' -> 'large'"
-    assert "query function" in version
 
 
 @pytest.mark.parametrize(("given", "postpone", "images"), rows(__file__, "patches"))
@@ -230,8 +289,3 @@ def test_a_deployment_does_not_lose_what_an_earlier_one_put_in_place(row: dict[s
     problem = stage.refusal("team", row["before"], row["after"])
     assert problem.startswith(row["says"])
     assert bool(problem) is bool(row["says"])
-
-
-def test_the_functions_may_use_only_the_key_of_the_parameter() -> None:
-    (policy,) = whole()["Resources"]["KeyPolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    assert policy["Resource"] == {"Ref": "KmsKeyArn"}

@@ -13,7 +13,7 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from infra.container.sam import ROOT
+from infra.container.sam import ROOT, StepError
 from infra.release import deployment, stage
 
 FAILURES = tomllib.loads(Path(__file__).with_name("failures.toml").read_text())["failure"]
@@ -81,7 +81,7 @@ def test_a_failed_deployment_says_why_and_can_be_repeated(
         assert row["prints"] in lines
         assert "of an operation before" not in lines
         assert "cancelled" not in lines
-        with pytest.raises(stage.StageError, match=row["refused"]) if "refused" in row else nullcontext():
+        with pytest.raises(StepError, match=row["refused"]) if "refused" in row else nullcontext():
             stage.settle(stack)
     assert account.calls == row["calls"]
     assert row["docs"] in DOCS

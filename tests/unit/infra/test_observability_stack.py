@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from infra.dashboards import __main__ as dashboards
-from infra.dashboards import queries
+from infra.dashboards.contents import NAMED
 from infra.dashboards.parts import SavedQuery
 from infra.local.prometheus import stack_exporter
 from runtime.exported import DOCWELL, EXPORTED
@@ -90,7 +90,7 @@ def emitted() -> dict[str, Recording]:
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
     """The alarms, the dashboard and the saved queries of all templates."""
-    parts = (content(path)["Resources"] for path in (*dashboards.ALARMS, dashboards.TEMPLATE))
+    parts = (content(path)["Resources"] for path in dashboards.ALARMS)
     return {"Resources": {name: resource for part in parts for name, resource in part.items()}}
 
 
@@ -199,7 +199,7 @@ def parsed(text: str) -> tuple[set[str], set[str]]:
     return words - aliases - WORDS, messages
 
 
-@pytest.mark.parametrize("query", queries.NAMED.values(), ids=lambda query: query.name)
+@pytest.mark.parametrize("query", NAMED.values(), ids=lambda query: query.name)
 def test_a_saved_query_reads_fields_of_lines_that_are_written(
     query: SavedQuery, emitted: dict[str, Recording]
 ) -> None:

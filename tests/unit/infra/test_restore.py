@@ -20,7 +20,7 @@ from infra.local.names import LEDGER_SCHEMA
 from infra.release import deployment, preflight, stage
 from infra.release.restore import TABLES, restore, restore_table
 from tests.unit.infra.boot_machine import Machine
-from tests.unit.infra.templates import MAIN, content, whole
+from tests.unit.infra.templates import SYSTEM, content, whole
 
 STACK = "docwell-dev"
 
@@ -90,7 +90,7 @@ def test_what_a_deleted_stack_left_is_taken_over(profile: Path) -> None:
     ledger, *tables = values["RestoredTables"].split(",")
     prefix = f"{STACK}-TablesStack-A-"
     assert tables == [f"{prefix}{logical}-B" for logical in list(TABLES.values())[1:]]
-    parameters = content(MAIN)["Parameters"]
+    parameters = content(SYSTEM)["Parameters"]
     assert ledger.startswith(f"{prefix}LedgerTable-B/stream/")
     assert re.fullmatch(parameters["RestoredTables"]["AllowedPattern"], values["RestoredTables"])
     assert tomllib.loads(profile.read_text())["Adopt"] in parameters["Adopt"]["AllowedValues"]
@@ -104,7 +104,7 @@ def test_what_a_deleted_stack_left_is_taken_over(profile: Path) -> None:
     bucket = f"{STACK}-documents-123456789012-eu-central-1"
     assert not preflight.left_by(STACK)
     boto3.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
-    with pytest.raises(stage.StageError, match=f"left {bucket}"):
+    with pytest.raises(StepError, match=f"left {bucket}"):
         stage.protected(STACK, "dev", {"Adopt": "false"})
     assert stage.protected(STACK, "dev", {"Adopt": "true"}) == (None, {})
     stage.notify(bucket, queue)

@@ -19,7 +19,7 @@ from moto import mock_aws
 from infra.container.sam import ROOT
 from infra.release import preflight
 from tests.unit.infra.intrinsics import Values
-from tests.unit.infra.templates import MAIN, content
+from tests.unit.infra.templates import APP, SYSTEM, content
 
 PROFILES = sorted((ROOT / "infra" / "parameters").glob("*.toml"))
 EACH_PROFILE = pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
@@ -28,8 +28,9 @@ CASES = tomllib.loads(Path(__file__).with_name("parameters.toml").read_text())
 
 def broken(given: Mapping[str, str]) -> set[str]:
     """The rules that refuse these parameters, beside the defaults and a release."""
-    defaults = {name: str(parameter["Default"]) for name, parameter in preflight.declared(MAIN).items()}
-    return {name for name, _ in preflight.broken(MAIN, defaults | {"Release": "a" * 64} | dict(given))}
+    defaults = {name: str(parameter["Default"]) for name, parameter in preflight.settable().items()}
+    values = defaults | {"Release": "a" * 64} | dict(given)
+    return {name for root in (APP, SYSTEM) for name, _ in preflight.broken(root, values)}
 
 
 @pytest.mark.parametrize("row", CASES["allowed"], ids=lambda row: row["case"])
@@ -43,12 +44,12 @@ def test_parameters_that_cannot_work_are_refused(row: dict[str, Any]) -> None:
 
 
 def test_every_rule_refuses_something() -> None:
-    assert {row["rule"] for row in CASES["refused"]} == set(content(MAIN)["Rules"])
+    assert {row["rule"] for row in CASES["refused"]} == {*content(APP)["Rules"], *content(SYSTEM)["Rules"]}
 
 
 @pytest.mark.parametrize("name", CASES["values"])
 def test_a_parameter_takes_what_works_and_nothing_else(name: str) -> None:
-    declared = preflight.declared(preflight.INFRA / "servers.yaml") | preflight.declared(MAIN)
+    declared = preflight.declared(preflight.INFRA / "servers.yaml") | preflight.settable()
     values = CASES["values"][name]
     refused = {
         kind: [text for text in values[kind] if [*preflight.refused({name: text}, declared)]] for kind in values
@@ -67,7 +68,7 @@ DENIED: dict[str, str] = {}  # decisions of IAM by action, others are allowed
 
 def given(row: dict[str, Any]) -> dict[str, str]:
     """All parameters: the row's beside the template's defaults."""
-    declared = preflight.declared(MAIN)
+    declared = preflight.settable()
     return {name: str(parameter["Default"]) for name, parameter in declared.items()} | dict(row["given"])
 
 
@@ -166,7 +167,7 @@ def test_rights_that_iam_may_deny_are_a_warning(
 def test_every_profile_can_be_deployed(places: dict[str, str], path: Path) -> None:
     profile = {name: str(text) for name, text in tomllib.loads(path.read_text()).items()}
     values = given({"given": profile | {"OllamaHosts": "1,2", "Architecture": "x86_64"}})
-    assert [*broken(profile), *preflight.refused(profile, preflight.declared(MAIN))] == []
+    assert [*broken(profile), *preflight.refused(profile, preflight.settable())] == []
     assert [*preflight.impossible(values), *preflight.of_account(values)] == []
 
 
@@ -183,7 +184,7 @@ def test_what_cannot_be_read_is_not_refused(row: dict[str, Any], capsys: pytest.
 
 @EACH_PROFILE
 def test_what_the_hosts_usually_cost_is_below_the_cost_alarm_and_the_most_above(path: Path) -> None:
-    values, template = given({"given": tomllib.loads(path.read_text())}), content(MAIN)
+    values, template = given({"given": tomllib.loads(path.read_text())}), content(APP)
     conditions = {name: template["Conditions"][name] for name in ("LimitsCost", "StopsAtNight")}
     limit = template["Resources"]["ObservabilityStack"]["Properties"]["Parameters"]["CostLimit"]
     formula = Values(values, Values(values).holding(conditions)).of(limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.infra.intrinsics import Values
-from tests.unit.infra.templates import MAIN, content
+from tests.unit.infra.templates import SYSTEM, content
 
 ARN = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:own-abcdef"
 OWN_CHROMA = {"ChromaUrl": "https://chroma", "ChromaAccount": f"tenant,database,Authorization,{ARN}"}
@@ -24,8 +24,8 @@ OWN_CHROMA = {"ChromaUrl": "https://chroma", "ChromaAccount": f"tenant,database,
 def test_the_functions_read_the_secret_of_each_server(
     given: dict[str, str], chroma: str, ollama: str, url: str
 ) -> None:
-    servers = content(MAIN.parent / "infra" / "servers.yaml")
-    defaults = {name: parameter["Default"] for name, parameter in content(MAIN)["Parameters"].items()}
+    servers = content(SYSTEM.parent / "servers.yaml")
+    defaults = {name: parameter["Default"] for name, parameter in content(SYSTEM)["Parameters"].items()}
     names = {name: defaults.get(name, "") for name in servers["Parameters"]} | given
     names |= {"ProxyStack.Outputs.TokenArn": "the stack's", "OllamaStack.Outputs.Url": "of the hosts"}
     values = Values(names, Values(names).holding(servers["Conditions"]))

@@ -15,7 +15,7 @@ from docwell.upkeep.reindex import FORGET_AFTER_S
 from infra.local import names
 from runtime import gateway
 from tests.unit.infra.intrinsics import NO_VALUE, Values
-from tests.unit.infra.templates import MAIN, NESTED, TEMPLATES, content, whole
+from tests.unit.infra.templates import APP, NESTED, TEMPLATES, content, whole
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_what_holds_data_outlives_the_stack_and_a_failed_first_deployment_leaves
 
 
 def test_the_deployers_rights_cover_every_service_of_the_templates() -> None:
-    statements = json.loads((MAIN.parent / "infra/rights.json").read_text())["Statement"]
+    statements = json.loads((APP.parent / "infra/rights.json").read_text())["Statement"]
     allowed = set(re.findall(r"[a-z0-9]+:[*]", json.dumps(statements)))
     types = {resource["Type"] for path in TEMPLATES for resource in content(path)["Resources"].values()}
     named = {"elasticloadbalancingv2": "elasticloadbalancing", "serverless": "lambda"}

@@ -80,8 +80,9 @@ def _of_api(settings: Settings, _: str | None) -> Iterator[Row]:
     last, canary = state.get("reconcile"), state.get("canary")
     if last:
         drift = ", ".join(f"{count} {kind}" for kind, count in last["drift"].items() if count)
-        at = display.local_time(last["started_at"])[:16]
-        yield _row("drift", f"{drift or 'none'} at {at}", "drift", ill=drift)
+        yield _row(
+            "drift", f"{drift or 'none'} at {display.local_time(last['started_at'])[:16]}", "drift", ill=drift
+        )
     if not settings.local:  # one machine has no canary, and may have no schedule
         yield _aged("reconcile", last and last["started_at"], _RECONCILE_H, "reconcile-silent")
         yield _aged("canary", canary and canary["at"], _CANARY_H, "canary")
@@ -102,12 +103,13 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
         yield _row("queue", f"{waiting:,} wait, {working:,} at work", "backlog", ill=stuck)
     if not stack:
         return
-    (described,) = aws_client(settings, "cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    outputs = {entry["OutputKey"]: entry["OutputValue"] for entry in described.get("Outputs", [])}
-    filled = {entry["ParameterKey"] for entry in described.get("Parameters", ()) if entry["ParameterValue"]}
-    fix = "" if described["StackStatus"] in _WELL else f"{_DEPLOY}when-a-deployment-fails"
-    yield "stack", described["StackStatus"], fix
-    if "AlarmTopic" not in outputs:  # it was never created whole
+    outputs, cloudformation = dict[str, str](), aws_client(settings, "cloudformation")
+    for name in (f"{stack}-app", stack):
+        (described,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        outputs |= {entry["OutputKey"]: entry["OutputValue"] for entry in described.get("Outputs", [])}
+        fix = "" if described["StackStatus"] in _WELL else f"{_DEPLOY}when-a-deployment-fails"
+        yield name, described["StackStatus"], fix
+    if "AlarmTopic" not in outputs:  # the app was never created whole
         return
     listed = aws_client(settings, "sns").list_subscriptions_by_topic(TopicArn=outputs["AlarmTopic"])
     confirmed = sum(entry["SubscriptionArn"].startswith("arn:") for entry in listed["Subscriptions"])
@@ -121,7 +123,7 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
     snapshots = aws_client(settings, "ec2").get_paginator("describe_snapshots")
     pages = snapshots.paginate(OwnerIds=["self"], Filters=[tag])
     times = [snapshot["StartTime"].timestamp() for page in pages for snapshot in page["Snapshots"]]
-    if "ChromaUrl" not in filled:
+    if outputs.get("CreatesChroma") != "false":
         newest = max(times, default=described["CreationTime"].timestamp())
         yield _aged("snapshot", newest, _SNAPSHOT_H, "snapshots")
     certificates = aws_client(settings, "acm").get_paginator("list_certificates")
