@@ -80,9 +80,8 @@ def _of_api(settings: Settings, _: str | None) -> Iterator[Row]:
     last, canary = state.get("reconcile"), state.get("canary")
     if last:
         drift = ", ".join(f"{count} {kind}" for kind, count in last["drift"].items() if count)
-        yield _row(
-            "drift", f"{drift or 'none'} at {display.local_time(last['started_at'])[:16]}", "drift", ill=drift
-        )
+        at = display.local_time(last["started_at"])[:16]
+        yield _row("drift", f"{drift or 'none'} at {at}", "drift", ill=drift)
     if not settings.local:  # one machine has no canary, and may have no schedule
         yield _aged("reconcile", last and last["started_at"], _RECONCILE_H, "reconcile-silent")
         yield _aged("canary", canary and canary["at"], _CANARY_H, "canary")
@@ -115,21 +114,20 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
     confirmed = sum(entry["SubscriptionArn"].startswith("arn:") for entry in listed["Subscriptions"])
     yield "alarm subscribers", f"{confirmed} confirmed", "" if confirmed else f"{_DEPLOY}alarms-and-undo"
     alarms = aws_client(settings, "cloudwatch").get_paginator("describe_alarms")
-    for page in alarms.paginate(AlarmNamePrefix=f"{stack}/", StateValue="ALARM"):
-        for alarm in page["MetricAlarms"]:
-            fix = alarm.get("AlarmDescription", _RUNBOOK).split()[-1]
-            yield "alarm", alarm["AlarmName"].partition("/")[2], fix
+    for alarm in alarms.paginate(AlarmNamePrefix=f"{stack}/", StateValue="ALARM").search("MetricAlarms"):
+        fix = alarm.get("AlarmDescription", _RUNBOOK).split()[-1]
+        yield "alarm", alarm["AlarmName"].partition("/")[2], fix
     tag = {"Name": "tag:docwell-snapshots", "Values": [f"{stack}-ServersStack-*"]}
     snapshots = aws_client(settings, "ec2").get_paginator("describe_snapshots")
     pages = snapshots.paginate(OwnerIds=["self"], Filters=[tag])
-    times = [snapshot["StartTime"].timestamp() for page in pages for snapshot in page["Snapshots"]]
+    times = [snapshot["StartTime"].timestamp() for snapshot in pages.search("Snapshots")]
     if outputs.get("CreatesChroma") != "false":
         newest = max(times, default=described["CreationTime"].timestamp())
         yield _aged("snapshot", newest, _SNAPSHOT_H, "snapshots")
     certificates = aws_client(settings, "acm").get_paginator("list_certificates")
-    for page in certificates.paginate(Includes={"keyTypes": _KEY_TYPES}):
-        for entry in page["CertificateSummaryList"]:
-            if f"ollama.{stack}.internal" in entry.get("SubjectAlternativeNameSummaries", ()):
-                days = (entry["NotAfter"] - datetime.now(UTC)).days
-                fix = "" if days > _CERTIFICATE_DAYS else f"{_DEPLOY}tls-and-tokens"
-                yield "certificate", f"{days} days left", fix
+    pages = certificates.paginate(Includes={"keyTypes": _KEY_TYPES})
+    for entry in pages.search("CertificateSummaryList"):
+        if f"ollama.{stack}.internal" in entry.get("SubjectAlternativeNameSummaries", ()):
+            days = (entry["NotAfter"] - datetime.now(UTC)).days
+            fix = "" if days > _CERTIFICATE_DAYS else f"{_DEPLOY}tls-and-tokens"
+            yield "certificate", f"{days} days left", fix
