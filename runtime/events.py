@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from docwell.ports import StateStore
 
-# As in infra/app.yaml. A batch of fewer changes than there ends in time, with a receiver that takes 10 s for each.
+# As in template.yaml. A batch of fewer changes than there ends in time, with a receiver that takes 10 s for each.
 TIMEOUT_S = 60.0
 BATCH = 5
 # DynamoDB allows five reads of a shard in a second.

@@ -115,7 +115,7 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
     stack, path = stack_name(profile), RELEASES / f"{profile}.toml"
     values = parameters(profile)
     before, outputs = stage.protected(stack, profile, values)
-    check(profile, values, outputs | stage.deployed(stage.app_of(stack))[1])
+    check(profile, values, outputs | stage.deployed(f"{stack}-app")[1])
     package(profile)
     try:
         values = write(profile, BUILD, RELEASES)

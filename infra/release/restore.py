@@ -112,7 +112,12 @@ def _volume(stack: str, profile: str) -> dict[str, str]:
 def _table(stack: str, profile: str, part: str, at: str | None) -> dict[str, str]:
     """Restore a table of the stack, and return the parameter that puts it in place."""
     outputs = stage.deployed(stack)[1]
-    moment = _time(at) if at else None
+    try:
+        moment = datetime.fromisoformat(at) if at else None
+    except ValueError:
+        raise StepError(f"{at!r} is no time like 2026-11-25T10:00") from None
+    if moment and not moment.tzinfo:
+        moment = moment.replace(tzinfo=UTC)
     suffix = f"{moment or datetime.now(UTC):%Y%m%d-%H%M}"
     target = f"{stack}-{part}-{suffix}"
     client = boto3.client("dynamodb")
@@ -139,14 +144,6 @@ def _left(stack: str) -> dict[str, str]:
     if tables[0]:
         tables[0] = f"{tables[0]}/stream/{start_stream(client, tables[0])}"
     return {"Adopt": "true", _RESTORED: ",".join(tables)}
-
-
-def _time(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise StepError(f"{text!r} is no time like 2026-11-25T10:00") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _exists(client: DynamoDBClient, table: str) -> bool:

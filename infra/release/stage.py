@@ -201,17 +201,12 @@ def _subscribers(topic: str | None) -> list[bool]:
         return [entry["SubscriptionArn"].startswith("arn:") for page in pages for entry in page["Subscriptions"]]
 
 
-def app_of(stack: str) -> str:
-    """Return the name of the app's stack beside the stack of data and servers."""
-    return f"{stack}-app"
-
-
 def deploy(stack: str, path: Path, options: Sequence[str] = ()) -> None:
     """Deploy data and servers if they change, then the app with their outputs, and print what changes.
 
     A preview (`PREVIEW`) makes change sets and nothing else. Raises `StepError`.
     """
-    values, app, preview = read(path), app_of(stack), PREVIEW in options
+    values, app, preview = read(path), f"{stack}-app", PREVIEW in options
     for name in () if preview else (stack, app):
         settle(name)
     before, outputs = protected(stack, path.stem, values)
@@ -351,7 +346,7 @@ def prune(function: str | None, previous: str) -> None:
 if __name__ == "__main__":
     name, parameters, *options = sys.argv[1:]
     path = Path(parameters)
-    heard(path.stem, read(path), deployed(app_of(name))[1])
+    heard(path.stem, read(path), deployed(f"{name}-app")[1])
     if problems := list(preflight.of_account(read(path), builds=False)):
         raise StepError("\n".join(problems))
     deploy(name, path, options)

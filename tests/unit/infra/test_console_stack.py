@@ -40,7 +40,8 @@ def test_a_viewer_cannot_write_the_address_by_which_the_firewall_counts() -> Non
     assert api["FunctionAssociations"] == [{"EventType": "viewer-request", "FunctionARN": "function-1"}]
     function = properties("ViewerAddress")
     assert function["AutoPublish"] is True
-    rules = {rule["Name"]: rule["Statement"] for rule in properties_of_firewall()["Rules"]}
+    firewall = content(ROOT / "template.yaml")["Resources"]["WebAcl"]
+    rules = {rule["Name"]: rule["Statement"] for rule in firewall["Properties"]["Rules"]}
     header = rules["console-flood"]["RateBasedStatement"]["ForwardedIPConfig"]["HeaderName"]
     forged = '{ value: "1.1.1.1", multiValue: [{ value: "1.1.1.1" }] }'
     headers = (
@@ -53,7 +54,3 @@ def test_a_viewer_cannot_write_the_address_by_which_the_firewall_counts() -> Non
         {"value": "https://d1.cloudfront.net"},
     )
     assert origin_of(sent[ORIGIN_HEADER]["value"])
-
-
-def properties_of_firewall() -> dict[str, Any]:
-    return dict(content(ROOT / "template.yaml")["Resources"]["WebAcl"]["Properties"])

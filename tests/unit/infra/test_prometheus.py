@@ -28,12 +28,8 @@ NEEDS_PROMTOOL = pytest.mark.skipif(
 
 
 def alarms() -> dict[str, Any]:
-    result = {
-        name: resource for path in dashboards.ALARMS for name, resource in content(path)["Resources"].items()
-    }
-    return {
-        name: item for name, item in result.items() if item["Type"].endswith("Alarm") and name not in AWS_ALONE
-    }
+    resources = [pair for path in dashboards.ALARMS for pair in content(path)["Resources"].items()]
+    return {name: item for name, item in resources if item["Type"].endswith("Alarm") and name not in AWS_ALONE}
 
 
 def alerts() -> dict[str, dict[str, Any]]:

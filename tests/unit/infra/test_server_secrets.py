@@ -31,10 +31,6 @@ def read(name: str, stage: str = "AWSCURRENT") -> dict[str, Any]:
     return dict(json.loads(result["SecretString"]))
 
 
-def names() -> set[str]:
-    return {secret["Name"] for secret in boto3.client("secretsmanager").list_secrets()["SecretList"]}
-
-
 def in_balancer() -> str:
     result: str = boto3.client("acm").get_certificate(CertificateArn=read("pair")["balancer"])["Certificate"]
     return result
@@ -46,7 +42,8 @@ def test_a_deployment_makes_the_secrets_once_and_takes_back_one_that_would_be_de
     boto3.client("secretsmanager").delete_secret(SecretId=f"{STACK}/pair")
     prepare(STACK, CREATED)
     assert (read("token"), read("pair")) == first
-    assert names() == {f"{STACK}/token", f"{STACK}/pair"}
+    listed = boto3.client("secretsmanager").list_secrets()["SecretList"]
+    assert {secret["Name"] for secret in listed} == {f"{STACK}/token", f"{STACK}/pair"}
     assert len(boto3.client("acm").list_certificates()["CertificateSummaryList"]) == 1
 
 
