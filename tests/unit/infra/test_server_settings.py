@@ -19,7 +19,6 @@ OWN_CHROMA = {"ChromaUrl": "https://chroma", "ChromaAccount": f"tenant,database,
         (OWN_CHROMA | {"OllamaUrl": "https://ollama"}, ARN, "none", "https://ollama"),
         ({"ChromaUrl": "https://chroma"}, "none", "the stack's", "of the hosts"),
     ],
-    ids=["both of the stack", "both given", "Ollama without a token", "Chroma without a token"],
 )
 def test_the_functions_read_the_secret_of_each_server(
     given: dict[str, str], chroma: str, ollama: str, url: str
