@@ -17,7 +17,9 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from secrets import token_urlsafe
+from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 import httpx
@@ -212,11 +214,13 @@ class Storage:
         )
 
 
-def set_passage_tokens(first_token_s: float) -> None:
-    """Set DOCWELL_PASSAGE_TOKENS to what the model reads in so many seconds, unless it reads all passages."""
-    settings, turns, speed, room = wiring.query_settings(), wiring.prompt().turns, 0.0, None
-    ends = time.monotonic() + WAKE_S
-    while not speed:
+def set_passage_tokens(first_token_s: float, stored: Path) -> None:
+    """Set DOCWELL_PASSAGE_TOKENS to what the model reads in so many seconds, unless it reads all passages.
+
+    The file `stored` has the value for a gateway that starts again.
+    """
+    settings, turns, ends = wiring.query_settings(), wiring.prompt().turns, time.monotonic() + WAKE_S
+    while not stored.exists():
         try:
             speed, room = run(wiring.model().measure(turns, first_token_s, settings.top_k, MEASURE_S))
         except DocwellError as error:
@@ -225,11 +229,12 @@ def set_passage_tokens(first_token_s: float) -> None:
                 continue
             print_line(f"{WARNING}{settings.model} gets all passages, its speed cannot be measured: {error}")
             return
-    os.environ["DOCWELL_PASSAGE_TOKENS"] = str(room or "")
-    print_line(
-        f"{NOTICE}{settings.model} reads {speed:,.0f} tokens/s; tokens of passages in a prompt: {room or 'all'} "
-        f"(DOCWELL_FIRST_TOKEN_S={first_token_s:g})"
-    )
+        stored.write_text(str(room or ""))
+        print_line(
+            f"{NOTICE}{settings.model} reads {speed:,.0f} tokens/s; passages in a prompt: {room or 'all'} tokens"
+            f" (DOCWELL_FIRST_TOKEN_S={first_token_s:g})"
+        )
+    os.environ["DOCWELL_PASSAGE_TOKENS"] = stored.read_text()
 
 
 def main() -> int:
@@ -246,7 +251,8 @@ def main() -> int:
     parser.add_argument("--reconcile-every", type=float, default=0.0, help="seconds; 0 is never")
     options = parser.parse_args()
     if options.first_token and not os.environ.get("DOCWELL_PASSAGE_TOKENS"):
-        set_passage_tokens(options.first_token)
+        # The parts of a stack share a temporary folder, which ends with it.
+        set_passage_tokens(options.first_token, Path(gettempdir(), f"passages-{options.stack}"))
     environment = function_environment()
     spec = FunctionSpec(options.handler, environment, timeout_s=options.timeout, memory_mb=QUERY_MEMORY_MB)
     # The model answers one question at a time, so a caller may wait as long as an answer takes.

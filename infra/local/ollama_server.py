@@ -63,13 +63,6 @@ class Options(BaseModel):
         return self.model_dump(exclude={"num_ctx", "num_predict"}) | {"max_tokens": self.num_predict}
 
 
-class Message(BaseModel):
-    """One turn of a conversation."""
-
-    role: str
-    content: str = ""
-
-
 class ShowRequest(BaseModel):
     """The body of `POST /api/show`."""
 
@@ -79,7 +72,8 @@ class ShowRequest(BaseModel):
 class ChatRequest(ShowRequest):
     """The body of `POST /api/chat`."""
 
-    messages: list[Message]
+    # Each has a role and a content.
+    messages: list[dict[str, str]]
     # JSON: any, or by a schema.
     format: Literal["", "json"] | dict[str, Any] = ""
     options: Options = Options()
@@ -155,8 +149,7 @@ def application(name: str, model: LanguageModel, num_ctx: int) -> Starlette:
         body = ChatRequest.model_validate_json(await request.body())
         check(body.model)
         context = min(body.options.num_ctx or num_ctx, model.context_length)
-        messages = [message.model_dump() for message in body.messages]
-        return ChatResponse(model.chat(messages, context, body.sampling()), body)
+        return ChatResponse(model.chat(body.messages, context, body.sampling()), body)
 
     routes = [
         Route("/", lambda _: PlainTextResponse("Ollama is running")),

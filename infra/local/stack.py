@@ -180,11 +180,14 @@ def model_host(address: str, model: str) -> str:
         url = url.replace("//0.0.0.0", f"//{names.HOST}")
         # llama.cpp answers Ollama's routes too, in OpenAI's form.
         if not url.endswith("/v1") and "Ollama is running" in get(url).text:
-            listed = {entry["name"] for entry in get(f"{url}/api/tags").json()["models"]}
+            listed = {entry["name"] for entry in get(f"{url}/api/tags").json()["models"] or ()}
         else:
             url = url if url.endswith("/v1") else f"{url}/v1"
-            listed = {entry["id"] for entry in get(f"{url}/models").raise_for_status().json()["data"]}
+            entries = get(f"{url}/models").raise_for_status().json()["data"]
+            listed = {entry["id"] for entry in entries or ()}  # Ollama without a model sends null
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in {401, 403}:
+            raise LookupError(f"the model host at {url} refuses the token: set DOCWELL_OLLAMA_TOKEN") from None
         raise LookupError(f"no model host answers at {address!r} ({type(error).__name__})") from None
     if not listed & {model, f"{model}:latest"}:
         have = ", ".join(sorted(listed)) or "no model"
@@ -278,9 +281,8 @@ def wrong_settings(options: StackOptions) -> list[str]:
     """Return the problems of the user's environment variables. The stack's own variables are not checked."""
     functions = (IngestSettings, QuerySettings, ReconcileSettings, AuthorizerSettings, EventsSettings)
     wrong, value = problems_of(functions, **own_settings(options)), os.environ.get("DOCWELL_FIRST_TOKEN_S") or "0"
-    with suppress(ValueError):
-        if 0 <= float(value) < float("inf"):
-            return wrong
+    if value.replace(".", "", 1).isdecimal():
+        return wrong
     return [*wrong, f"DOCWELL_FIRST_TOKEN_S is {value!r}: set a number of seconds, 0 or more"]
 
 

@@ -137,10 +137,9 @@ class Dialect:
     """How a kind of host answers."""
 
     name: str
-    # A part of an answer, a part of thinking in a separate field, and a call of a tool.
+    # A part of an answer, and a part of thinking in a separate field.
     piece: Callable[[str], bytes]
     thought: Callable[[str], bytes]
-    tool_call: bytes
     # The end of an answer: its reason, then tokens read and written, or none.
     last: Callable[..., bytes]
     # The body of an error with a reason.
@@ -204,12 +203,10 @@ def _openai_last(reason: str, read: int = 0, written: int = 0) -> bytes:
 
 
 def _openai(name: str, thinking: str, error: Callable[[str], object], **card: Any) -> Dialect:
-    call = {"index": 0, "id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     return Dialect(
         name=name,
         piece=lambda text: _choices({"content": text}),
         thought=lambda text: _choices({thinking: text, "content": None}),
-        tool_call=_choices({"tool_calls": [call]}),
         last=_openai_last,
         error=error,
         error_line=_event({"error": {"message": f"answer-text {SECRET}", "code": 500}}),
@@ -221,7 +218,6 @@ OLLAMA = Dialect(
     name="ollama",
     piece=lambda text: _ollama({"content": text}),
     thought=lambda text: _ollama({"thinking": text}),
-    tool_call=_ollama({"tool_calls": [{"function": {"name": "f", "arguments": {}}}]}),
     last=_ollama_last,
     error=lambda text: {"error": text},
     error_line=_line({"error": f"answer-text {SECRET}"}),

@@ -117,8 +117,12 @@ def test_a_host_of_openais_protocol_is_found_by_asking(address: str) -> None:
     with pytest.raises(LookupError, match="it has m, other: choose with LLM=NAME"):
         model_host(address.format(host.url), "absent")
     host.close()
-    with pytest.raises(LookupError, match="no model host answers"):
-        model_host(address.format(host.url), "m")
+    none, refused = ("200 OK", "it has no model: choose"), ("401 Unauthorized", "set DOCWELL_OLLAMA_TOKEN")
+    for status, message in (none, refused, ("500 Error", "no model host answers")):
+        host = Host(whole(status, {"data": None}))
+        with pytest.raises(LookupError, match=message):
+            model_host(address.format(host.url), "m")
+        host.close()
 
 
 def test_documents_are_deleted_only_after_a_yes(tmp_path: Path) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from itertools import chain, count, repeat
+from pathlib import Path
 from typing import cast
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from infra.local import sleeping_host
+from docwell.errors import ModelWaking
+from infra.local import gateway, sleeping_host
 from infra.local.sleeping_host import SleepingHost
+from infra.local.stack import WAKE_S
 from runtime.process import Child
 
 IDLE_S = 60.0
@@ -82,3 +88,22 @@ def test_a_host_does_not_stop_while_it_starts_or_answers(machine: Machine) -> No
     assert machine.after(3 * IDLE_S)
     machine.host.questions = 0
     assert machine.after(IDLE_S) is None
+
+
+@pytest.mark.parametrize(
+    ("naps", "room", "expected"), [(0, None, ""), (2, 700, "700"), (9_999, None, "not measured")]
+)
+def test_a_sleeping_host_is_measured_when_it_has_woken_and_once(
+    naps: int, room: int | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = chain(repeat(ModelWaking("ollama", "asleep"), naps), repeat((90.0, room)))
+    measure, clock = AsyncMock(side_effect=results), count(0.0, WAKE_S / 5)
+    monkeypatch.setattr(gateway, "wiring", Mock(**{"model.return_value.measure": measure}))
+    monkeypatch.setattr(gateway, "time", Mock(monotonic=lambda: next(clock)))
+    monkeypatch.setenv("DOCWELL_PASSAGE_TOKENS", "not measured")
+    gateway.set_passage_tokens(15, tmp_path / "passages")
+    calls = measure.call_count
+    assert os.environ["DOCWELL_PASSAGE_TOKENS"] == expected
+    assert calls == min(naps + 1, 5)
+    gateway.set_passage_tokens(15, tmp_path / "passages")
+    assert (measure.call_count > calls) == (expected == "not measured")
