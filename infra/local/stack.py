@@ -183,8 +183,7 @@ def model_host(address: str, model: str) -> str:
             listed = {entry["name"] for entry in get(f"{url}/api/tags").json()["models"] or ()}
         else:
             url = url if url.endswith("/v1") else f"{url}/v1"
-            entries = get(f"{url}/models").raise_for_status().json()["data"]
-            listed = {entry["id"] for entry in entries or ()}  # Ollama without a model sends null
+            listed = {entry["id"] for entry in get(f"{url}/models").raise_for_status().json()["data"] or ()}
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in {401, 403}:
             raise LookupError(f"the model host at {url} refuses the token: set DOCWELL_OLLAMA_TOKEN") from None
