@@ -41,7 +41,7 @@ securityContext:
 {{- with $root.Values.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with $own.nodeSelector }}

@@ -129,8 +129,8 @@ as unset, and is there so that the manifest shows each. A component's setting wi
 {{ include "docwell.token" (list "DOCWELL_OLLAMA_TOKEN" $root.Values.model.token) }}
 {{- end }}
 {{- with $root.Values.aws.credentialsSecret }}
-- {name: AWS_ACCESS_KEY_ID, valueFrom: {secretKeyRef: {name: {{ . }}, key: access-key-id}}}
-- {name: AWS_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: {{ . }}, key: secret-access-key}}}
+- {name: AWS_ACCESS_KEY_ID, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: access-key-id}}}
+- {name: AWS_SECRET_ACCESS_KEY, valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: secret-access-key}}}
 {{- end }}
 {{- with $root.Values.extraEnvironment }}
 {{ toYaml . }}
@@ -141,7 +141,7 @@ as unset, and is there so that the manifest shows each. A component's setting wi
 {{- define "docwell.token" -}}
 {{- $token := last . -}}
 {{- if $token.secretName -}}
-- {name: {{ first . }}, valueFrom: {secretKeyRef: {name: {{ $token.secretName }}, key: {{ $token.secretKey }}}}}
+- {name: {{ first . }}, valueFrom: {secretKeyRef: {name: {{ $token.secretName | quote }}, key: {{ $token.secretKey | quote }}}}}
 {{- else -}}
 - {name: {{ first . }}, value: {{ $token.arn | quote }}}
 {{- end -}}
