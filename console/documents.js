@@ -1,11 +1,12 @@
 // The view of the documents: folders, uploads, statuses and what to do about them, deletions.
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
-import { call, patiently, pathOf, pauseLeft } from "./api.js";
+import { Problem, call, patiently, pathOf, pauseLeft } from "./api.js";
 import { chosen, keyOf } from "./files.js";
 import { useFollow } from "./follow.js";
 import {
   folderAddress, folderWords, inOrder, pathTo, prefixOf, rowsOf, stateOf, statusWords, unreadable,
 } from "./folders.js";
+import { IconButton } from "./icons.js";
 import { Facts, Failure, errorWords, useDrop } from "./parts.js";
 import { bytes, date, day, moment, named, t, whole } from "./strings.js";
 import {
@@ -18,6 +19,8 @@ const SHOWN = 100;
 const NAMED = 5;
 // Deletions at once.
 const AT_ONCE = 4;
+// Of documents that move: by the new key, the old one and its version. The old place goes once the new one answers.
+const moves = new Map();
 const ORDERS = { name: "field.document", status: "field.status", size: "field.size", date: "field.changed" };
 
 function Details({ one }) {
@@ -108,6 +111,44 @@ function Confirm({ documents, onYes, onNo }) {
         <button class="quiet" onClick=${close} autofocus>${t("documents.keep")}</button>
         <button class="danger-main" onClick=${() => (close(), onYes())}>${t("documents.delete")}</button></p>
     </dialog>`;
+}
+
+/** The question into which folder documents move. */
+function Move({ documents, onYes, onNo }) {
+  const dialog = useRef();
+  useEffect(() => dialog.current?.showModal(), []);
+  const close = () => dialog.current.close();
+  const submit = (event) => {
+    event.preventDefault();
+    const folder = new FormData(event.target).get("folder").trim();
+    close();
+    onYes(folder);
+  };
+  return html`
+    <dialog ref=${dialog} onClose=${onNo} aria-labelledby="move-title">
+      <h2 id="move-title">${t("documents.move_selected", { count: documents.length })}</h2>
+      <p>${t("documents.move_text")}</p>
+      <form onSubmit=${submit}>
+        <label class="row">${t("documents.into")} <input name="folder" list="folders" required autofocus /></label>
+        <p class="row"><span class="spring"></span>
+          <button type="button" class="quiet" onClick=${close}>${t("documents.keep")}</button>
+          <button class="main">${t("documents.move")}</button></p>
+      </form>
+    </dialog>`;
+}
+
+/**
+ * Return a document's content as a file for another key, and the version that it has. Raises an error for a document
+ * that a browser cannot move whole.
+ */
+async function fileOf(document, key) {
+  const record = await patiently(() => call("GET", `${pathOf(document)}?link=true`));
+  if (Object.keys({ ...record.tags, ...record.metadata }).length) throw new Error(t("documents.move_tagged", { document }));
+  if (!record.link || record.version !== record.live_version) throw new Error(t("documents.move_unready", { document }));
+  const response = await fetch(record.link).catch(() => null);
+  if (!response?.ok) throw new Problem(response?.status ?? 0, { detail: "unreachable" });
+  const file = new File([await response.blob()], key.split("/").pop(), { type: record.media_type ?? "" });
+  return { file, version: record.version };
 }
 
 /** The area for files. `target` is the folder that gets them. */
@@ -223,6 +264,7 @@ export function Documents({ list: known, setList, usage, folder, files, setFiles
   const [target, setTarget] = useState(null);
   const [marked, setMarked] = useState(new Set());
   const [deleting, setDeleting] = useState(null);
+  const [moving, setMoving] = useState(null);
   const replaced = useRef();
   const replacement = useRef();
   const change = (document, values) => setList((all) => (all ?? []).flatMap((one) => {
@@ -288,6 +330,46 @@ export function Documents({ list: known, setList, usage, folder, files, setFiles
     await Promise.all(Array.from({ length: AT_ONCE }, next));
     onUsed();
   };
+  const move = async (documents, folder) => {
+    setMarked(new Set());
+    document.getElementById("documents-title").focus();
+    for (const { document: before } of documents) {
+      const key = keyOf(folder, before.slice(prefix.length));
+      try {
+        if (list.some((one) => one.document === key)) throw new Error(t("documents.move_exists", { document: key }));
+        change(before, { moving: true });
+        const { file, version } = await fileOf(before, key);
+        moves.set(key, { before, version });
+        add([{ file, key }]);
+      } catch (error) {
+        change(before, { moving: false });
+        setFailure(error);
+        if (GENERAL.has(error.status)) break;
+      }
+    }
+  };
+  /** Delete a moved document at its old place, unless it was replaced there meanwhile. */
+  const leave = async ({ before, version }) => {
+    try {
+      const now = await call("GET", pathOf(before));
+      if (now.version !== version) throw new Error(t("documents.move_changed", { document: before }));
+      await patiently(() => call("DELETE", pathOf(before)));
+      change(before, { moving: false, deleting: true, awaits: "deletion" });
+      onWork();
+    } catch (error) {
+      change(before, { moving: false });
+      setFailure(error);
+    }
+  };
+  useEffect(() => {
+    for (const { document: key, status, awaits } of known ?? []) {
+      const moved = !awaits && status !== "PENDING" && moves.get(key);
+      if (!moved) continue;
+      moves.delete(key);
+      if (status === "INDEXED") leave(moved);
+      else change(moved.before, { moving: false }); // the new place says why it does not answer
+    }
+  }, [known]);
   const retry = async (one) => {
     try {
       const { redriven } = await call("POST", "/v1/operations/redrive");
@@ -336,10 +418,13 @@ export function Documents({ list: known, setList, usage, folder, files, setFiles
           <span class="muted" role="status">${said || t("documents.count", {
             shown: rows.reduce((sum, row) => sum + (row.documents?.length ?? 1), 0), count: list.length })}</span>
           <span class="spring"></span>
-          ${selected.length > 0 && html`
-            <button class="danger" onClick=${() => setDeleting(selected)}>
-              ${t("documents.delete_selected", { count: selected.length })}</button>
-            <button class="quiet" onClick=${() => setMarked(new Set())}>${t("documents.clear")}</button>`}
+          ${canUpload && html`
+            <button disabled=${!selected.length} onClick=${() => setMoving(selected)}
+              aria-label=${t("documents.move_selected", { count: selected.length })}>${t("documents.move")}</button>
+            <button class="danger" disabled=${!selected.length} onClick=${() => setDeleting(selected)}
+              aria-label=${t("documents.delete_selected", { count: selected.length })}>${t("documents.delete")}</button>
+            <${IconButton} icon="close" label=${t("documents.clear")} disabled=${!marked.size}
+              onClick=${() => setMarked(new Set())} />`}
           <button class="quiet" onClick=${reload}>${t("documents.reload")}</button>
         </div>`}
       ${rows.length > 0 && html`<div class="wide"><table class="documents">
@@ -363,6 +448,7 @@ export function Documents({ list: known, setList, usage, folder, files, setFiles
       ${known && !rows.length && html`<p class="empty">${t(nothing)}</p>`}
       ${rows.length > most && html`
         <button onClick=${() => setMost(most + SHOWN)}>${t("documents.more")}</button>`}
+      ${moving && html`<${Move} documents=${moving} onYes=${(into) => move(moving, into)} onNo=${() => setMoving(null)} />`}
       ${deleting && html`<${Confirm} documents=${deleting} onYes=${() => remove(deleting)}
         onNo=${() => setDeleting(null)} />`}
     </section>`;

@@ -30,9 +30,9 @@ export function pathTo(prefix) {
 }
 
 /** Return the state that a document is shown with: its status, or BUSY or UNSENT while this tab works on it. */
-export function stateOf({ upload, deleting, status }) {
+export function stateOf({ upload, deleting, moving, status }) {
   if (upload?.state === "failed") return "UNSENT";
-  return deleting || (upload && upload.state !== "sent") ? "BUSY" : status;
+  return deleting || moving || (upload && upload.state !== "sent") ? "BUSY" : status;
 }
 
 /** Return whether ingest works on a document. */
@@ -45,6 +45,7 @@ export function statusWords(one) {
   if (upload?.state === "waiting") return t("status.queued");
   if (upload?.state === "sending") return t("status.uploading", { share: percent(upload.sent / upload.file.size) });
   if (one.deleting) return t("status.deleting");
+  if (one.moving) return t("status.moving");
   if (one.status === "PENDING") {
     return one.pages ? t("status.pages", { done: one.pages_done, count: one.pages }) : t("status.PENDING");
   }

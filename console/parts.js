@@ -78,9 +78,9 @@ function Card({ one, number, onOpen }) {
   return html`
     <li value=${number}>
       <button class="citation" title=${one.document} onClick=${onOpen} ...${previews(sourceOf(one))}>
-        <span class="head"><span class="badge">${number}</span> <b class="key">${name}</b></span>
-        <span class="place muted">${[placeOf(one), folders.reverse().join("/")].filter(Boolean).join(" · ")}
+        <span class="head"><span class="badge">${number}</span> <b class="key">${name}</b>
           ${one.likely && html` <em class="likely">${t("ask.likely")}</em>`}</span>
+        <span class="place muted">${[placeOf(one), folders.reverse().join("/")].filter(Boolean).join(" · ")}</span>
         <q>${one.display_quote ?? one.likely ?? one.text}</q>
         ${one.suspicious && html`<em class="warn">${t("answer.suspicious")}</em>`}
       </button>

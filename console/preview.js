@@ -1,6 +1,8 @@
-// A small picture of a cited page, beside the card under the pointer or with the focus.
-import { call, pathOf } from "./api.js";
+// A small picture of a cited page, beside the card under the pointer or with the focus. Other kinds of documents than
+// PDF have no pages to draw: theirs is the text that the source shows too, with the quote marked.
+import { call, pageText, pathOf } from "./api.js";
 import { PdfView, opened } from "./pdf-view.js";
+import { find } from "./quote.js";
 
 // A pointer that only passes opens none.
 const SOON_MS = 400;
@@ -9,16 +11,17 @@ const GAP = 8;
 // A link is asked for once in this time: each counts as a request. It is valid for 300 s (DOCWELL_LINK_S).
 const KEPT_MS = 200_000;
 
-const links = new Map();
+const answers = new Map();
 let shown = null;
 
-function linkOf(document) {
-  const known = links.get(document);
+/** Return {at, answer} of a request, which is not repeated for a while. */
+function once(id, request) {
+  const known = answers.get(id);
   if (known && Date.now() - known.at < KEPT_MS) return known;
-  const record = call("GET", `${pathOf(document)}?link=true`);
-  record.catch(() => links.delete(document));
-  links.set(document, { at: Date.now(), record });
-  return links.get(document);
+  const answer = request();
+  answer.catch(() => answers.delete(id));
+  answers.set(id, { at: Date.now(), answer });
+  return answers.get(id);
 }
 
 export function hidePreview() {
@@ -28,14 +31,10 @@ export function hidePreview() {
   shown = null;
 }
 
-async function show(mine, { document: name, page, quote }) {
-  const { target } = mine;
-  const { record, at: linkedAt } = linkOf(name);
-  const { link, live_version: version } = await record;
-  const pdf = await opened(`${name}\n${version}`, link, linkedAt);
-  if (shown !== mine || !target.isConnected) return;
+/** Put an empty box beside the element. */
+function boxAt(target, name) {
   const box = document.createElement("div");
-  box.className = "preview pages";
+  box.className = `preview ${name}`;
   box.setAttribute("aria-hidden", "true"); // the card opens the same page
   const at = target.getBoundingClientRect();
   const isAbove = at.bottom + GAP + SIZE.height > innerHeight && at.top > SIZE.height + GAP;
@@ -43,6 +42,19 @@ async function show(mine, { document: name, page, quote }) {
   box.style.insetBlockStart = `${Math.max(GAP, Math.min(top, innerHeight - SIZE.height - GAP))}px`;
   box.style.left = `${Math.max(GAP, Math.min(at.left, innerWidth - SIZE.width - GAP))}px`;
   document.body.append(box);
+  return box;
+}
+
+async function show(mine, source) {
+  return source.document.toLowerCase().endsWith(".pdf") ? showPage(mine, source) : showText(mine, source);
+}
+
+async function showPage(mine, { document: name, page, quote }) {
+  const { answer, at: linkedAt } = once(name, () => call("GET", `${pathOf(name)}?link=true`));
+  const { link, live_version: version } = await answer;
+  const pdf = await opened(`${name}\n${version}`, link, linkedAt);
+  if (shown !== mine || !mine.target.isConnected) return;
+  const box = boxAt(mine.target, "pages");
   const nothing = () => {};
   const view = new PdfView(box, pdf, {
     page, quote, alone: true, onQuote: nothing, onFailed: hidePreview, label: nothing });
@@ -50,9 +62,19 @@ async function show(mine, { document: name, page, quote }) {
   await view.start();
 }
 
+async function showText(mine, { document: name, page, quote }) {
+  const text = await once(`${name}\n${page}`, () => pageText(name, page)).answer;
+  if (shown !== mine || !mine.target.isConnected) return;
+  mine.box = boxAt(mine.target, "text");
+  const [first, last] = [find([text], quote).at(0)?.start ?? 0, find([text], quote).at(-1)?.end ?? 0];
+  const mark = document.createElement("mark");
+  mark.append(text.slice(first, last));
+  mine.box.append(text.slice(0, first), mark, text.slice(last));
+  mine.box.scrollTop = mark.offsetTop - SIZE.height / 3;
+}
+
 /** Return the listeners of an element that opens a source, for a preview of its page. */
 export function previews(source) {
-  if (!source.document.toLowerCase().endsWith(".pdf")) return {};
   const soon = ({ currentTarget: target }) => {
     if (shown?.target === target) return;
     hidePreview();

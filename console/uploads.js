@@ -54,7 +54,9 @@ export function forgetUploads() {
 
 /** Upload files, as [{key, file, before, refused}]; one with the problem `refused` is not tried. */
 export function addUploads(added) {
-  if (!active && !uploadsNow().some((one) => one.state === "failed")) files.clear(); // the last queue's
+  if (!active && !uploadsNow().some((one) => one.state === "failed")) {
+    for (const one of uploadsNow()) if (one.taken) files.delete(one.key); // the last queue's, that the list has
+  }
   for (const one of added) {
     const entry = { sent: 0, state: one.refused ? "failed" : "waiting", error: one.refused, ...one };
     waiting = waiting.filter((before) => before !== files.get(one.key)); // a later file of the same key counts

@@ -59,12 +59,12 @@ def test_everything_can_be_done_with_the_keyboard(console: Console) -> None:
     tab_to(page, ".folder")
     page.keyboard.press("Enter")
     page.locator("tr[data-document]").first.wait_for()
-    tab_to(page, ".danger")
+    tab_to(page, "tbody .danger")
     page.keyboard.press("Enter")
     page.get_by_role("dialog").wait_for()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    expect(page.locator(".danger").first).to_be_focused()
+    expect(page.locator("tbody .danger").first).to_be_focused()
 
 
 def test_back_on_a_narrow_screen_closes_the_source_and_keeps_the_conversation(console: Console) -> None:

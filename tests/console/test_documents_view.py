@@ -55,6 +55,8 @@ def test_the_source_of_a_document_without_pages_is_its_place_and_can_be_saved(
     ask(page, "Where does the scythe hang?")
     place = "Shed > Tools > paragraph 3"
     expect(page.locator(".citations")).to_contain_text(place)
+    page.locator(".citations button").hover()
+    expect(page.locator(".preview mark")).to_have_text("The scythe hangs behind the door of the shed")
     page.locator(".answer .marker").first.click()
     page.locator(".source[data-state=unpaged]").wait_for()
     expect(page.locator("#source-title")).to_contain_text(place)
@@ -81,21 +83,29 @@ def test_a_replaced_document_is_followed_to_its_new_version(console: Console, tm
         expect(row).to_have_attribute("data-status", "INDEXED")
 
 
-def test_selected_documents_and_folders_are_deleted_after_a_confirmation(console: Console, tmp_path: Path) -> None:
+def test_selected_documents_and_folders_are_moved_and_deleted_after_a_question(
+    console: Console, tmp_path: Path
+) -> None:
     page = documents(console)
-    page.locator(".drop input[list]").fill("cellar/wine")
-    paths = [write_pdf(tmp_path, f"{year}.pdf", f"Wine of {year}.") for year in (1999, 2001)]
-    page.set_input_files("#files", paths)
+    upload(page, "cellar/wine", *(write_pdf(tmp_path, f"{year}.pdf", "Wine.") for year in (1999, 2001)))
     expect(page.locator('tr[data-document][data-status="INDEXED"]')).to_have_count(2)
     page.locator("nav.crumbs").get_by_role("link", name="cellar").click()
     expect(page.locator('tr[data-folder="cellar/wine/"]')).to_contain_text("2 documents")
     page.get_by_label("Select cellar/wine/").check()
+    page.get_by_role("button", name="Move 2 documents").click()
+    page.get_by_label("Into the folder").last.fill("loft")
+    page.get_by_role("dialog").get_by_role("button", name="Move").click()
+    expect(page.locator("main")).to_contain_text("This folder has no documents.")
+    page.evaluate("location.hash = '#/documents/loft/wine/'")
+    expect(page.locator('tr[data-document][data-status="INDEXED"]')).to_have_count(2)
+    page.get_by_role("link", name="loft").click()
+    page.get_by_label("Select loft/wine/").check()
     for choice in ("Keep", "Delete"):
         page.get_by_role("button", name="Delete 2 documents").click()
         expect(page.get_by_role("dialog")).to_contain_text("Delete 2 documents?")
         page.get_by_role("dialog").get_by_role("button", name=choice).click()
     expect(page.locator("main")).to_contain_text("This folder has no documents.")
-    assert (console.doors.document("cellar/wine/1999.pdf") or {})["status"] == "DELETED"
+    assert (console.doors.document("loft/wine/1999.pdf") or {})["status"] == "DELETED"
 
 
 def test_documents_are_found_by_each_text_of_their_row_in_the_language_of_the_page(console: Console) -> None:

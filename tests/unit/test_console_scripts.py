@@ -275,15 +275,11 @@ def placeholders(words: dict[str, Any]) -> dict[str, set[str]]:
     return {key: set(re.findall(r"{\w+}", " ".join(of.values()))) for key, of in forms.items()}
 
 
-def test_the_choice_of_languages_is_that_of_the_files() -> None:
-    named = re.findall(r'\b([a-z]{2}): "', (CONSOLE / "strings.js").read_text())
-    assert sorted(named) == sorted(LANGUAGES)
-
-
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_language_has_the_keys_placeholders_and_plurals_of_english(language: str) -> None:
     words, english = words_of(language), words_of("en")
     assert list(words) == list(english)
+    assert f'{language}: "' in (CONSOLE / "strings.js").read_text()  # the page offers it
     assert placeholders(words) == placeholders(english)
     assert [isinstance(text, dict) for text in words.values()] == [
         isinstance(text, dict) for text in english.values()

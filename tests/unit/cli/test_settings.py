@@ -59,12 +59,10 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(
 
 
 def test_the_file_of_the_folder_hides_the_one_of_the_home(tmp_path: Path) -> None:
-    home = tmp_path / ".config" / "docwell"
-    home.mkdir(parents=True)
-    (home / "config.toml").write_text('bucket = "of-home"\nendpoint = "http://home"')
-    assert find_settings().bucket == "of-home"
-    Path("docwell.toml").write_text('bucket = "of-folder"\nendpoint = "http://folder"')
-    assert find_settings().bucket == "of-folder"
+    for folder, name in ((tmp_path / ".config" / "docwell", "config"), (Path(), "docwell")):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.toml").write_text(f'bucket = "of-{name}"\nendpoint = "http://{name}"')
+        assert find_settings().bucket == f"of-{name}"
 
 
 def test_a_running_local_stack_is_found_from_a_folder_below_it(tmp_path: Path) -> None:
