@@ -66,12 +66,10 @@ def test_the_file_of_the_folder_hides_the_one_of_the_home(tmp_path: Path) -> Non
 
 
 def test_a_running_local_stack_is_found_from_a_folder_below_it(tmp_path: Path) -> None:
-    stack_file(tmp_path, os.getpid())
+    stack_file(tmp_path, os.getpid(), principals_table="t")
     settings = find_settings()
-    assert (settings.endpoint, settings.bucket) == ("http://127.0.0.1:1", "local-bucket")
+    assert (settings.endpoint, settings.principals_table) == ("http://127.0.0.1:1", "t")
     assert (settings.access_key, settings.api_key, settings.local) == ("local", None, True)
-    stack_file(tmp_path, os.getpid(), api_key="local-key", principals_table="t")
-    assert (find_settings().api_key, find_settings().principals_table) == ("local-key", "t")
     assert find_settings(api_key="mine").api_key == "mine"
 
 
@@ -96,8 +94,7 @@ def test_a_stack_is_found_from_anywhere_one_of_this_folder_first_and_of_several_
     stack_file(mine, 2**31 - 2)  # no system has process ids as high as this
     assert find_settings().chosen_stack is None
     stack_file(newest, 2**31 - 2)
-    assert (result := run("ask", "why?")).exit_code == 1
-    assert all(text in result.stderr for text in ("no longer runs", "make up"))
+    assert "no longer runs: start it with `make up`" in run("ask", "why?").stderr
     for folder in (mine, newest):
         (folder / ".docwell" / "stack.json").unlink()
     assert run("ask", "why?").exit_code == 2
