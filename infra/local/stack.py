@@ -21,7 +21,6 @@ from botocore.config import Config
 
 from docwell.adapters.documents.document_reader import check_installed
 from docwell.config import (
-    FIRST_TOKEN_S,
     AuthorizerSettings,
     EventsSettings,
     IngestSettings,
@@ -29,6 +28,7 @@ from docwell.config import (
     ReconcileSettings,
     SettingsError,
 )
+from docwell.deadline import FIRST_TOKEN_S
 from infra.local import names
 from infra.local.keys import write_private
 from infra.local.ports import free_port

@@ -15,7 +15,6 @@ from pydantic import BaseModel, BeforeValidator, Field, HttpUrl, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
-FIRST_TOKEN_S = 15.0  # the default of DOCWELL_FIRST_TOKEN_S: a slower host gets fewer tokens of passages
 MIN_SUPPORT = 0.4  # of a sentence, unless the settings or the model's profile say another
 EmbedRuntime = Literal["auto", "onnxruntime", "openvino"]
 Ocr = Literal["off", "rapidocr"]

@@ -17,6 +17,7 @@ from typing import TypeVar
 from docwell.errors import DeadlineExceeded
 
 _Result = TypeVar("_Result")
+FIRST_TOKEN_S = 15.0  # the default of DOCWELL_FIRST_TOKEN_S: a slower host gets fewer tokens of passages
 
 # A question makes two blocking calls at once. Abandoned calls end by their client's timeout, within seconds.
 _MAX_BLOCKING_CALLS = 64

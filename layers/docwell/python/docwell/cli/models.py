@@ -17,7 +17,7 @@ from docwell.cli import display
 from docwell.cli.command import Commands
 from docwell.cli.remote import Json
 from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
-from docwell.deadline import run
+from docwell.deadline import FIRST_TOKEN_S, run
 from docwell.errors import Corrupt, NoAnswer
 from docwell.query.prompting import load_prompt
 
@@ -62,8 +62,6 @@ def check(
     at_least: Annotated[int, option("COUNT", "Exit status 5 if fewer are right.", min=0, max=8)] = 6,
 ) -> None:
     """Ask a model eight questions about a built-in page, and print settings for it."""
-    from docwell.config import FIRST_TOKEN_S
-
     model = _model(ctx.obj, name or ctx.obj.model or "", host, token)
     run(model.check())
     speed, room = run(model.measure(load_prompt("answer").turns, first_token, model.profile.top_k, _TIMEOUT_S))
