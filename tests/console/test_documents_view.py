@@ -88,7 +88,6 @@ def test_selected_documents_are_moved_and_deleted_after_a_question(console: Cons
     upload(page, "cellar/wine", *(write_pdf(tmp_path, f"{year}.pdf", "Wine.") for year in (1999, 2001)))
     expect(page.locator('tr[data-document][data-status="INDEXED"]')).to_have_count(2)
     page.locator("nav.crumbs").get_by_role("link", name="cellar").click()
-    expect(page.locator('tr[data-folder="cellar/wine/"]')).to_contain_text("2 documents")
     before = page.locator("thead").bounding_box()
     page.get_by_label("Select cellar/wine/").check()
     assert page.locator("thead").bounding_box() == before  # nothing jumps
@@ -102,7 +101,6 @@ def test_selected_documents_are_moved_and_deleted_after_a_question(console: Cons
     page.get_by_label("Select loft/wine/").check()
     for choice in ("Keep", "Delete"):
         page.get_by_role("button", name="Delete 2 documents").click()
-        expect(page.get_by_role("dialog")).to_contain_text("Delete 2 documents?")
         page.get_by_role("dialog").get_by_role("button", name=choice).click()
     expect(page.locator("main")).to_contain_text("This folder has no documents.")
     assert (console.doors.document("loft/wine/1999.pdf") or {})["status"] == "DELETED"
@@ -132,8 +130,7 @@ def test_a_key_without_a_right_to_write_can_neither_upload_nor_delete(console: C
     expect(page.locator("main")).to_contain_text("may read documents and not change them")
     expect(page.locator(f'tr[data-document="{BOILER}"]')).to_be_visible()
     assert page.get_by_role("button", name="Delete").count() == 0
-    headers = {"x-api-key": key}
-    gateway = console.stack.gateway
+    gateway, headers = console.stack.gateway, {"x-api-key": key}
     form = {"document": "house/a.pdf", "size": 1}
     assert page.request.post(f"{gateway}/v1/uploads", headers=headers, data=form).status == 403
     assert page.request.delete(f"{gateway}/v1/documents/{BOILER}", headers=headers).status == 403
