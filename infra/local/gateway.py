@@ -231,7 +231,7 @@ def set_passage_tokens(first_token_s: float, stored: Path) -> None:
             return
         stored.write_text(str(room or ""))
         print_line(
-            f"{NOTICE}{settings.model} reads {speed:,.0f} tokens/s; passages in a prompt: {room or 'all'} tokens"
+            f"{NOTICE}{settings.model} reads {speed:,.0f} tokens/s; tokens of passages in prompts: {room or 'all'}"
             f" (DOCWELL_FIRST_TOKEN_S={first_token_s:g})"
         )
     os.environ["DOCWELL_PASSAGE_TOKENS"] = stored.read_text()
