@@ -140,12 +140,13 @@ class IssuerTokens:
         return claims
 
 
-def _claim(claims: Mapping[str, Any], name: str) -> object:
-    """Return the claim of that name, which may be an address with dots, else follow the dots; None without it."""
-    value: object = claims
-    for part in [name] if name in claims else name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+def _claim(claims: object, name: str) -> object:
+    """Return the claim of that name, which may have dots, else follow the dots; None without it."""
+    if not isinstance(claims, Mapping) or name in claims:
+        return claims[name] if isinstance(claims, Mapping) else None
+    heads = [name[:place] for place, letter in enumerate(name) if letter == "." and name[:place] in claims]
+    values = (_claim(claims[head], name[len(head) + 1 :]) for head in heads)
+    return next((value for value in values if value is not None), None)
 
 
 def _names_a_caller(claims: Mapping[str, Any]) -> bool:
