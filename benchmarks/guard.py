@@ -317,6 +317,8 @@ RULES: Mapping[str, tuple[str, object, str, object]] = {
     "asked words": ("words of the question stand around a figure", Claim, "_is_asked", True),
     "units": ("a figure has the unit of the sentence", Claim, "_has_unit", True),
     "bounds": ("'at least 5' is not 'at most 5'", Claim, "_has_bound", True),
+    "computed figures": ("a share, sum or difference of two figures holds", check, "is_computed", False),
+    "rounded figures": ("a figure may be rounded where both have scales", check, "_is_rounded", False),
     "tables": ("rows of figures are cells under heads", figures, "_row_of", None),
     "rows of sheets": ("a line with a head beside each value is a row of a sheet", figures, "is_sheet_row", False),
     "yes and no": ("the nearest sentence decides a yes or no", check, "verdict", None),
