@@ -23,12 +23,12 @@ PACKAGE = "layers/docwell/python/docwell/"
 # The most lines of Python below each folder. A change may lower a ceiling and never raises one. They go down to
 # 28,000 for the package, of it 6,500 for query/ and 4,900 for the readers of documents.
 CEILINGS = {
-    PACKAGE: 29_147,
+    PACKAGE: 29_146,
     PACKAGE + "query/": 6_482,
     PACKAGE + "adapters/documents/": 4_880,
     PACKAGE + "cli/": 3_696,
-    "benchmarks/": 6_458,
-    "tests/": 36_000,
+    "benchmarks/": 6_457,
+    "tests/": 35_998,
     "infra/": 6_945,
 }
 # Names that do not say what a value is: at most one in a hundred.
