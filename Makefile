@@ -154,6 +154,10 @@ kubernetes: dev ## Check the Helm chart without a cluster; ARGS=--write writes i
 deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=small|team|large, POSTPONE=1 keeps machine images
 	$(PY) -m infra.release deploy --profile $(or $(PROFILE),team) --options="$(ARGS)"
 
+.PHONY: costs
+costs: dev ## Print what a month without questions costs, of the templates and the price file; ARGS=PROFILE
+	$(PY) scripts/costs $(ARGS)
+
 .PHONY: restore
 restore: dev embedder ## Put a copy of a lost part in place and deploy: WHAT=zone|stack|ledger|principals|usage|audit PROFILE=large AT=TIME
 	$(PY) -m infra.release restore --what $(or $(WHAT),zone) --profile $(or $(PROFILE),team) $(if $(AT),--at $(AT)) --options="$(ARGS)"

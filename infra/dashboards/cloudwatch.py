@@ -29,6 +29,7 @@ def resources(sections: Iterable[Section], queries: Iterable[SavedQuery], alarms
     body = f'{{"periodOverride": "inherit", "start": "-PT12H", "widgets": [\n{widgets}\n]}}'
     dashboard = f"""  Dashboard:
     Type: AWS::CloudWatch::Dashboard
+    Condition: HasAll
     Properties:
       DashboardName: !Sub "${{SystemName}}"
       DashboardBody: !Sub |

@@ -271,10 +271,9 @@ def after(app: str, values: Mapping[str, str], previous: str, *, is_new: bool) -
     """
     parameters, outputs = deployed(app)
     with aws_errors(app):
+        protect = boto3.client("cloudformation").update_termination_protection
         for name in (values["SystemName"], app):
-            boto3.client("cloudformation").update_termination_protection(
-                EnableTerminationProtection=True, StackName=name
-            )
+            protect(EnableTerminationProtection=True, StackName=name)
         if is_new:
             enlist(outputs["UsagePlanId"], outputs["PrincipalsTable"])
         if values["Adopt"] == "true":
