@@ -27,6 +27,8 @@ function focusMain(event) {
 
 export function Header({ view, usage, demo, onLanguage, onLeave }) {
   const names = ["ask", "documents", ...(usage.operates ? ["operations"] : [])];
+  const ofUploads = ["pages", "bytes", "reading_s"].filter((name) => usage[`${name}_per_day`] != null);
+  const uses = ["requests", "tokens", ...ofUploads];
   const views = (shown, onClick) => html`
     <nav class=${shown} aria-label=${t("nav.main")}>${names.map((name) => html`
       <a href=${`#/${name}`} aria-current=${view === name ? "page" : undefined} onClick=${onClick}>
@@ -43,7 +45,7 @@ export function Header({ view, usage, demo, onLanguage, onLeave }) {
         <span aria-hidden="true">☰</span></button>
       <div class="menu" id="menu" popover="auto">
         ${views("stacked", close)}
-        <${Facts} rows=${["requests", "tokens"].map((name) => [t(`nav.${name}`), ofQuota(usage, name)])} />
+        <${Facts} rows=${uses.map((name) => [t(`nav.${name}`), ofQuota(usage, name)])} />
         ${demo && html`<p class="muted">${t("nav.demo_why")}</p>`}
         <${Languages} onLanguage=${onLanguage} />
         <button class="quiet" onClick=${toggleTheme}>${t("nav.theme")}</button>

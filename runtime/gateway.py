@@ -15,7 +15,6 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import request_response
 
 from docwell.access.authorizer import Authorizer, Caller, context_of
-from docwell.audit import Action, AuditEvent
 from docwell.errors import Unauthenticated, Unavailable
 from docwell.http.shapes import CHAT, RESPONSES, error_at
 from docwell.identity import KEY_HEADER, NO_CREDENTIAL, TOKEN_HEADER
@@ -39,8 +37,6 @@ from runtime.names import ACCOUNT, HOST
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
-
-    from docwell.ports import AuditTrail
 
 # Equal to template.yaml. Clients of OpenAI's protocol send the whole conversation; API Gateway limits it.
 MAX_BODY_BYTES = 65_000
@@ -151,9 +147,7 @@ def _announced(request: Request, limit: int) -> int:
 
 
 class Gateway:
-    """The ASGI application over the query function's pool. Requests that it denies go into the audit `trail`."""
-
-    trail: AuditTrail | None = None
+    """The ASGI application over the query function's pool."""
 
     def __init__(
         self,
@@ -285,16 +279,8 @@ class Gateway:
 
     def _caller(self, request: Request) -> Caller | None:
         """Return the caller, None without an authorizer. Raises `Unauthenticated`, `Unavailable`."""
-        try:
-            return self._authorizer.identify(request.headers.items()) if self._authorizer else None
-        except Unauthenticated:
-            if self.trail:
-                address = request.client.host if request.client else HOST
-                with suppress(Unavailable):
-                    self.trail.append(
-                        AuditEvent(f"address:{address}", Action.REFUSED, subject=Unauthenticated.problem)
-                    )
-            raise
+        address = request.client.host if request.client else HOST
+        return self._authorizer.identify(request.headers.items(), address) if self._authorizer else None
 
 
 def in_shape_of(request: Request, response: Response) -> Response:

@@ -54,7 +54,6 @@ def run(handler: str) -> int:
     )
     gateway = ConsoleGateway(pool, small_functions.authorizer(), on_metrics=service.on_line)
     gateway.connect = settings.console_connect
-    gateway.trail = small_functions.refusals(limits.audit_table)
     api = HttpServer(guarded(gateway.app, settings.host), settings.host, settings.port)
 
     def begin() -> None:

@@ -16,7 +16,8 @@ from docwell.wiring import small_functions as wiring
 def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
     """Allow a request with a valid key or token, and deny every other one. An error denies it too."""
     try:
-        caller = wiring.authorizer().identify(headers_of(event))
+        address = event.get("requestContext", {}).get("identity", {}).get("sourceIp", "")
+        caller = wiring.authorizer().identify(headers_of(event), address)
     except Unauthenticated:
         logger.info("denied")
         record_alone("Unauthenticated", 1)

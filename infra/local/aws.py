@@ -58,7 +58,9 @@ _sequence = itertools.count(time.time_ns())
 
 
 def notification(name: str, key: str, principal: str = names.ACCOUNT) -> str:
-    """Return the body of S3's SQS message, without size, eTag and version: an event is only a hint."""
+    """Return the body of S3's SQS message for the newest version, without size and eTag."""
+    newest = s3_backends[names.ACCOUNT]["aws"].get_bucket(names.BUCKET).keys.get(key)
+    version, sequencer = getattr(newest, "version_id", None), f"{next(_sequence):018X}"
     record = {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
@@ -70,7 +72,7 @@ def notification(name: str, key: str, principal: str = names.ACCOUNT) -> str:
             "s3SchemaVersion": "1.0",
             "configurationId": "documents",
             "bucket": {"name": names.BUCKET, "arn": f"arn:aws:s3:::{names.BUCKET}"},
-            "object": {"key": quote_plus(key, safe="/"), "sequencer": f"{next(_sequence):018X}"},
+            "object": {"key": quote_plus(key, safe="/"), "versionId": version, "sequencer": sequencer},
         },
     }
     return json.dumps({"Records": [record]})

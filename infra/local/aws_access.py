@@ -122,7 +122,9 @@ class CheckedAccess:
             return
         request = Request(scope, receive)
         try:
-            environ = await (self._uploaded(request) if _is_form(request) else self._checked(request))
+            is_multipart = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+            is_form = is_multipart and request.method == "POST" and request.url.path.count("/") == 1
+            environ = await (self._uploaded(request) if is_form else self._checked(request))
             response = await to_thread.run_sync(self._answer, environ, limiter=self._threads)
         except (BadSignature, HTTPException, CancelledError) as error:  # a server that stops cancels long polls
             response = _denied(request, str(error))
@@ -160,6 +162,7 @@ class CheckedAccess:
             "authorization": f"AWS4-HMAC-SHA256 Credential={fields['x-amz-credential']}",
             "content-type": fields.get("content-type", "application/octet-stream"),
             "content-length": str(len(content)),
+            **{name: value for name, value in fields.items() if name.startswith("x-amz-meta-")},
         }
         return _environ(request, quote(f"/{bucket}/{fields['key']}"), headers, BytesIO(content), "PUT")
 
@@ -192,12 +195,6 @@ class CheckedAccess:
             if not name.lower().startswith("access-control-")
         ]
         return response
-
-
-def _is_form(request: Request) -> bool:
-    """Return whether the request is a form for a bucket."""
-    is_multipart = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
-    return is_multipart and request.method == "POST" and request.url.path.count("/") == 1
 
 
 def _environ(

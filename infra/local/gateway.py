@@ -270,7 +270,6 @@ def main() -> int:
     key = AccessKey(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     storage = Storage(os.environ["AWS_ENDPOINT_URL"])
     api = Gateway(pool, {RECONCILE_FUNCTION: reconcile}, small_functions.authorizer(), key, storage)
-    api.trail = small_functions.refusals(os.environ.get("DOCWELL_AUDIT_TABLE"))
     guarded = Guarded(api.app, options.stack)
     config = config_of(guarded, host=HOST, port=options.port, log_level="warning", timeout_graceful_shutdown=1)
     with contextlib.suppress(KeyboardInterrupt):

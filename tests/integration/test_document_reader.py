@@ -15,6 +15,7 @@ from docwell.errors import Refused
 from docwell.media_types import MEDIA_TYPES
 from docwell.models import UnitKind
 from tests.unit.adapters.documents.made import image, message
+from tests.unit.cases import rows
 
 # The first citation of each good file.
 FIRST = {
@@ -76,20 +77,10 @@ def test_a_document_of_too_many_parts_is_refused(tmp_path: Path) -> None:
     assert refused.value.reason == "too_many_pages"
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (b"%PDF-1.7\n", True),
-        (b"junk\x00before\n%PDF-1.4\n1 0 obj", True),
-        (b"1 0 obj\n<</Type/Catalog>>\nendobj\n%%EOF", True),
-        (b"A file that begins with %PDF is a PDF.", False),
-        (b"Write %%EOF as the last line.", False),
-        (b"PK\x03\x04 with %PDF- inside", False),
-    ],
-)
-def test_a_text_that_mentions_a_pdf_is_no_pdf(tmp_path: Path, content: bytes, expected: bool) -> None:
+@pytest.mark.parametrize(("content", "expected"), rows(__file__, "pdf_beginnings"))
+def test_a_text_that_mentions_a_pdf_is_no_pdf(tmp_path: Path, content: str, expected: bool) -> None:
     path = tmp_path / "a"
-    path.write_bytes(content)
+    path.write_bytes(content.encode("latin-1"))
     assert is_pdf(path) is expected
 
 

@@ -48,11 +48,9 @@ def pool_of(toy: str, timeout_s: float, log: str = "", **limits: Any) -> Functio
 
 
 @contextmanager
-def served(pool: FunctionPool, trail: Mock | None = None, **parts: Any) -> Iterator[str]:
+def served(pool: FunctionPool, **parts: Any) -> Iterator[str]:
     """Yield the URL of a gateway in front of a function."""
-    gateway = Gateway(pool, **parts)
-    gateway.trail = trail
-    config = config_of(gateway.app, log_level="critical", timeout_graceful_shutdown=1)
+    config = config_of(Gateway(pool, **parts).app, log_level="critical", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with closing(pool), socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -160,7 +158,7 @@ def test_the_function_gets_the_caller_and_a_client_cannot_forge_one(locked: str)
 
 def test_a_request_that_the_gateway_denies_is_in_the_audit_trail() -> None:
     trail = Mock()
-    with served(pool_of("proxy", 2), trail, authorizer=Authorizer(FixedKeys().find)) as url:
+    with served(pool_of("proxy", 2), authorizer=Authorizer(FixedKeys().find, trail=trail)) as url:
         assert httpx.get(f"{url}/v1/status", headers={"x-api-key": KEY}).status_code == 201
         assert httpx.get(f"{url}/v1/status").status_code == 401
     event = trail.append.mock_calls[0].args[0]

@@ -23,6 +23,7 @@ from docwell.adapters.documents import document_reader
 from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.errors import Unavailable
+from docwell.identity import Principal
 from docwell.upkeep.reindex import FORGET_AFTER_S
 from docwell.wiring import query as query_wiring
 from docwell.wiring import small_functions as reconcile_wiring
@@ -163,7 +164,7 @@ class Aws:
         queues[self.dead_letters] = "IngestDeadLetterQueue"
         return record(self.patch, {self.bucket: "DocumentsBucket", **queues, **TABLES})
 
-    def put(self, key: str, pages: int, without_text: int = 0) -> None:
+    def put(self, key: str, pages: int, without_text: int = 0, uploader: str = "") -> None:
         document = FPDF()
         document.set_font("helvetica", size=12)
         for number in range(pages):
@@ -172,10 +173,11 @@ class Aws:
         for _ in range(without_text):
             document.add_page()
             document.line(10, 10, 90, 90)
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=bytes(document.output()))
+        metadata = {"docwell-uploader": uploader}
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=bytes(document.output()), Metadata=metadata)
 
     def changed(self, key: str) -> None:
-        self.ingest(json.dumps({"Records": [{"s3": {"object": {"key": key}}}]}), "none")
+        self.ingest(json.dumps({"Records": [{"s3": {"object": {"key": key, "eTag": "0" * 32}}}]}), "none")
 
     def ingest(self, body: str, receipt: str, queue: str = "ingest") -> None:
         attributes = {"ApproximateReceiveCount": "1"}
@@ -204,6 +206,9 @@ def test_the_ingest_role_allows_exactly_its_calls(template: dict[str, Any], aws:
     calls = aws.record()
     for key, pages, scanned in (("a.pdf", 1, 0), ("long.pdf", 3, 0), ("scan.pdf", 1, 1)):
         aws.put(key, pages, scanned)
+        aws.changed(key)
+    for key in ("paid.pdf", "over.pdf"):
+        aws.put(key, 1, uploader=Principal("key:u", bytes_per_day=1).as_uploader)
         aws.changed(key)
     # One range fails: SQS delivers its message again later.
     failing = Mock(side_effect=Unavailable("chroma", "chroma is away"))

@@ -17,13 +17,17 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from starlette.testclient import TestClient
 
+from docwell.adapters.dynamodb.audit import DynamoAudit
 from docwell.adapters.dynamodb.principals import DynamoApiKeys
-from docwell.adapters.s3 import S3DocumentLinks, S3Versions
-from docwell.identity import digest_of
-from docwell.models import CitationUnit, UnitKind
+from docwell.adapters.s3 import S3DocumentLinks, S3ObjectStore, S3Versions
+from docwell.audit import Action
+from docwell.identity import Principal, digest_of
+from docwell.ingest.events import parse
+from docwell.ingest.ingest import Ingest
+from docwell.models import CitationUnit, Hint, UnitKind
 from infra.local.aws_mirror import TableMirror
 from infra.local.gateway import Gateway, Storage
-from infra.local.names import BUCKET, RESTORE_PRINCIPAL, STORAGE_PATH
+from infra.local.names import AUDIT_TABLE, BUCKET, RESTORE_PRINCIPAL, STORAGE_PATH
 
 from .local_parts import KEYS, Aws, aws_stand_in
 from .waiting import until
@@ -134,13 +138,26 @@ def test_a_form_stores_its_file_alone_and_a_link_reads_it_by_ranges(aws: Aws, st
     body, key = b"%PDF-1.7 a small file", "forms/a b+é.pdf"
     s3 = aws.client("s3", signature_version="s3v4")
     links = S3DocumentLinks(s3, BUCKET, 60, f"http://127.0.0.1{STORAGE_PATH}")
-    form = links.form(key, len(body), "application/pdf")
+    form = links.form(key, len(body), "application/pdf", Principal("key:a").as_uploader)
 
     def send(**changes: str) -> int:
         fields = {**form.fields, **changes}
         return storage.post(form.url, data=fields, files={"file": ("other.pdf", body)}).status_code
 
-    assert (send(key="attic/a.pdf"), send(acl="public-read"), send(policy="e30="), send()) == (403, 403, 403, 200)
+    forged = {"x-amz-meta-docwell-uploader": Principal("key:b").as_uploader}
+    changes: list[dict[str, str]] = [{"key": "attic/a.pdf"}, {"acl": "public-read"}, {"policy": "e30="}, forged]
+    assert [send(**change) for change in changes] == [403] * 4
+    aws.receive_all()
+    assert [send() for _ in range(4)] == [200] * 4
+    # Each use of the form is an event, also when its notification comes twice.
+    trail = DynamoAudit(aws.client("dynamodb"), AUDIT_TABLE)
+    ingest = Ingest(BUCKET, S3ObjectStore(s3, BUCKET), Mock(), Mock(), Mock(), Mock(), "", trail=trail)
+    versions = [hint.version for message in aws.receive_all() for hint in parse(message) if isinstance(hint, Hint)]
+    for version in versions * 2:
+        ingest.audit(key, version)
+    uploads = [(event.action, event.documents, event.subject) for event in trail.events("key:a")]
+    assert sorted(uploads) == sorted((Action.STORED, frozenset({key}), version) for version in versions)
+    assert len(set(versions)) == 4
     stored = s3.head_object(Bucket=BUCKET, Key=key)
     link = links.link(key, stored["VersionId"], CitationUnit(UnitKind.PAGE, "3", "page=3"))
     document, part = storage.get(link), storage.get(link, headers={"range": "bytes=1-3"})

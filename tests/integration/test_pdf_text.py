@@ -10,6 +10,7 @@ from fpdf import FPDF
 
 from benchmarks.reading import default_reader
 from docwell.models import Heading, Page
+from tests.unit.cases import rows
 
 
 def read(path: Path, first: int = 1, last: int = 1) -> list[Page]:
@@ -81,19 +82,7 @@ def test_raised_digits_make_no_other_figure(tmp_path: Path, base: str, mark: str
     assert drawn([(base, 0), (mark, rise), (after, 0)], tmp_path) == f"{base}^{mark}{after}"
 
 
-@pytest.mark.parametrize(
-    ("pieces", "text"),
-    [
-        ([("10", 0), ("3", 0.4), ("-10", 0), ("6", 0.4)], "10^3-10^6"),
-        ([("An area of 12 km", 0), ("2", 0.4), (" of land", 0)], "An area of 12 km2 of land"),
-        ([("1", 0.4), ("2024 figures are restated.", 0)], "1 2024 figures are restated."),
-        (
-            [("Use 2", 0), ("1", 0.35), ("/", 0.35), ("2", 0.35), (" cups, 12 of 21/2.", 0)],
-            "Use 2 1/2 cups, 12 of 21/2.",
-        ),
-    ],
-    ids=["two exponents", "a unit", "a note", "a fraction"],
-)
+@pytest.mark.parametrize(("pieces", "text"), rows(__file__, "raised_figures"))
 def test_a_raised_figure_stays_in_its_line_and_apart(
     tmp_path: Path, pieces: list[tuple[str, float]], text: str
 ) -> None:

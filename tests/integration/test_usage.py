@@ -21,7 +21,7 @@ from docwell.adapters.dynamodb.principals import DynamoPrincipals, Grant, Princi
 from docwell.adapters.sqs import SqsDeadLetters
 from docwell.answers import Cost
 from docwell.errors import QuotaExceeded, TooManyInFlight
-from docwell.identity import Principal, Use
+from docwell.identity import READING, Principal, Use
 from infra.local.names import PRINCIPALS_SCHEMA, USAGE_SCHEMA
 
 from .waiting import Clock
@@ -179,6 +179,21 @@ def test_reserved_tokens_are_free_again_after_the_question(principals: DynamoPri
     with pytest.raises(QuotaExceeded) as spent:
         principals.reserve(limited, 10)
     assert spent.value.retry_after == HALF_A_DAY_S
+
+
+@pytest.mark.parametrize("name", READING)
+def test_the_upload_that_crosses_a_quota_of_reading_is_the_last_of_the_day(
+    principals: DynamoPrincipals, clock: Clock, used: Callable[[], Use], name: str
+) -> None:
+    limited = replace(ANY, **{f"{name}_per_day": 5})  # type: ignore[arg-type] # mypy takes it for any field
+    for amount in (4, 9):
+        principals.charge(limited, Use(pages=amount, bytes=amount, reading_s=amount + 0.5), READING)
+    principals.charge(limited, Use(reading_s=0.5))  # as do questions, reading that was begun goes on
+    with pytest.raises(QuotaExceeded, match="today's") as caught:
+        principals.charge(limited, Use(bytes=1), READING)
+    assert (used(), caught.value.retry_after) == (Use(0, 0, 13, 13, 14.5), HALF_A_DAY_S)
+    clock.now += HALF_A_DAY_S
+    principals.charge(limited, Use(pages=1), READING)
 
 
 @pytest.mark.parametrize("quota", ["requests_per_day", "tokens_per_day"])

@@ -65,13 +65,13 @@ class FakeStore:
     def delete(self, key: str) -> None:
         self.objects.pop(key, None)
 
-    def head(self, key: str) -> ObjectVersion | None:
+    def head(self, key: str, version: str | None = None) -> ObjectVersion | None:
         if key not in self.objects:
             return None
         version, body = self.objects[key]
-        return ObjectVersion(
-            version, len(body), f'"{crc32(body):x}"', self.metadata.get(key, {}), len(self.tagged.get(key, {}))
-        )
+        metadata, tag_count = dict(self.metadata.get(key, {})), len(self.tagged.get(key, {}))
+        payer = metadata.pop("docwell-uploader", None)
+        return ObjectVersion(version, len(body), f'"{crc32(body):x}"', metadata, tag_count, payer)
 
     def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
         if self.objects.get(key, ("",))[0] != version.version:

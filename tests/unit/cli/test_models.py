@@ -6,22 +6,11 @@ import pytest
 
 from tests.unit.adapters.model_hosts import OLLAMA, VLLM, Dialect, Host, whole
 from tests.unit.adapters.model_hosts import stream as played
+from tests.unit.cases import rows
 from tests.unit.cli.conftest import Run
 
 # In the order of the calls: two measure the host's speed, and the ninth rewrites the follow-up.
-ANSWERS = (
-    "Hello.",
-    "Hello.",
-    "The house has 34 guest rooms [1].",
-    "The room Linden costs EUR 265 per day [3].",
-    "No, dogs are not allowed in the house [4].",
-    "A booking may be cancelled free of charge up to 21 days before arrival. Later, half of the price is due [5].",
-    "NOT FOUND",
-    "Das Laden eines Elektroautos kostet 0,39 Euro je Kilowattstunde [6].",
-    "Since when does Ms Tamsin Vogel run the house?",
-    "Ms Tamsin Vogel took over from her father, who retired in 2014 [7].",
-    "Every room for seminars has a projector, a whiteboard and a flip chart [8].",
-)
+ANSWERS = rows(__file__, "model_answers")
 
 
 def host(dialect: Dialect, *answers: bytes) -> Host:

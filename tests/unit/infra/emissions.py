@@ -136,7 +136,7 @@ def authorizer(patch: pytest.MonkeyPatch) -> None:
     """Deny a caller without a credential."""
     from functions.authorizer.handler import handler
 
-    def identify(_headers: object) -> None:
+    def identify(_headers: object, _address: str) -> None:
         raise Unauthenticated("no credential")
 
     patch.setattr(small_functions, "authorizer", lambda: SimpleNamespace(identify=identify))

@@ -36,7 +36,7 @@ def test_a_denied_request_gets_the_answer_of_the_function_to_an_unknown_caller()
 
 def test_the_authorizer_reads_rows_of_keys_and_no_grant() -> None:
     (policy,) = properties("AuthorizerRole")["Policies"]
-    (read, _logs) = policy["PolicyDocument"]["Statement"]
+    (read, _refusals, _logs) = policy["PolicyDocument"]["Statement"]
     assert read["Action"] == "dynamodb:GetItem"
     assert read["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["hash:*"]}}
     read_keys = list[Any]()

@@ -117,7 +117,7 @@ def test_a_stalled_observer_does_not_overwrite_a_later_observation(stalled_at: s
         else:
             world.store.objects[KEY] = before
 
-    def stalling_head(key: str) -> ObjectVersion | None:
+    def stalling_head(key: str, version: str | None = None) -> ObjectVersion | None:
         seen = head(key)
         world.store.head = head  # type: ignore[method-assign]
         set_to(None if stalled_at else "v1")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from docwell.errors import DeadlineExceeded
+from docwell.errors import DeadlineExceeded, QuotaExceeded
+from docwell.identity import Principal, Use
 from docwell.models import Attributes, Hint, Page, RangeTask, Reason, Status
 from tests.unit.fakes import FakeReader, FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World
@@ -124,6 +125,44 @@ def test_a_document_that_failed_has_no_attributes_until_it_is_indexed_again(worl
     assert world.ledger.records[KEY].live_attributes is None
     world.update(owner="message-3")
     assert world.ledger.records[KEY].live_attributes is not None
+
+
+class Quotas:
+    """A quota of ten bytes a day, and all charges."""
+
+    def __init__(self) -> None:
+        self.charged, self.today = Use(), 0
+
+    def charge(self, principal: Principal, use: Use, quotas: Sequence[str]) -> None:
+        if quotas and self.today >= (principal.bytes_per_day or 0):
+            raise QuotaExceeded("today's bytes are used up", 60)
+        self.charged, self.today = self.charged + use, self.today + use.bytes
+
+
+@pytest.mark.parametrize(
+    ("body", "pages"), [("a b c d\fe f g h", 2), ("!encrypted", 0), ("!too_slow\f!corrupt", 2)]
+)
+def test_who_uploads_pays_and_over_a_quota_a_document_waits_unread_for_another_day(body: str, pages: int) -> None:
+    quotas, world = Quotas(), World(range_pages=1)
+    object.__setattr__(world.ingest, "quotas", quotas)
+    for name in ("a/1", "a/2"):
+        world.store.put(name, body, {"docwell-uploader": Principal("key:u", bytes_per_day=10).as_uploader})
+        world.update(name)
+        world.work_off()
+        world.store.before_download = lambda: pytest.fail("it was downloaded")
+    world.update("a/2", "again")
+    first, second = (world.ledger.records[name] for name in ("a/1", "a/2"))
+    assert (second.status, second.reason, second.live_generation) == (Status.REJECTED, Reason.OVER_QUOTA, None)
+    assert (quotas.charged.bytes, quotas.charged.pages) == (len(body), pages)
+    assert quotas.charged.reading_s > 0
+    world.store.before_download, quotas.today = lambda: None, 0
+    world.update("a/2", "tomorrow")
+    world.work_off()
+    assert world.ledger.records["a/2"].reason == first.reason
+    world.store.put("a/3", body)  # of an operator, who has no quota
+    world.update("a/3")
+    world.work_off()
+    assert (world.ledger.records["a/3"].reason, quotas.charged.pages) == (first.reason, 2 * pages)
 
 
 PAGE_REASONS = [

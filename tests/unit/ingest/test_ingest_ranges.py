@@ -139,7 +139,7 @@ def test_a_range_whose_version_was_missing_for_a_moment_is_retried(holder: str |
         world.store.objects[KEY] = ("v2", b"other words")
         head = world.store.head
 
-        def restored(key: str) -> ObjectVersion | None:
+        def restored(key: str, version: str | None = None) -> ObjectVersion | None:
             world.store.objects[KEY] = before
             return head(key)
 

@@ -10,7 +10,7 @@ from docwell.adapters.model_profiles import Profile, profile_of
 from docwell.answers import Completion, Cost, Message, Receipt
 from docwell.audit import Action, AuditEvent
 from docwell.errors import PromptTooLong
-from docwell.identity import Principal, Use, UseHistory
+from docwell.identity import ASKING, REQUEST, Principal, Use, UseHistory
 from docwell.models import CitationUnit
 from docwell.ports import ModelFacts, Reservation, UploadForm
 from docwell.text.tokens import bound_of
@@ -96,7 +96,7 @@ class FakeWriter(FakeLinks):
     forms: list[tuple[str, int, str]] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
 
-    def form(self, document: str, size: int, content_type: str) -> UploadForm:
+    def form(self, document: str, size: int, content_type: str, uploader: str) -> UploadForm:
         self.forms.append((document, size, content_type))
         return UploadForm("https://bucket/", {"key": document, "Content-Type": content_type})
 
@@ -126,10 +126,10 @@ class FakePrincipals:
     def find(self, id_: str, groups: Sequence[str] = ()) -> Principal | None:
         return self.known.get(id_)
 
-    def charge(self, principal: Principal) -> None:
+    def charge(self, principal: Principal, use: Use = REQUEST, quotas: Sequence[str] = ASKING) -> None:
         if self.fails:
             raise self.fails
-        self.requests += 1
+        self.requests += use.requests
 
     def use(self, principal: Principal) -> Use:
         return Use(self.requests, self.tokens)

@@ -22,6 +22,7 @@ from docwell.query.ask import Passages, Question, Token
 from docwell.query.lists import Lists
 from docwell.query.retrieval.scope import Filter
 from docwell.query.subject import asks_for_list, find_subject
+from tests.unit import cases
 from tests.unit.fakes import FakeIndex
 from tests.unit.query.query_world import World, rows
 
@@ -276,17 +277,7 @@ def test_an_address_of_a_passage_that_gives_orders_cannot_be_followed() -> None:
     assert "2 of the 2 documents" in text
 
 
-@pytest.mark.parametrize(
-    ("limits", "question", "says"),
-    [
-        ({"MOST_HITS": 4, "_AT_ONCE": 3}, QUESTION, "At least 4 of the 12 documents mention “Ada Holt”."),
-        ({"MOST_HITS": 4, "_AT_ONCE": 3}, QUESTION, "Only 4 of the 12 documents were looked through in full"),
-        ({"MOST_HITS": 0}, "Which documents mention Adam Holtz?", "None of the pages looked through mentions"),
-        ({"MOST_HITS": 0}, "List all dates.", "None of the pages looked through has dates"),
-        ({"MOST_ROWS": 4}, QUESTION, "Only 4 of over 4 documents were looked through in full"),
-        ({"MOST_LINES": 3}, QUESTION, "- and 4 more\n\n7 of the 12 documents mention"),
-    ],
-)
+@pytest.mark.parametrize(("limits", "question", "says"), cases.rows(__file__, "list_limits"))
 def test_a_list_that_reaches_a_limit_says_so(
     limits: dict[str, int], question: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -159,13 +159,16 @@ def test_a_dry_run_hides_nothing(world: World) -> None:
         (Reason.UNAVAILABLE, 3600, 1),
         (Reason.INTERNAL, 3600, 0),  # a retry in each run would rarely help
         (Reason.INTERNAL, 2 * 24 * 3600, 1),
+        (Reason.OVER_QUOTA, NOW % 86_400 - 1, 0),
+        (Reason.OVER_QUOTA, NOW % 86_400 + 1, 1),  # the next day has begun
     ],
 )
 def test_a_failed_document_is_retried_after_a_while(
     world: World, reason: Reason, age_s: float, found: int
 ) -> None:
     world.objects["a.pdf"] = "e1"
-    world.add("a.pdf", DocumentRecord("a.pdf", Status.FAILED, reason, etag="e1", updated_at=NOW - age_s))
+    status = Status.REJECTED if reason is Reason.OVER_QUOTA else Status.FAILED
+    world.add("a.pdf", DocumentRecord("a.pdf", status, reason, etag="e1", updated_at=NOW - age_s))
     assert world.run().drift[Drift.MISSING] == found
 
 

@@ -22,6 +22,8 @@ DOCWELL_NEXT_SHARDS: {{ include "docwell.text" .Values.index.next.shards | quote
 {{- end }}
 
 {{- define "docwell.settings.ingest" -}}
+DOCWELL_USAGE_TABLE: {{ .Values.data.usageTable | quote }}
+DOCWELL_AUDIT_TABLE: {{ .Values.data.auditTable | quote }}
 DOCWELL_INGEST_QUEUE_URL: {{ .Values.data.ingestQueueUrl | quote }}
 DOCWELL_DEAD_LETTER_QUEUE_URL: {{ .Values.data.deadLetterQueueUrl | quote }}
 DOCWELL_PARKED_QUEUE_URL: {{ .Values.data.parkedQueueUrl | quote }}

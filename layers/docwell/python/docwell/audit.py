@@ -11,14 +11,15 @@ from hashlib import sha256
 class Action(StrEnum):
     """The action of an event.
 
-    `UPLOADED` records a form for an upload, even if it was not sent; `REDRIVEN` a redrive, whatever it moved;
-    `REFUSED` a request without rights or over a quota, once a minute for an actor and the problem, its `subject`.
+    `UPLOADED` records a form for an upload, `STORED` each version sent with it, `REDRIVEN` a redrive, whatever it
+    moved, `REFUSED` a request without rights or over a quota, once a minute for an actor and its `subject`.
     """
 
     ASKED = "asked"
     SEARCHED = "searched"
     READ = "read"
     UPLOADED = "uploaded"
+    STORED = "stored"
     DELETED = "deleted"
     GRANTED = "granted"
     ROTATED = "rotated"
@@ -34,8 +35,8 @@ class AuditEvent:
 
     `actor` is a principal (`key:ID`, `sub:ID`), an operator (`aws:ARN`, locally `os:USER`), or `address:IP`.
     `documents` are the keys that an answer cites, that text was shown of or a link given to, that were uploaded
-    or deleted, or the pseudonyms of erased ones. `subject` is the principal of a grant, and `request_id` that of
-    an answer. `at` is in seconds since the epoch.
+    or deleted, or the pseudonyms of erased ones. `subject` is the principal of a grant or the version
+    of an upload, and `request_id` that of an answer. `at` is in seconds since the epoch.
     """
 
     actor: str

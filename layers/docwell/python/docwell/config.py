@@ -154,6 +154,8 @@ class IngestSettings(StorageSettings, EmbedderSettings, IngestLimits):
     parked_queue_url: str
     # The queue's maxReceiveCount: a document that fails at its last receive becomes FAILED.
     max_receives: Annotated[int, Field(ge=1, le=1000)] = 5
+    usage_table: str = "docwell-usage"
+    audit_table: str | None = None  # None: there is no audit trail
 
 
 class QueryLimits(BaseModel, frozen=True):
@@ -245,6 +247,7 @@ class AuthorizerSettings(Settings):
     """The authorizer function, and the authorizer of the local gateway."""
 
     principals_table: str = "docwell-principals"
+    audit_table: str | None = None
     # The claim `iss` of valid tokens, with or without a slash at its end. None: API keys alone are valid.
     token_issuer: Annotated[str, Field(pattern=r"^https://[!-~]+$")] | None = None
     # The audiences of valid tokens, separated by commas: ids of app clients, or of an API.

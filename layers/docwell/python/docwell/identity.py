@@ -9,12 +9,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from hashlib import sha256
 from typing import Any
 
 from docwell.errors import Unauthenticated
 
+# What quotas count in a UTC day: of questions, and of the documents that a principal uploads with forms.
+ASKING, READING = ("requests", "tokens"), ("pages", "bytes", "reading_s")
 KEY, SUBJECT, GROUP = "key:", "sub:", "group:"
 KEY_HEADER, TOKEN_HEADER = "x-api-key", "authorization"
 # The console's address, set by CloudFront or the gateway. A caller that forges it changes only its own answers.
@@ -92,6 +94,18 @@ class Principal:
     label: str = ""
     writable: frozenset[str] | None = frozenset()
     operates: bool = False
+    pages_per_day: int | None = None
+    bytes_per_day: int | None = None
+    reading_s_per_day: int | None = None
+
+    @property
+    def as_uploader(self) -> str:
+        """The text that names this principal and its quotas in the metadata of its uploads."""
+        return json.dumps({"id": self.id} | {f"{name}_per_day": n for name, n in self.quotas(READING).items()})
+
+    def quotas(self, names: Sequence[str] = ASKING) -> dict[str, int]:
+        """Return its quotas of these uses."""
+        return {name: limit for name in names if (limit := getattr(self, f"{name}_per_day")) is not None}
 
     def may_read(self, collection: str | None) -> bool:
         """Return whether this principal may see every document of the collection (None: of all collections)."""
@@ -104,15 +118,28 @@ class Principal:
         return collection != RESERVED_COLLECTION and (self.writable is None or collection in self.writable)
 
 
+def uploader(text: str | None) -> Principal | None:
+    """Return the principal in the metadata of an upload, with its quotas of reading; None for any other text."""
+    with suppress(ValueError, TypeError):
+        return Principal(**json.loads(text or ""))
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A principal's use of one UTC day."""
+    """A principal's use of one UTC day. `reading_s` is the processor time of the readers."""
 
     requests: int = 0
     tokens: int = 0
+    pages: int = 0
+    bytes: int = 0
+    reading_s: float = 0.0
 
     def __add__(self, other: Use) -> Use:
-        return Use(self.requests + other.requests, self.tokens + other.tokens)
+        return Use(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
+
+
+REQUEST = Use(requests=1)
 
 
 @dataclass(frozen=True, slots=True)

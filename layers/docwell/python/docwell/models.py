@@ -61,6 +61,7 @@ class Reason(StrEnum):
     TOO_SLOW = "too_slow"
     TOO_MUCH_MEMORY = "too_much_memory"
     READER_CRASHED = "reader_crashed"
+    OVER_QUOTA = "over_quota"  # its uploader has used up a quota of the day: reconcile tries again on another day
     UNAVAILABLE = "dependency_unavailable"  # FAILED: this reason and the following ones
     INTERNAL = "internal_error"
 
@@ -83,7 +84,7 @@ def collection_of(key: str) -> str:
 class ObjectVersion:
     """One version of one object. `version` is the VersionId, or the ETag in a bucket without versioning.
 
-    `tag_count` is 0 if the store does not report it.
+    `tag_count` is 0 if the store does not report it. `uploader` is as in `docwell.identity.uploader`.
     """
 
     version: str
@@ -91,6 +92,8 @@ class ObjectVersion:
     etag: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     tag_count: int = 0
+    uploader: str | None = None
+    modified: float = 0.0
 
 
 class StoredObject(NamedTuple):
@@ -344,6 +347,7 @@ class DocumentRecord:
     version: str | None = None
     size: int | None = None
     etag: str | None = None
+    uploader: str | None = None
     pages: int | None = None
     attempt: int = 0
     ranges: int | None = None
@@ -420,11 +424,13 @@ class Hint:
     """A request to check a key, which may have changed.
 
     `rebuild` indexes it again even if it seems up to date; `sweep` removes chunks that should not be in the index.
+    A notification of S3 names the `version` of the object, else its ETag.
     """
 
     key: str
     rebuild: bool = False
     sweep: bool = False
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from docwell.answers import Completion, Cost, Message, Receipt
 from docwell.audit import AuditEvent
-from docwell.identity import Principal, Use
+from docwell.identity import ASKING, REQUEST, Principal, Use
 from docwell.models import (
     Attributes,
     CitationUnit,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 class ObjectStore(Protocol):
     """The documents bucket, which is the truth."""
 
-    def head(self, key: str) -> ObjectVersion | None:
-        """Return the key's current version, or None where it has none.
+    def head(self, key: str, version: str | None = None) -> ObjectVersion | None:
+        """Return the key's current version, or the one given; None where it has none.
 
         Raises `ObjectDenied` for an object that the bucket refuses to show.
         """
@@ -324,8 +324,8 @@ class Principals(Protocol):
     def use(self, principal: Principal) -> Use:
         """Return today's use, with the tokens that questions in flight have reserved."""
 
-    def charge(self, principal: Principal) -> None:
-        """Count a request that uses no model. Over a quota, count nothing and raise `QuotaExceeded`."""
+    def charge(self, principal: Principal, use: Use = REQUEST, quotas: Sequence[str] = ASKING) -> None:
+        """Count a use that reserves nothing. If one of the quotas is used up, only raise `QuotaExceeded`."""
 
     def reserve(self, principal: Principal, tokens: int) -> Reservation:
         """Count one question and charge the most `tokens` that it can use; it is then in flight.
@@ -377,8 +377,8 @@ class UploadForm(NamedTuple):
 class DocumentWriter(Protocol):
     """Changes to the documents bucket on behalf of a principal."""
 
-    def form(self, document: str, size: int, content_type: str) -> UploadForm:
-        """Return a short-lived form for exactly this key, size (bytes) and type, computed without the network."""
+    def form(self, document: str, size: int, content_type: str, uploader: str) -> UploadForm:
+        """Return a short-lived form for this key, size (bytes), type and uploader, made without the network."""
 
     def delete(self, document: str) -> None:
         """Remove the current version. A missing document is no error."""

@@ -10,6 +10,7 @@ from docx.oxml.ns import nsdecls
 
 from docwell.adapters.documents.parts import shown
 from tests.unit.adapters.documents.made import parts_of, word
+from tests.unit.cases import rows
 
 LEVELS = (
     '<w:lvl w:ilvl="0"><w:start w:val="1"/><w:numFmt w:val="decimal"/>{style}<w:lvlText w:val="%1."/></w:lvl>'
@@ -82,18 +83,6 @@ def test_a_numbered_list_in_markdown_keeps_its_numbers() -> None:
     assert parts_of(text)[0][0].text.split("\n\n") == ["Steps", "3. Close the valve.", "4. Stop.", "oil"]
 
 
-@pytest.mark.parametrize(
-    ("number", "form", "expected"),
-    [
-        (4, "lowerRoman", "iv"),
-        (1994, "upperRoman", "MCMXCIV"),
-        (27, "lowerLetter", "aa"),
-        (28, "upperLetter", "BB"),
-        (2**31, "lowerLetter", str(2**31)),
-        (7, "decimalZero", "07"),
-        (7, "chicago", "7"),
-        (0, "lowerRoman", "0"),
-    ],
-)
+@pytest.mark.parametrize(("number", "form", "expected"), rows(__file__, "number_forms"))
 def test_a_number_is_shown_in_its_form(number: int, form: str, expected: str) -> None:
     assert shown(number, form) == expected

@@ -10,6 +10,7 @@ from docwell.adapters.embedding.model_manifest import CALIBRATION_FILE, ModelCal
 from docwell.errors import ModelDamaged
 from layers.embedder import build_model
 from tests.unit.adapters.embedding import tiny_model
+from tests.unit.cases import rows
 
 COMMITTED = sorted((Path(build_model.__file__).parent / "calibration").glob("*.json"))
 
@@ -23,19 +24,7 @@ def test_a_folder_without_the_file_keeps_the_defaults(tmp_path: Path) -> None:
     assert ModelCalibration.read(tmp_path) == ModelCalibration(foreign=None, gate=Threshold(min_fit=None))
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({"foreign": [0.8, 0.8]}, "must be under"),
-        ({"foreign": [0.7, 1.2]}, "foreign.1: .*less than or equal to 1"),
-        ({"meanings": {}}, "meanings: Extra inputs"),
-        ({"gate": {"min_fit": "0.2"}}, "gate.min_fit: .*valid number"),
-        ({"gate": {"min_fit": -2.1}}, "gate.min_fit: .*greater than or equal to -2"),
-        ({"gate": {"min_fit": float("nan")}}, "gate.min_fit: "),
-        ({"gate": None}, "gate: "),
-        ([], "calibration.json: "),
-    ],
-)
+@pytest.mark.parametrize(("content", "message"), rows(__file__, "wrong_calibrations"))
 def test_a_wrong_file_is_refused_with_the_name_of_the_field(tmp_path: Path, content: object, message: str) -> None:
     with pytest.raises(ModelDamaged, match=message) as refused:
         read(tmp_path, content)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 from cachetools import TTLCache
 
-from docwell.errors import Unauthenticated
+from docwell.audit import Action, AuditEvent
+from docwell.errors import Unauthenticated, Unavailable
 from docwell.identity import KEY, KEY_HEADER, NO_CREDENTIAL, TOKEN_HEADER, ApiKey, Identity, digest_of, is_id
+from docwell.ports import AuditTrail
 
 # API Gateway's limit for the value of a key.
 MAX_KEY_CHARACTERS = 128
@@ -46,17 +49,32 @@ class Authorizer:
         find_key: Callable[[str], ApiKey | None],
         read_token: Callable[[str], Identity] | None = None,
         clock: Callable[[], float] = time.time,
+        trail: AuditTrail | None = None,
     ) -> None:
-        self._find_key, self._read_token, self._clock = find_key, read_token, clock
+        self._find_key, self._read_token, self._clock, self._trail = find_key, read_token, clock, trail
         self._kept: TTLCache[str, ApiKey] = TTLCache(_KEPT_KEYS, KEPT_S, timer=clock)
         self._lock = Lock()
 
-    def identify(self, headers: Iterable[tuple[str, str]]) -> Caller:
+    def identify(self, headers: Iterable[tuple[str, str]], address: str = "") -> Caller:
         """Return the caller of the headers (name, value). Two credentials must name the same caller.
 
-        Raises `Unauthenticated`, and `Unavailable` when keys or signing keys cannot be read.
+        Raises `Unauthenticated`, which the audit trail has by the client's `address`, and `Unavailable` when keys
+        or signing keys cannot be read.
         """
-        callers = [self._caller(value, is_token=is_token) for value, is_token in _credentials(headers)]
+        try:
+            return self._identified(headers)
+        except Unauthenticated:
+            if self._trail:
+                with suppress(Unavailable):
+                    self._trail.append(AuditEvent(f"address:{address}", Action.REFUSED, subject="unauthenticated"))
+            raise
+
+    def _identified(self, headers: Iterable[tuple[str, str]]) -> Caller:
+        sent = [(name.lower(), value) for name, value in headers]
+        credentials = {_credential(*row) for row in sent if row[0] in (KEY_HEADER, TOKEN_HEADER)}
+        if len(credentials) > MAX_CREDENTIALS:
+            raise Unauthenticated(NO_CREDENTIAL)
+        callers = [self._caller(value, is_token=is_token) for value, is_token in credentials]
         if len({caller.identity for caller in callers}) != 1:
             raise Unauthenticated(NO_CREDENTIAL)
         return callers[0]
@@ -121,20 +139,8 @@ def _answer(principal: str, effect: str, method_arn: str) -> dict[str, Any]:
     return {"principalId": principal, "policyDocument": {"Version": "2012-10-17", "Statement": [statement]}}
 
 
-def _credentials(headers: Iterable[tuple[str, str]]) -> set[tuple[str, bool]]:
-    """Return the distinct credentials of a request, at least one, and whether each is a token.
-
-    Raises `Unauthenticated` for none, for more than `MAX_CREDENTIALS`, and for an invalid form.
-    """
-    credentials = {
-        _credential(name.lower(), value) for name, value in headers if name.lower() in (KEY_HEADER, TOKEN_HEADER)
-    }
-    if not 0 < len(credentials) <= MAX_CREDENTIALS:
-        raise Unauthenticated(NO_CREDENTIAL)
-    return credentials
-
-
 def _credential(name: str, value: str) -> tuple[str, bool]:
+    """Return the credential of a header, and whether it is a token. Raises `Unauthenticated` for another form."""
     if name == TOKEN_HEADER:
         scheme, _, value = value.partition(" ")
         if scheme.lower() != "bearer":

@@ -41,13 +41,11 @@ def client(
     if service != "s3":
         return boto3.client(service, config=_QUICK if quick else _BOUNDS)
     s3 = boto3.client(service, config=_S3_BOUNDS)
-    s3.meta.events.register_first("before-endpoint-resolution.s3", _use_regional_endpoint)
+    # Sign links for the region: S3 redirects a new bucket's global name for hours, and the signature is lost.
+    s3.meta.events.register_first(
+        "before-endpoint-resolution.s3", lambda context, **_: context.update(use_global_endpoint=False)
+    )
     return s3
-
-
-def _use_regional_endpoint(context: dict[str, Any], **_: object) -> None:
-    """Sign links for the region: S3 redirects a new bucket's global name for hours, and the signature is lost."""
-    context["use_global_endpoint"] = False
 
 
 def error_code(error: ClientError) -> str:

@@ -33,17 +33,13 @@ def vacuum(folder: Path) -> None:
     try:
         address = f"{(folder / 'chroma.sqlite3').resolve().as_uri()}?mode=rw"
         with closing(sqlite3.connect(address, timeout=_LOCK_S, uri=True, isolation_level=None)) as file:
-            _wait_for_purge(file)
+            # Wait until the server has purged the records that `ChromaIndex.flush` applied.
+            deadline = time.monotonic() + _PURGED_WITHIN_S
+            while (file.execute(_LONGEST_LOG).fetchone()[0] or 0) > SYNC_THRESHOLD:
+                if time.monotonic() > deadline:
+                    raise Unavailable("chroma", "Chroma did not purge its log in time: erase again")
+                time.sleep(_PAUSE_S)
             file.execute(_MERGE)
             file.execute("VACUUM")
     except sqlite3.Error as error:
         raise Unavailable("chroma", f"the Chroma file in {folder} cannot be rewritten: {error}") from error
-
-
-def _wait_for_purge(file: sqlite3.Connection) -> None:
-    """Wait until the server has purged the records that `ChromaIndex.flush` applied. Raises `Unavailable`."""
-    deadline = time.monotonic() + _PURGED_WITHIN_S
-    while (file.execute(_LONGEST_LOG).fetchone()[0] or 0) > SYNC_THRESHOLD:
-        if time.monotonic() > deadline:
-            raise Unavailable("chroma", "Chroma did not purge its log in time: erase again")
-        time.sleep(_PAUSE_S)

@@ -373,16 +373,14 @@ class OllamaModel(ModelServer):
     async def _fields(self) -> Mapping[str, Any]:
         thinking = self.profile.thinking(self.dependency, self._think)
         if self._think == "auto" and not self.profile.names:
-            thinking = {"think": await self._lowest()}
+            with suppress(DocwellError):  # the chat reports an error
+                if not self._card:
+                    await self.check()
+            # False, or the lowest level of an unknown model if its card allows only levels.
+            levels = (self._card.get("thinking") or {}).get("values") or [False]
+            names = [False] if False in levels else [level for level in levels if isinstance(level, str)]
+            thinking = {"think": [*names, False][0]}
         return {"options": self.options, "keep_alive": self._keep_alive, "truncate": False, **thinking}
-
-    async def _lowest(self) -> bool | str:
-        """Return False, or the lowest level of an unknown model if its card allows only levels."""
-        with suppress(DocwellError):  # the chat reports an error
-            if not self._card:
-                await self.check()
-        levels = (self._card.get("thinking") or {}).get("values") or [False]
-        return False if False in levels else next((level for level in levels if isinstance(level, str)), False)
 
     def _part(self, line: str) -> _Part:
         value = json.loads(line or "{}")

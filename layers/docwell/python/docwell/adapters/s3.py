@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         CopySourceTypeDef,
         GetObjectRequestTypeDef,
         GetObjectTaggingRequestTypeDef,
+        HeadObjectRequestTypeDef,
         ListObjectsV2RequestTypeDef,
     )
 
@@ -55,6 +56,8 @@ _BLOCK = 1024 * 1024
 _NO_VERSION_ID = re.compile(r'"?[0-9a-f]{32}(-\d+)?"?|".*"|null')
 
 
+# The metadata that a form adds. Its signature fixes the value.
+_UPLOADER = "docwell-uploader"
 _LIST_PAGE = 1000  # the most that S3 lists at once
 # S3 must restore these before it copies them.
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
@@ -138,22 +141,28 @@ class S3ObjectStore(S3Listing):
 
     _warned = False
 
-    def head(self, key: str) -> ObjectVersion | None:
-        """Return the current version, None where the key is absent or its newest version is a delete marker."""
+    def head(self, key: str, version: str | None = None) -> ObjectVersion | None:
+        """Return the current version, or that one; None where the key has none, or it is a delete marker."""
+        request: HeadObjectRequestTypeDef = {"Bucket": self._bucket, "Key": key}
+        if version and not _NO_VERSION_ID.fullmatch(version):
+            request["VersionId"] = version
         try:
             with vendor_errors("s3", *_GONE, *_DENIED):
-                answer = self._client.head_object(Bucket=self._bucket, Key=key)
+                answer = self._client.head_object(**request)
         except ClientError as error:
             if (code := error_code(error)) in _DENIED:
                 raise ObjectDenied("s3", f"s3: HeadObject answered {code}") from error
             return None
         version = answer.get("VersionId", "null")  # "null" with versioning off
+        metadata = _metadata(answer.get("Metadata", {}))
         return ObjectVersion(
             version=answer["ETag"] if version == "null" else version,
             size=answer["ContentLength"],
             etag=answer["ETag"],
-            metadata=_metadata(answer.get("Metadata", {})),
+            uploader=metadata.pop(_UPLOADER, None),
+            metadata=metadata,
             tag_count=answer.get("TagCount", 0),
+            modified=answer["LastModified"].timestamp(),
         )
 
     def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
@@ -240,10 +249,10 @@ class S3DocumentLinks:
         url = _reachable(signed, self._client, self._reached_at)
         return f"{url}#{unit.anchor}" if media_type == media_types.PDF else url
 
-    def form(self, document: str, size: int, content_type: str) -> UploadForm:
+    def form(self, document: str, size: int, content_type: str, uploader: str) -> UploadForm:
         """Sign a form. S3 refuses other keys, sizes, types and fields. Raises `Unavailable`: no credentials."""
-        fields = {"Content-Type": content_type}
-        conditions = [fields, ["content-length-range", size, size]]
+        fields = {"Content-Type": content_type, f"x-amz-meta-{_UPLOADER}": uploader}
+        conditions = [*({name: value} for name, value in fields.items()), ["content-length-range", size, size]]
         with vendor_errors("s3"):
             form = self._client.generate_presigned_post(
                 Bucket=self._bucket, Key=document, Fields=fields, Conditions=conditions, ExpiresIn=self._seconds

@@ -75,25 +75,21 @@ class ServerAuth(httpx.Auth):
         with self._lock:
             kept_s = _AGAIN_S if self._credential.token in ("", refused) else KEPT_S
             if self._clock() - self._tried_at >= kept_s:
-                self._refresh()
+                try:
+                    read = self._read()
+                    if read.certificates and read.certificates != self._credential.certificates:
+                        self.tls.load_verify_locations(cadata=read.certificates)
+                    self._credential = read
+                except Unavailable as failure:  # keep the last one
+                    self._failure = str(failure)
+                except (ssl.SSLError, ValueError):
+                    self._failure = f"the `certificates` in the secret of {self._server} are not PEM"
+                self._tried_at = self._clock()
             token = self._credential.token
             if not token:
                 raise Unavailable(self._server, self._failure)
         request.headers[self._header] = f"Bearer {token}" if self._header == "Authorization" else token
         return token
-
-    def _refresh(self) -> None:
-        """Read the credential and trust its certificates; on failure keep the last one, and the error."""
-        try:
-            read = self._read()
-            if read.certificates and read.certificates != self._credential.certificates:
-                self.tls.load_verify_locations(cadata=read.certificates)
-            self._credential = read
-        except Unavailable as failure:
-            self._failure = str(failure)
-        except (ssl.SSLError, ValueError):
-            self._failure = f"the `certificates` in the secret of {self._server} are not PEM"
-        self._tried_at = self._clock()
 
 
 def secret_reader(client: Any, arn: str, server: str) -> Callable[[], Credential]:

@@ -116,7 +116,10 @@ class IssuerTokens:
         name = _claim(claims, self._principal)
         # Anyone may enter an address in a profile.
         unverified = self._principal == "email" and claims.get("email_verified") is not True
-        if unverified or not (_names_a_caller(claims) and self._audiences & _audiences(claims) and is_id(name)):
+        # Only an ID or access token: `cnf` binds it to a key, and `events` tells of a logout.
+        fits = claims.get("token_use", "id") in ("id", "access") and claims.get("typ", "ID") in ("ID", "Bearer")
+        fits = fits and not unverified and not claims.keys() & {"cnf", "events"}
+        if not (fits and self._audiences & _audiences(claims) and is_id(name)):
             raise Unauthenticated(NO_CREDENTIAL)
         groups = groups_of({"groups": _claim(claims, self._groups)} if self._groups else claims)
         return Identity(f"{SUBJECT}{name}", groups)
@@ -147,12 +150,6 @@ def _claim(claims: object, name: str) -> object:
     heads = [name[:place] for place, letter in enumerate(name) if letter == "." and name[:place] in claims]
     values = (_claim(claims[head], name[len(head) + 1 :]) for head in heads)
     return next((value for value in values if value is not None), None)
-
-
-def _names_a_caller(claims: Mapping[str, Any]) -> bool:
-    """Return whether this is an ID or access token. `cnf` binds it to a key; `events` tells of a logout."""
-    fits = claims.get("token_use", "id") in ("id", "access") and claims.get("typ", "ID") in ("ID", "Bearer")
-    return fits and not claims.keys() & {"cnf", "events"}
 
 
 def _audiences(claims: Mapping[str, Any]) -> frozenset[str]:

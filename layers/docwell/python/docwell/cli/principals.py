@@ -23,7 +23,7 @@ from docwell.cli.command import Commands, JsonFlag
 from docwell.cli.erase import record
 from docwell.cli.remote import Json, aws_client, plain_failures
 from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
-from docwell.identity import GROUP, KEY, SUBJECT, ApiKey, Rule, Use, digest_of, is_group, is_id
+from docwell.identity import ASKING, GROUP, KEY, READING, SUBJECT, ApiKey, Rule, Use, digest_of, is_group, is_id
 from docwell.models import KEY_BYTES, collection_of
 
 if TYPE_CHECKING:
@@ -51,15 +51,16 @@ def add(
     *,
     collections: Annotated[list[str] | None, option("A,B", "Collections it may read. May be repeated.")] = None,
     read_all: Annotated[bool, typer.Option("--all", help="It may read all, also future collections.")] = False,
-    prefix: Annotated[
-        list[str] | None, option("PREFIX", "Keys with this beginning it may read. Repeatable.")
-    ] = None,
+    prefix: Annotated[list[str] | None, option("PREFIX", "Keys it may read begin so. Repeatable.")] = None,
     tag: Annotated[list[str] | None, option("NAME=VALUE", "It may read only this S3 tag. Repeatable.")] = None,
     write: Annotated[list[str] | None, option("A,B", "Collections it may change. May be repeated.")] = None,
     write_all: Annotated[bool, typer.Option("--write-all", help="It may change every collection.")] = False,
     operate: Annotated[bool, typer.Option("--operate", help="It may see the whole system, and redrive.")] = False,
     requests_per_day: QuotaOption = None,
     tokens_per_day: QuotaOption = None,
+    pages_per_day: QuotaOption = None,
+    bytes_per_day: QuotaOption = None,
+    reading_s_per_day: QuotaOption = None,
     jwt_subject: Annotated[str | None, option("SUB", "Grant to the `sub` claim of a token, not to a key.")] = None,
     jwt_group: Annotated[str | None, option("GROUP", "Grant to everyone with this group in a token.")] = None,
     own_key: Annotated[bool, typer.Option("--key", help="Make the key without API Gateway.")] = False,
@@ -78,11 +79,11 @@ def add(
     settings: Settings = ctx.obj
     ends_at = _end_after("--expires", expires)
     if (ends_at or own_key) and (id_ or replace_):
-        message = "--expires and --key are for a new key: `docwell principals rotate` makes one"
-        raise Failure(message, ExitCode.USAGE)
+        raise Failure("--expires and --key are for a new key: docwell principals rotate makes one", ExitCode.USAGE)
     if replace_ and not id_:
         id_, name = name, _existing(settings, name).label
-    grant = Grant(id_, readable, rules, requests_per_day, tokens_per_day, name, writable, operate)
+    reading = pages_per_day, bytes_per_day, reading_s_per_day
+    grant = Grant(id_, readable, rules, requests_per_day, tokens_per_day, name, writable, operate, *reading)
     grant, key, value = _store(settings, grant, ends_at, replacing=replace_, own_key=own_key)
     record(settings, Action.GRANTED, subject=grant.id)
     if as_json:
@@ -254,10 +255,9 @@ def _as_json(grant: Grant, keys: list[ApiKey], use: Use | None = None) -> Json:
         "writable": None if grant.writable is None else sorted(grant.writable),
         "operates": grant.operates,
         "rules": [asdict(rule) | {"tags": dict(rule.tags)} for rule in sorted(grant.rules, key=_phrase)],
-        "requests_per_day": grant.requests_per_day,
-        "tokens_per_day": grant.tokens_per_day,
+        **{f"{name}_per_day": getattr(grant, f"{name}_per_day") for name in (*ASKING, *READING)},
         "keys": [{"id": key.key_id, "ends_at": key.ends_at} for key in keys],
-        **({"requests_today": use.requests, "tokens_today": use.tokens} if use else {}),
+        **({f"{name}_today": used for name, used in asdict(use).items()} if use else {}),
     }
 
 

@@ -475,6 +475,14 @@ class CallerBody(BaseModel):
     requests_per_day: int | None
     tokens: int = Field(description="With those that questions in flight have reserved.")
     tokens_per_day: int | None
+    pages: int = Field(
+        description="Of uploads with forms, as the following ones: counted when docwell reads them."
+    )
+    pages_per_day: int | None
+    bytes: int
+    bytes_per_day: int | None
+    reading_s: float = Field(description="Processor time of the readers, in seconds.")
+    reading_s_per_day: int | None
 
 
 class UsageResponse(CallerBody):

@@ -112,7 +112,8 @@ def message(body: Annotated[dict[str, Any], Body()]) -> Response[str]:
     modern, id_ = False, body.get("id")
     try:
         method, params = _request(body)
-        modern = _is_modern(params, headers)
+        versioned = _meta(params).get(f"{_META}protocolVersion") is not None  # else a version without `initialize`
+        modern = versioned or headers.get(_HEADER) not in (None, *BEFORE)
         if modern:
             _check_modern(method, params, headers)
         result = (_RESULT_FIELDS if modern else {}) | _result(method, params, console, modern=modern)
@@ -154,11 +155,6 @@ def _request(message: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 def _meta(params: Mapping[str, Any]) -> Mapping[str, Any]:
     return params["_meta"] if isinstance(params.get("_meta"), Mapping) else {}
-
-
-def _is_modern(params: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
-    """Return whether the message carries its version, or names a version that begins without `initialize`."""
-    return _meta(params).get(f"{_META}protocolVersion") is not None or headers.get(_HEADER) not in (None, *BEFORE)
 
 
 def _check_modern(method: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> None:

@@ -27,7 +27,7 @@ from docwell.errors import BadInput, NotAllowed, NotFound, Unauthenticated, Unav
 from docwell.http import answering, bodies, edges, mcp, openai, operations, shapes
 from docwell.http.edges import app, caller, charge, request_id
 from docwell.http.streaming import StreamedResponse
-from docwell.identity import Principal
+from docwell.identity import READING, Principal, Use
 from docwell.models import FIRST_PAGE, KEY_BYTES, DocumentRecord, Status
 from docwell.observability import logger, record_alone
 from docwell.query.documents import Listing, delete_document, list_documents, upload_forms
@@ -57,7 +57,9 @@ def resolve(event: dict[str, Any], context: Any) -> dict[str, Any] | StreamedRes
     headers["multiValueHeaders"]["content-type"] = [_JSON]
     id_ = str(uuid.uuid4())
     logger.append_keys(request_id=id_)
-    if clients_id := _clients_request_id(event):
+    from_client = {name.lower(): value for name, value in headers["headers"].items()}.get("x-request-id") or ""
+    # Take the client's id if it is safe for logs and headers.
+    if clients_id := from_client if re.fullmatch(bodies.REQUEST_ID, from_client) else None:
         logger.append_keys(client_request_id=clients_id)
     try:
         body_text = _json_object(event)
@@ -100,13 +102,6 @@ def _json_object(event: Mapping[str, Any]) -> str | None:
     if not isinstance(document, dict):
         raise BadInput("the body is not a JSON object")
     return text
-
-
-def _clients_request_id(event: Mapping[str, Any]) -> str | None:
-    """Return the client's request id if it is safe for logs and headers."""
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    from_client = headers.get("x-request-id") or ""
-    return from_client if re.fullmatch(bodies.REQUEST_ID, from_client) else None
 
 
 def _with_request_id(app_: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]) -> Response[Any]:
@@ -277,6 +272,7 @@ def upload(body: Annotated[bodies.UploadBody, Body()]) -> bodies.UploadResponse 
     if any(file.size > settings.max_upload_bytes for file in files):
         raise BadInput(f"size is over {settings.max_upload_bytes:,} bytes")
     sent = [(file.document, file.size, file.content_type) for file in files]
+    wiring.principals().charge(principal, Use(), READING)
     signed = upload_forms(wiring.document_links(), wiring.audit_trail(), principal, sent)
     forms = [
         bodies.UploadResponse(document=file.document, expires_in=settings.link_s, **form._asdict())

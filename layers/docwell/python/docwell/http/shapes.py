@@ -36,7 +36,13 @@ def error_at(path: str, problem: Mapping[str, Any]) -> dict[str, Any] | None:
     if path == RETRIEVAL:
         kind = problem["type"].rpartition(":")[2]
         return {"error_code": _DIFY_CODES.get(kind, problem["status"]), "error_msg": problem["detail"]}
-    return rpc_error(problem) if path == MCP else None
+    if path != MCP:
+        return None
+    code = _SERVER
+    if problem["type"].endswith(f":{BadInput.problem}"):
+        code = _PARSE if problem["detail"] == NOT_JSON else _INVALID
+    error = {"code": code, "message": problem["detail"], "data": {**problem}}
+    return {"jsonrpc": "2.0", "id": None, "error": error}  # the request is unread, and its id unknown
 
 
 def openai_error(problem: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,12 +54,3 @@ def openai_error(problem: Mapping[str, Any]) -> dict[str, Any]:
     type_ = code if problem["status"] == _TOO_MANY else type_
     param = where and where.removeprefix("body.")
     return {"error": {"message": problem["detail"], "type": type_, "param": param, "code": code}}
-
-
-def rpc_error(problem: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a problem document as an error of JSON-RPC without an id, because the request is unread."""
-    code = _SERVER
-    if problem["type"].endswith(f":{BadInput.problem}"):
-        code = _PARSE if problem["detail"] == NOT_JSON else _INVALID
-    error = {"code": code, "message": problem["detail"], "data": {**problem}}
-    return {"jsonrpc": "2.0", "id": None, "error": error}

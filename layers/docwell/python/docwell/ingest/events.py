@@ -17,7 +17,7 @@ from urllib.parse import unquote_plus
 
 from docwell.errors import BadInput, DocwellError, Unavailable
 from docwell.ingest import ranges
-from docwell.ingest.ingest import DocumentLease, Ingest, RangeWorker
+from docwell.ingest.ingest import Ingest, RangeWorker
 from docwell.ingest.metrics import record_ingest, record_unknown_event
 from docwell.ingest.steps import next_step
 from docwell.models import DocumentRecord, Hint, ObjectVersion, RangeTask, Reason, Status
@@ -72,10 +72,11 @@ def parse(body: str) -> tuple[Hint | RangeTask, ...]:
         if "docwell" in event:
             message = event["docwell"]
             return (RangeTask(**message) if "range" in message else Hint(**message),)
-        keys = [unquote_plus(record["s3"]["object"]["key"]) for record in event["Records"]]
+        objects = [record["s3"]["object"] for record in event["Records"]]
+        versions = [(unquote_plus(item["key"]), item.get("versionId") or item.get("eTag")) for item in objects]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"the message is of an unknown kind ({type(error).__name__})") from None
-    return tuple(Hint(key) for key in dict.fromkeys(keys))
+    return tuple(Hint(key, version=version) for key, version in dict.fromkeys(versions))
 
 
 @contextmanager
@@ -211,6 +212,7 @@ def _typed(error: Exception) -> DocwellError:
 def _observe(ingest: Ingest, message: Hint | RangeTask, _delivery: Delivery) -> None:
     if isinstance(message, Hint):
         ingest.observe(message.key)
+        ingest.audit(message.key, message.version)
 
 
 def _handle(ingest: Ingest, message: Hint | RangeTask, delivery: Delivery) -> None:
@@ -265,7 +267,12 @@ def give_up(ingest: Ingest, message: Hint | RangeTask, owner: str) -> DocumentRe
         else:
             ingest.refresh(lease, head)  # the event may be about new tags, which set rights
         with suppress(DocwellError):  # queries see none of these chunks, and reconcile finds them
-            _remove_leftovers(ingest, message, lease)
+            # Dead workers may have written chunks for a version that is not live.
+            if lease.record.status is not Status.PENDING:
+                lease.require_sweep()
+                lease.sweep()
+            elif isinstance(message, RangeTask):
+                ingest.remove_stale(lease, message)
         record = lease.record
         lease.release_to_queue()  # this worker indexes nothing
     return record
@@ -282,12 +289,3 @@ def _leaves_work(ingest: Ingest, message: Hint | RangeTask, record: DocumentReco
     ):
         return True
     return next_step(record, head, None, recognises=ingest.indexer.recogniser is not None) is not None
-
-
-def _remove_leftovers(ingest: Ingest, message: Hint | RangeTask, lease: DocumentLease) -> None:
-    """Remove the chunks that dead workers may have written for a version that is not live."""
-    if lease.record.status is not Status.PENDING:
-        lease.require_sweep()
-        lease.sweep()
-    elif isinstance(message, RangeTask):
-        ingest.remove_stale(lease, message)

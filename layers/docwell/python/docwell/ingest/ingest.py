@@ -11,15 +11,18 @@ worker cannot delay it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from secrets import randbits
-from time import time
+from time import monotonic, time
 from typing import Self
 
+from docwell.audit import Action, AuditEvent
 from docwell.config import IngestLimits
-from docwell.errors import DeadlineExceeded, DocwellError, LeaseLost, NotFound, Refused, Unavailable
+from docwell.errors import DeadlineExceeded, DocwellError, LeaseLost, NotFound, QuotaExceeded, Refused, Unavailable
+from docwell.identity import READING, Use, uploader
 from docwell.ingest import ranges
 from docwell.ingest.indexing import RangeIndexer
 from docwell.ingest.steps import Recognise, Refresh, Resume, Settle, Start, Step, next_step
@@ -37,7 +40,7 @@ from docwell.models import (
     Status,
     collection_of,
 )
-from docwell.ports import Ledger, ObjectStore, TaskQueue, VectorIndex
+from docwell.ports import AuditTrail, Ledger, ObjectStore, Principals, TaskQueue, VectorIndex
 
 # An attempt fails only where another worker observed the document meanwhile.
 _OBSERVE_ATTEMPTS = 5
@@ -70,6 +73,35 @@ class Ingest:
     indexer: RangeIndexer
     fingerprint: str
     ocr_queue: TaskQueue | None = None
+    quotas: Principals | None = None
+    trail: AuditTrail | None = None
+
+    def audit(self, key: str, version: str | None) -> None:
+        """Add an upload with a form to the audit trail: the version that a notification of S3 names."""
+        head = self.store.head(key, version) if self.trail and version else None
+        if self.trail and head and (payer := uploader(head.uploader)):
+            self.trail.append(
+                AuditEvent(payer.id, Action.STORED, frozenset({key}), head.version, at=head.modified)
+            )
+
+    def charge(self, record: DocumentRecord, use: Use, *, begins: bool = False) -> None:
+        """Charge the uploader of a document, if it has one. If it `begins`, raise `Refused` over a quota."""
+        payer = uploader(record.uploader)
+        try:
+            if self.quotas and payer:
+                self.quotas.charge(payer, use, READING if begins else ())
+        except QuotaExceeded as over:
+            raise Refused(Reason.OVER_QUOTA, f"of its uploader {over.detail}. docwell reads it then") from None
+
+    @contextmanager
+    def downloaded(self, record: DocumentRecord, head: ObjectVersion) -> Iterator[Path]:
+        """Download a version, and charge its uploader for the seconds of this block. Raises `NotFound`."""
+        begun = monotonic()
+        try:
+            with self.indexer.downloaded(record.key, head) as path:
+                yield path
+        finally:
+            self.charge(record, Use(reading_s=round(monotonic() - begun, 3)))
 
     def observe(self, key: str) -> None:
         """Store the version that the bucket has now, so that queries no longer see other versions.
@@ -206,7 +238,11 @@ class Ingest:
                 self.refresh(lease, step.head)
                 self._send(lease, step.missing)
             case Recognise():
-                self._recognise(lease, step.head)
+                planned = ranges.recognition(lease.record, self.indexer.limits.ocr_range_pages)
+                if lease.record.chunks:
+                    planned = self._live(planned, step.head, recognised=False)
+                lease.write(planned, fresh=True)
+                lease.sweep()  # before ranges of the second generation are sent: a later one would remove theirs
             case Settle(record, head):
                 if head is not None and record.status is Status.INDEXED:
                     record = self._live(record, head, recognised=record.recognised_from is not None)
@@ -217,12 +253,15 @@ class Ingest:
                     lease.require_sweep()
 
     def _start(self, lease: DocumentLease, step: Start) -> None:
+        is_new = lease.record.version != step.head.version or lease.record.reason == Reason.OVER_QUOTA
         # Use a random number, not the fence: a worker that keeps its lease can start the same version twice.
         lease.write(replace(step.record, attempt=randbits(_ATTEMPT_BITS)), fresh=True)
         if step.has_leftovers:
             for id_ in self.generation_ids(lease.record.key, step.head.version):
                 lease.remove(of=id_)
         try:
+            if is_new:
+                self.charge(lease.record, Use(bytes=step.head.size), begins=True)
             self._read(lease, step.head)
         except Refused as refused:
             self.settle(lease, ranges.rejected(lease.record, refused.reason, refused.detail))
@@ -233,11 +272,12 @@ class Ingest:
         if head.size > limit:
             detail = f"{head.size:,} bytes; the limit is {limit:,} (max_document_bytes)"
             raise Refused(Reason.TOO_LARGE, detail)
-        with self.indexer.downloaded(lease.record.key, head) as path:
+        with self.downloaded(lease.record, head) as path:
             info = self.indexer.reader.inspect(path)
             count = ranges.count_ranges(info.page_count, self.indexer.limits.range_pages)
             planned = replace(lease.record, pages=info.page_count, title=info.title, ranges=count)
             planned = replace(planned, author=info.author, created=info.created, media_type=info.media_type)
+            self.charge(planned, Use(pages=info.page_count))
             if count > 1:
                 lease.write(planned)
                 return
@@ -254,13 +294,6 @@ class Ingest:
         queue = self.ocr_queue if self.ocr_queue and record.recognised_from is not None else self.queue
         queue.send([replace(task, range=number) for number in missing])
         lease.write(replace(record, dispatched=True))
-
-    def _recognise(self, lease: DocumentLease, head: ObjectVersion) -> None:
-        planned = ranges.recognition(lease.record, self.indexer.limits.ocr_range_pages)
-        if lease.record.chunks:
-            planned = self._live(planned, head, recognised=False)
-        lease.write(planned, fresh=True)
-        lease.sweep()  # before ranges of the second generation are sent: a later sweep would remove their chunks
 
     def refresh(self, lease: DocumentLease, head: ObjectVersion) -> None:
         """Renew the live version's attributes: tags, and metadata in an unversioned bucket, can change alone."""
@@ -335,7 +368,10 @@ class DocumentLease:
         # If either call fails, the lease expires by itself.
         with suppress(DocwellError):
             if isinstance(error, LeaseLost):
-                self._request_sweep()
+                record = self.ledger.get(self.lease.key)
+                # It may have written chunks since. At the same version, the other worker writes the same ids.
+                if record is None or record.version != self.record.version:
+                    self.queue.send([Hint(self.lease.key, sweep=True)])
             elif error is not None:
                 self.release_to_queue()
 
@@ -384,16 +420,6 @@ class DocumentLease:
         if time() > self.lease.expires_at - self.limits.lease_s * 2 / 3:
             self.lease = self.ledger.renew(self.lease)
 
-    def _request_sweep(self) -> None:
-        """Send a hint whose handler removes the chunks that this worker wrote after it lost the lease.
-
-        A worker at the same version writes the same ids, so no sweep is needed. If another worker holds the lease,
-        the hint makes that worker look and sweep again.
-        """
-        record = self.ledger.get(self.lease.key)
-        if record is None or record.version != self.record.version:
-            self.queue.send([Hint(self.lease.key, sweep=True)])
-
 
 def require_time(remaining_s: Callable[[], float], least_s: float) -> None:
     """Raise `DeadlineExceeded` when fewer than `least_s` seconds are left."""
@@ -434,11 +460,18 @@ class RangeWorker:
                     read = record.characters + record.hidden_characters
                     ranges.check_length(read, record.size or 0, self.ingest.indexer.limits)
             except NotFound:
-                return self._match_change()
+                # Sweep again: a write of the last delivery may have reached the index after the change was swept.
+                report, changed = self._update(again=True), ledger.get(task.key)
+                if changed is not None and ranges.is_current(task, changed):  # the version may have come back
+                    raise Unavailable("s3", "the document's version could not be read", retry_after=1.0) from None
+                return report
             except Refused as refused:
                 return self._refuse(refused)
         if record is None or not ranges.is_current(task, record):
-            self._leave()
+            if not self.ingest.is_unknown(task.key):  # an unknown document has no chunks
+                with self._acquire(retry_after=5.0) as lease:
+                    self._remove_stale(lease)
+                    self.ingest.release(lease)
             return IngestReport(status=None, tally=tally)
         # Check this even for a range that is done: its worker may have died before the generation was live.
         if task.range < (record.recognised_from or 0) or len(record.ranges_done) == record.ranges:
@@ -448,18 +481,6 @@ class RangeWorker:
 
     def _update(self, *, again: bool = False) -> IngestReport:
         return self.ingest.update(Hint(self.task.key), self.owner, self.remaining_s, again=again)
-
-    def _match_change(self) -> IngestReport:
-        """Match the key, whose version was replaced or deleted: the event of the change may still be on its way.
-
-        Raises `Unavailable` while the document still waits for this range: the version may have come back.
-        """
-        # Sweep again: a write of the last delivery may have reached the index after the change was swept.
-        report = self._update(again=True)
-        record = self.ingest.ledger.get(self.task.key)
-        if record is not None and ranges.is_current(self.task, record):
-            raise Unavailable("s3", "the document's version could not be read", retry_after=1.0)
-        return report
 
     def _index(self, record: DocumentRecord) -> RangeTally:
         task, indexer, limits = self.task, self.ingest.indexer, self.ingest.indexer.limits
@@ -471,7 +492,7 @@ class RangeWorker:
         least_s = limits.stop_before_s + (limits.ocr_page_timeout_s if span.recognise else 0.0)
         require_time(self.remaining_s, least_s)
         head = ObjectVersion(task.version, record.size or 0, record.etag or "")
-        with indexer.downloaded(task.key, head) as path:
+        with self.ingest.downloaded(record, head) as path:
             generation = self.ingest.generation(record, recognised=span.recognise)
             return indexer.run(generation, path, task.range, span, lambda: require_time(self.remaining_s, least_s))
 
@@ -493,14 +514,6 @@ class RangeWorker:
             self.ingest.release(lease)
         record = lease.record
         return IngestReport(record.status, record.reason) if is_current else IngestReport(status=None)
-
-    def _leave(self) -> None:
-        """Remove this task's chunks of a document that changed. An unknown document has none."""
-        if self.ingest.is_unknown(self.task.key):
-            return
-        with self._acquire(retry_after=5.0) as lease:
-            self._remove_stale(lease)
-            self.ingest.release(lease)
 
     def _remove_stale(self, lease: DocumentLease) -> None:
         """Remove the chunks that any delivery of the task may have written for a document that changed.

@@ -189,7 +189,12 @@ class Sketch:
             mark = Mark(Part.HEADING, heading.place.start, heading.place.end, heading.size)
             marks.setdefault(heading.place.ordinal, []).append(mark)
         for unit in self._central():
-            start, end = _whole_sentences(self._chunks[unit.ordinal].text, unit.start, unit.end)
+            spans = [
+                row
+                for row in segments(self._chunks[unit.ordinal].text)
+                if unit.start < row[1] and row[0] < unit.end
+            ]
+            start, end = min([unit.start, *(row[0] for row in spans)]), max([unit.end, *(row[1] for row in spans)])
             marks.setdefault(unit.ordinal, []).append(Mark(Part.STATEMENT, start, end))
         return marks
 
@@ -204,9 +209,3 @@ class Sketch:
         near = vectors @ vectors.mean(axis=0) - _ROW_PENALTY * np.array([unit.is_row for unit in self._units])
         parts = np.array_split(np.arange(len(near)), min(STATEMENTS, len(near)))
         return [self._units[part[int(np.argmax(near[part]))]] for part in parts]
-
-
-def _whole_sentences(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return the piece, from the start of its first sentence to the end of its last."""
-    spans = [(first, last) for first, last in segments(text) if last > start and first < end]
-    return (min(spans[0][0], start), max(spans[-1][1], end)) if spans else (start, end)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from docwell.ingest import ranges
-from docwell.models import SETTLED, DocumentRecord, Hint, ObjectVersion, Status
+from docwell.models import SETTLED, DocumentRecord, Hint, ObjectVersion, Reason, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,8 @@ def next_step(
         return None if matches else Settle(DocumentRecord(record.key, Status.DELETED), None)
     rebuild, sweep = (hint.rebuild, hint.sweep) if hint is not None else (False, False)
     planned = record.status is Status.PENDING and record.ranges is not None
-    if rebuild or record.version != head.version or not (planned or record.status in SETTLED):
+    waits = record.reason == Reason.OVER_QUOTA and hint is not None
+    if rebuild or waits or record.version != head.version or not (planned or record.status in SETTLED):
         return _start(record, head, has_leftovers=rebuild or record.version == head.version)
     recognise = recognises and record.lacks_recognition
     if planned:
@@ -98,6 +99,7 @@ def _start(record: DocumentRecord, head: ObjectVersion, *, has_leftovers: bool) 
         version=head.version,
         size=head.size,
         etag=head.etag,
+        uploader=head.uploader,
         live_generation=record.live_generation,
         live_version=record.live_version,
         # A document that was never started has no chunks. If the ledger was lost, reconcile finds its chunks.

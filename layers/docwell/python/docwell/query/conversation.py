@@ -71,7 +71,11 @@ class Conversation:
             return _joined(follow_up), charged(error, follow_up.reading)
         text = completion.text.strip().strip('"').strip()
         is_question = text and "\n" not in text and len(text) <= _MAX_CHARACTERS + len(follow_up.question)
-        text = text if is_question and _brings_words(follow_up, text) else _joined(follow_up)
+        # The rewritten question must have a word of the conversation that the follow-up lacks.
+        turns = " ".join(f"{turn.question} {turn.answer}" for turn in follow_up.history)
+        words = (content_words(text) - content_words(follow_up.question)) & content_words(turns)
+        adds = any(len(word) > _SAYS_LITTLE or word.isdecimal() or UNSPACED.search(word) for word in words)
+        text = text if is_question and adds else _joined(follow_up)
         return text, Usage(completion.prompt_tokens, completion.completion_tokens)
 
 
@@ -80,10 +84,3 @@ def _joined(follow_up: FollowUp) -> str:
     before = follow_up.history[-1].question
     is_short = len(content_words(follow_up.question)) <= (len(content_words(before)) + 1) // 2
     return f"{before} {follow_up.question}" if is_short else follow_up.question
-
-
-def _brings_words(follow_up: FollowUp, rewritten: str) -> bool:
-    """Return whether the rewritten question has a word of the conversation that the follow-up lacks."""
-    words = content_words(" ".join(f"{turn.question} {turn.answer}" for turn in follow_up.history))
-    brought = (content_words(rewritten) - content_words(follow_up.question)) & words
-    return any(len(word) > _SAYS_LITTLE or word.isdecimal() or UNSPACED.search(word) for word in brought)

@@ -136,7 +136,7 @@ def upload_forms(
             raise Forbidden(
                 "this principal could not see the document: an upload needs a grant to read its key, any tags"
             )
-    forms = [writer.form(*file) for file in files]
+    forms = [writer.form(*file, principal.as_uploader) for file in files]
     if trail:
         trail.append(AuditEvent(principal.id, Action.UPLOADED, frozenset(document for document, _, _ in files)))
     return forms

@@ -211,7 +211,14 @@ def _mentions(subject: Subject, matches: Matches, hits: Sequence[Passage]) -> Ba
         cited.append(best)
         start, end = _sentence(subject, best.chunk.text)
         citations.append(cite(len(cited), best, start, end))
-        where = _where(subject, group)
+        if any(hit.chunk.citation_units for hit in group):
+            units = (unit_of(hit.chunk, _sentence(subject, hit.chunk.text)[0]) for hit in group)
+            labels = list(dict.fromkeys(unit.label for unit in units))
+            remainder = f" and {len(labels) - MOST_PLACES} more" if labels[MOST_PLACES:] else ""
+            where = "; ".join(labels[:MOST_PLACES]) + remainder
+        else:
+            pages = sorted({hit.chunk.page for hit in group})
+            where = f"{'pages' if pages[1:] else 'page'} {listed(pages)}"
         title = where if matches.of_one else f"{plain(str(name))}, {where}"
         sentence, is_changed = quotable(best.chunk.text[start:end])
         # Do not quote a suspicious passage, nor a sentence that cleaning changes.
@@ -222,17 +229,6 @@ def _mentions(subject: Subject, matches: Matches, hits: Sequence[Passage]) -> Ba
     lines += ["", _mention_summary(subject, matches, len(groups))]
     answer = GroundedAnswer("\n".join(lines).strip(), tuple(citations))
     return Basis(Mode.LIST, tuple(cited), answer=answer, partial=matches.unreached > 0)
-
-
-def _where(subject: Subject, group: Sequence[Passage]) -> str:
-    """Return the pages of the passages of a PDF, or the first places of those of another document."""
-    if not any(hit.chunk.citation_units for hit in group):
-        pages = sorted({hit.chunk.page for hit in group})
-        return f"{'pages' if pages[1:] else 'page'} {listed(pages)}"
-    units = (unit_of(hit.chunk, _sentence(subject, hit.chunk.text)[0]) for hit in group)
-    labels = list(dict.fromkeys(unit.label for unit in units))
-    remainder = f" and {len(labels) - MOST_PLACES} more" if labels[MOST_PLACES:] else ""
-    return "; ".join(labels[:MOST_PLACES]) + remainder
 
 
 def _mention_summary(subject: Subject, matches: Matches, count: int) -> str:

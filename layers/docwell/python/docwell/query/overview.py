@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from heapq import nlargest
 from typing import TypeVar
@@ -137,7 +137,14 @@ def digest(question: str, passages: Sequence[Passage]) -> tuple[GroundedAnswer, 
     It has the title, then whole sentences: of the opening, of the passages that a search has returned ("What
     did the court decide in the end?"), the nearest to the question first, and of all parts.
     """
-    chosen = [*_title(passages)]
+    chosen = list[Candidate]()
+    for passage in passages[:1]:  # its first lines, if they can be quoted and are neither prose nor an address
+        text, line = passage.chunk.text, paragraphs(passage.chunk.text)[0]
+        shown, is_changed = quotable(line)
+        if len(line) <= _LONGEST_TITLE and "@" not in line and not is_changed and not is_sentence(line):
+            before = re.match(r"\s*" + r"\s+".join(map(re.escape, line.split())), text)
+            end = before.end() if before else len(line)
+            chosen.append(Candidate(0.0, 1, 0, end, shown, content_words(shown)))
     lists = {number for number, passage in enumerate(passages, 1) if is_bibliography(passage.chunk.text)}
     quotable_sentences = list(candidates(question, passages))
     # Some languages do not mark the end of a sentence.
@@ -159,16 +166,6 @@ def digest(question: str, passages: Sequence[Passage]) -> tuple[GroundedAnswer, 
             if len(chosen) < most and not repeats(candidate, chosen):
                 chosen.append(candidate)
     return quoted(sorted(chosen, key=lambda candidate: (candidate.marker, candidate.start)), passages)
-
-
-def _title(passages: Sequence[Passage]) -> Iterator[Candidate]:
-    """Yield the first lines of the first passage, if they can be quoted and are neither prose nor an address."""
-    for passage in passages[:1]:
-        text, line = passage.chunk.text, paragraphs(passage.chunk.text)[0]
-        shown, is_changed = quotable(line)
-        if len(line) <= _LONGEST_TITLE and "@" not in line and not is_changed and not is_sentence(line):
-            before = re.match(r"\s*" + r"\s+".join(map(re.escape, line.split())), text)
-            yield Candidate(0.0, 1, 0, before.end() if before else len(line), shown, content_words(shown))
 
 
 def spread(items: Sequence[_Item], limit: int) -> list[_Item]:

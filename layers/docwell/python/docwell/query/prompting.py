@@ -192,22 +192,18 @@ def shorten(passages: Sequence[Passage], question: str, tokens: int) -> list[Pas
         share = max(of_rank, left - sum(needed[rank:]))
         part, cost = passage, needed[rank - 1]
         if cost > share:
-            merits = _merits(passage, question)
+            text = passage.chunk.text
+            # How much of the question each statement has, by rarity.
+            words = [content_words(text[start:end]) for start, end in statements(text)]
+            counts = Counter(word for statement in words for word in statement)
+            weights = {word: rarity(counts[word], len(words)) for word in content_words(question)}
+            merits = [math.fsum(weights[word] for word in row & weights.keys()) for row in words]
             part, cost = _best_part(passage, merits, share - _NUMBER_TOKENS, left - _NUMBER_TOKENS)
             cost += _NUMBER_TOKENS
         if cost <= left:
             left -= cost
             parts.append(part)
     return parts
-
-
-def _merits(passage: Passage, question: str) -> list[float]:
-    """Return how much of the question each statement of a passage has, by rarity."""
-    text, spans = passage.chunk.text, statements(passage.chunk.text)
-    words = [content_words(text[start:end]) for start, end in spans]
-    counts = Counter(word for statement in words for word in statement)
-    weights = {word: rarity(counts[word], len(words)) for word in content_words(question)}
-    return [math.fsum(weights[word] for word in statement & weights.keys()) for statement in words]
 
 
 def _best_part(passage: Passage, merits: Sequence[float], share: float, most: int) -> tuple[Passage, int]:

@@ -213,7 +213,11 @@ def _asked_places(words: Sequence[Word]) -> list[int]:
     Questions ask for documents that mention the subject ("which reports mention X"), for documents about it
     ("papers on X"), or for the places where it is mentioned ("where does X appear").
     """
-    noun, verb = _asked_noun(words), _first(words, _VERBS)
+    asking, verb = _first(words, _ASKING), _first(words, _VERBS)
+    # The noun that the question asks for: after a question word, or the first word of all.
+    nouns = (place for place, word in enumerate(words) if word.kinds & _NOUNS)
+    begun = len(words) if asking is None else asking
+    noun = next((place for place in nouns if place == 0 or place > begun or "any" in words[place].kinds), None)
     places = [place for place, word in enumerate(words) if not word.kinds]
     asks = max((n for n in range(noun + 1) if words[n].kinds & _ASKING), default=0) if noun is not None else 0
     if noun:  # up to two words describe the noun: "which annual reports"
@@ -249,16 +253,6 @@ def _is_subject(words: Sequence[Word], places: Sequence[int], link: int) -> bool
     # Only scripts without spaces put the subject before the question word.
     asks = _first(words, _ASKING | {"place"})
     return asks is None or asks < places[0] or UNSPACED.match(inside[0].text) is not None
-
-
-def _asked_noun(words: Sequence[Word]) -> int | None:
-    """Return the place of the noun that the question asks for: after a question word, or the first word of all."""
-    asks = _first(words, _ASKING)
-    for place, word in enumerate(words):
-        is_asked = place == 0 or "any" in word.kinds or (asks is not None and place > asks)
-        if is_asked and word.kinds & _NOUNS:
-            return place
-    return None
 
 
 def _first(words: Sequence[Word], kinds: Iterable[Kind], start: int = 0) -> int | None:

@@ -84,8 +84,10 @@ def after_headings(text: str, start: int, end: int) -> int:
         first = lines[0].strip()
         if not below or first.endswith((*SENTENCE_ENDS, ",", ";", ":", "-")) or below[0][0].islower():
             break
-        longest = max(map(len, below))
-        if not _is_heading(first, longest):
+        # A heading is shorter than the other lines, and its last word is not short.
+        names = first.split() or [""]
+        goes_on = names[-1].islower() and len(names[-1]) <= _SHORT_WORD
+        if len(first) > _HEADING_SHARE * max(map(len, below)) or len(names) > _MOST_HEADING_WORDS or goes_on:
             break
         start += len(lines[0]) + 1
         start += len(text[start:end]) - len(text[start:end].lstrip(" \t\n"))
@@ -109,14 +111,6 @@ def paragraphs(text: str) -> list[str]:
         if short:
             blocks.append([])
     return [" ".join(lines) for lines in blocks if lines]
-
-
-def _is_heading(line: str, longest: int) -> bool:
-    """Return whether a line can be a heading: it is shorter than the others, and its last word is not short."""
-    words = line.split()
-    last = words[-1] if words else ""
-    goes_on = last.islower() and len(last) <= _SHORT_WORD
-    return len(line) <= _HEADING_SHARE * longest and len(words) <= _MOST_HEADING_WORDS and not goes_on
 
 
 def _has_words(text: str) -> bool:

@@ -44,7 +44,13 @@ class Erase:
         `chunks` the number of chunks of each that has some, and `rows` that of the rows. `left` are the documents
         that are neither gone yet nor in the bucket again: check again later.
         """
-        documents = sorted({*keys, *(self._known_under(prefix) if prefix else ())})
+        known = {*keys}
+        for ledger, _ in self.pipelines if prefix else ():
+            page, cursor = ledger.scan(None, _SCAN_PAGE)
+            while page or cursor:
+                known.update(row.record.key for row in page if row.record.key.startswith(str(prefix)))
+                page, cursor = ledger.scan(cursor, _SCAN_PAGE) if cursor else ([], None)
+        documents = sorted(known)
         returned = [key for key in documents if self.store.head(key) is not None]
         chunks: Counter[str] = Counter()
         unfinished, row_count = set[str](), 0
@@ -77,14 +83,3 @@ class Erase:
     def _is_done(self, row: LedgerRow) -> bool:
         """Return whether ingest has seen that the object is gone, and no worker holds the document's lease."""
         return row.record.status is Status.DELETED and row.record.swept and row.leased_until <= self.clock()
-
-    def _known_under(self, prefix: str) -> set[str]:
-        keys: set[str] = set()
-        for ledger, _ in self.pipelines:
-            cursor: str | None = None
-            while True:
-                rows, cursor = ledger.scan(cursor, _SCAN_PAGE)
-                keys.update(row.record.key for row in rows if row.record.key.startswith(prefix))
-                if cursor is None:
-                    break
-        return keys

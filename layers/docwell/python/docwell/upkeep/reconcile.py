@@ -168,6 +168,8 @@ class Reconcile:
         # Skip PENDING rows, which the ledger phase judges, and rows that a worker changed after the listing.
         if record.status is Status.PENDING or row.leased_until > listed_at or record.updated_at >= listed_at:
             return None
+        if record.reason == Reason.OVER_QUOTA:  # a day of quotas begins at midnight UTC
+            return Drift.MISSING if record.updated_at < listed_at - listed_at % _TRY_AGAIN_AFTER_S else None
         if record.status is Status.FAILED:
             pause = _TRY_AGAIN_AFTER_S if record.reason == Reason.INTERNAL else self.limits.stuck_after_s
             is_due = record.etag not in (None, summary.etag) or record.updated_at < listed_at - pause

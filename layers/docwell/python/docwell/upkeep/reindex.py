@@ -61,7 +61,14 @@ class Reindex:
 
     def tidy(self, remaining_s: Callable[[], float]) -> bool:
         """Remove retired pipelines that are due. Return false while a part of one is left."""
-        roles, done = self._with_abandoned(self._roles()), True
+        roles, done = self._roles(), True
+        # Retire abandoned pipelines a day from now, and no pipeline in use.
+        retired = {name: at for name, at in roles.retired.items() if name not in roles.in_use(self.known)}
+        due, known = self.clock() + ABANDONED_S, {*self.known, *retired}
+        retired |= {name: due for name in self.others() if name not in known}
+        if retired != roles.retired:
+            roles = replace(roles, retired=retired)
+            roles.write_retired(self.state)
         for fingerprint, since in roles.retired.items():
             if since > self.clock():
                 continue
@@ -72,16 +79,6 @@ class Reindex:
                 left = {name: at for name, at in now.retired.items() if (name, at) != (fingerprint, since)}
                 replace(now, retired=left).write(self.state)
         return done
-
-    def _with_abandoned(self, roles: Roles) -> Roles:
-        """Return the roles, with abandoned pipelines retired a day from now, and no pipeline in use retired."""
-        retired = {name: at for name, at in roles.retired.items() if name not in roles.in_use(self.known)}
-        due = self.clock() + ABANDONED_S
-        retired |= {name: due for name in self.others() if name not in (*self.known, *retired)}
-        if retired != roles.retired:
-            roles = replace(roles, retired=retired)
-            roles.write_retired(self.state)
-        return roles
 
     def _start(self, remaining_s: Callable[[], float]) -> Answer:
         roles, following = self._roles(), self.known[-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from docwell.adapters.sqs import SqsTaskQueue
 from docwell.config import IngestSettings
@@ -13,7 +13,6 @@ from docwell.wiring import pipelines as shared
 
 if TYPE_CHECKING:
     from docwell.ingest.ingest import Ingest
-    from docwell.ports import DocumentReader
     from docwell.wiring.pipelines import Pipeline
 
 
@@ -39,10 +38,11 @@ def ingest() -> tuple[Ingest, ...]:
     # Read the roles at each call: ingest must not fill the index of a retired pipeline.
     roles = shared.roles_of(settings)
     used = roles.in_use(tuple(shared.pipelines(settings)))
-    # Only the active one notes outcomes, so that each becomes one event.
+    # Only the active one notes outcomes and charges uploads, so that each is one event and one charge.
     ledger_of = partial(shared.ledger_of, settings, lease_s=settings.lease_s)
+    dropped: dict[str, Any] = {name: {"quotas": None, "trail": None} for name in used if name != roles.active}
     return tuple(
-        replace(use_case, ledger=ledger_of(name, notes_outcomes=name == roles.active))
+        replace(use_case, ledger=ledger_of(name, notes_outcomes=name == roles.active), **dropped.get(name, {}))
         for use_case in built
         if (name := use_case.fingerprint) in used
     )
@@ -57,12 +57,16 @@ def _ingest() -> tuple[Ingest, ...]:
 
 
 def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> Ingest:
-    from docwell.adapters.documents.document_reader import ChildDocumentReader
+    from docwell.adapters.documents.document_reader import ChildDocumentReader, RecognisingReader, check_installed
+    from docwell.adapters.dynamodb.audit import DynamoAudit
+    from docwell.adapters.dynamodb.principals import DynamoPrincipals
     from docwell.ingest.indexing import RangeIndexer
     from docwell.ingest.ingest import Ingest
 
     store, index = shared.documents_of(settings), shared.vectors_of(settings, fingerprint)
-    reader = ChildDocumentReader(settings)
+    if settings.ocr != "off":
+        check_installed()
+    reader, dynamodb = ChildDocumentReader(settings), shared.dynamodb(settings)
     return Ingest(
         bucket=settings.bucket,
         store=store,
@@ -75,19 +79,13 @@ def _build(settings: IngestSettings, fingerprint: str, pipeline: Pipeline) -> In
             embedder=shared.embedder_of(settings, pipeline.model_dir),
             reader=reader,
             limits=settings.model_copy(update={"chunk_tokens": pipeline.chunk_tokens}),
-            recogniser=None if settings.ocr == "off" else _recogniser(settings, reader),
+            recogniser=None if settings.ocr == "off" else RecognisingReader(reader, settings),
         ),
         fingerprint=fingerprint,
         ocr_queue=shared.task_queue(settings.ocr_queue_url) if settings.ocr_queue_url else None,
+        quotas=DynamoPrincipals(dynamodb, "", settings.usage_table, max_in_flight=0, longest_s=0),
+        trail=DynamoAudit(dynamodb, settings.audit_table) if settings.audit_table else None,
     )
-
-
-def _recogniser(settings: IngestSettings, reader: DocumentReader) -> DocumentReader:
-    """Return a reader that also recognises pictures. Raises `SettingsError` where OCR is not installed."""
-    from docwell.adapters.documents.document_reader import RecognisingReader, check_installed
-
-    check_installed()
-    return RecognisingReader(reader, settings)
 
 
 def source_queue(arn: str) -> tuple[SqsTaskQueue, bool]:

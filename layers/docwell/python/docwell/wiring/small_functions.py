@@ -84,19 +84,16 @@ def authorizer() -> Authorizer:
     from docwell.adapters.tokens import IssuerTokens, SigningKeys
 
     settings = authorizer_settings()
-    keys = DynamoApiKeys(aws.client("dynamodb", quick=True), settings.principals_table)
+    dynamodb = aws.client("dynamodb", quick=True)
+    keys = DynamoApiKeys(dynamodb, settings.principals_table)
+    trail = DynamoAudit(dynamodb, settings.audit_table) if settings.audit_table else None
     if settings.token_issuer is None or settings.token_clients is None:  # the settings have both or neither
-        return Authorizer(keys.find)
+        return Authorizer(keys.find, trail=trail)
     # A plain string: Pydantic would add a slash to a bare host.
     url = settings.token_keys_url or f"{settings.token_issuer.rstrip('/')}/.well-known/openid-configuration"
     audiences, groups = settings.token_clients.split(","), settings.groups_claim
     tokens = IssuerTokens(settings.token_issuer, audiences, SigningKeys(url), settings.principal_claim, groups)
-    return Authorizer(keys.find, tokens.identify)
-
-
-def refusals(table: str | None) -> DynamoAudit | None:
-    """Return the audit trail for the requests that a gateway denies; None without a table."""
-    return DynamoAudit(aws.client("dynamodb", quick=True), table) if table else None
+    return Authorizer(keys.find, tokens.identify, trail=trail)
 
 
 @cache

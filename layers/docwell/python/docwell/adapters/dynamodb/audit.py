@@ -45,7 +45,8 @@ class DynamoAudit:
             self._refusals.add(refusal)
         documents = sorted(event.documents)
         for start in range(0, max(len(documents), 1), _DOCUMENTS):
-            name = f"{moment}#{event.subject if is_refusal else token_hex(8)}"
+            stored = pseudonym(f"{documents} {event.subject}") if event.action is Action.STORED else token_hex(8)
+            name = f"{moment}#{event.subject if is_refusal else stored}"
             part = {"event": name, "documents": frozenset(documents[start : start + _DOCUMENTS])}
             self._table.put({**asdict(event), **part}, only_if_new=True)
 

@@ -271,20 +271,13 @@ class DynamoLedger:
         if place is None and left:
             place = {"collection": {"S": left[0]}}
         if visible is not None and (place is not None or len(records) > limit):
-            place = self._place_of(records[:limit], place, collections)
+            if records:
+                key = records[:limit][-1].key
+                in_collection = {} if collections is None else {"collection": {"S": collection_of(key)}}
+                place = {**in_collection, "document": {"S": key}, "pipeline": {"S": self._pipeline}}
+            elif place is not None and set(place) != _COLLECTION:
+                raise BadInput("too many documents that you may not read come first: give a longer prefix")
         return records[:limit], encode_cursor(place)
-
-    def _place_of(
-        self, returned: Sequence[DocumentRecord], place: Place | None, collections: Sequence[str] | None
-    ) -> Place | None:
-        """Return the place of the last document, or one that names no document. Raises `BadInput`."""
-        if returned:
-            key = returned[-1].key
-            in_collection = {} if collections is None else {"collection": {"S": collection_of(key)}}
-            return {**in_collection, "document": {"S": key}, "pipeline": {"S": self._pipeline}}
-        if place is not None and set(place) != _COLLECTION:
-            raise BadInput("too many documents that you may not read come first: give a longer prefix")
-        return place
 
     def scan(self, cursor: str | None, limit: int) -> tuple[list[LedgerRow], str | None]:
         """Return rows of the pipeline, DELETED ones too; an empty page may not be the last."""

@@ -1,13 +1,13 @@
 """Principals in DynamoDB: their grants and API keys in one table, their daily use in another.
 
 A grant: (`principal`, `item`) = (`key:ID`, `sub:ID` or `group:NAME`; `grant`) with `collections` (a string set) or
-`all` = true, `writable` or `write_all` for the right to write, `operates`, `requests_per_day`, `tokens_per_day`,
+`all` = true, `writable` or `write_all` for the right to write, `operates`, the quotas (`requests_per_day`...),
 `label`, `created_at` (seconds), `owns_key`.
 
 An API key: (`hash:DIGEST`; `key`) with `of` (`key:ID`, its principal), `key_id` and `ends_at` (seconds). The value
 itself is not stored.
 
-A day's use: (`principal`, `day`) = (`key:ID` or `sub:ID`; `2026-11-25`, in UTC) with `requests`, `tokens`,
+A day's use: (`principal`, `day`) = (`key:ID` or `sub:ID`; `2026-11-25`, in UTC) with the fields of `Use`,
 `expires_at` (seconds, the table's TTL), `cost` of the answers in `currency`, and `in_flight`, a string set of
 `END#TOKENS#ID`: a question that has reserved the tokens, and no longer runs after END (seconds). A set takes and
 loses members in the same update that counts, and has a size for its condition.
@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING
 from docwell.adapters.dynamodb.table import Place, Row, Selection, Table
 from docwell.answers import Cost
 from docwell.errors import QuotaExceeded, TooManyInFlight
-from docwell.identity import GROUP, MAX_GROUPS, ApiKey, Principal, Rule, Use, UseHistory
+from docwell.identity import ASKING, GROUP, MAX_GROUPS, READING, REQUEST, ApiKey, Principal, Rule, Use, UseHistory
 from docwell.ports import Reservation
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _GRANT = "grant"
+_QUOTAS = [f"{name}_per_day" for name in (*ASKING, *READING)]
 _DAY_S = 86_400
 # The most pages of 1 MB that a history reads, in about two seconds. Two weeks of 1,000 principals take two pages.
 _PAGES = 8
@@ -86,22 +87,22 @@ class DynamoPrincipals:
             id=id_,
             collections=_union(grant.collections for grant in grants.values()),
             rules=frozenset().union(*(grant.rules for grant in grants.values())),
-            requests_per_day=_quota(personal, of_groups, "requests_per_day"),
-            tokens_per_day=_quota(personal, of_groups, "tokens_per_day"),
             label=personal.label if personal else "",
             writable=_union(grant.writable for grant in grants.values()),
             operates=any(grant.operates for grant in grants.values()),
+            **{name: _quota(personal, of_groups, name) for name in _QUOTAS},
         )
 
     def use(self, principal: Principal) -> Use:
         """Return today's use. Tokens reserved by questions in flight count as used."""
         return _use(self._usage.get(_usage_key(principal.id, _day_of(self._clock()))) or {})
 
-    def charge(self, principal: Principal) -> None:
-        """Count one request. Raises `QuotaExceeded`, `TooManyInFlight`."""
+    def charge(self, principal: Principal, use: Use = REQUEST, quotas: Sequence[str] = ASKING) -> None:
+        """Count a use. Raises `QuotaExceeded` when one of the quotas is used up, and `TooManyInFlight`."""
         key = _usage_key(principal.id, _day_of(self._clock()))
-        if not self._count(principal, key, "ADD #requests :one", {}):
-            raise self._refusal(principal, key)
+        change = f"ADD {', '.join(f'#{name} :{name}' for name in asdict(use))}"
+        if not self._count(key, change, asdict(use), principal.quotas(quotas)):
+            raise self._refusal(key, principal.quotas(quotas))
 
     def reserve(self, principal: Principal, tokens: int) -> Reservation:
         """Count one question, charge `tokens` and take a slot, in one conditional write.
@@ -110,15 +111,15 @@ class DynamoPrincipals:
         """
         id_ = f"{int(self._clock() + self._longest_s)}#{tokens}#{uuid.uuid4().hex}"
         reservation = Reservation(principal.id, _day_of(self._clock()), id_, tokens)
-        key = _usage_key(principal.id, reservation.day)
+        key, quotas = _usage_key(principal.id, reservation.day), principal.quotas()
         change = "ADD #requests :one, #tokens :tokens, in_flight :slot"
-        values = {"most": self._max_in_flight, "id": id_, "slot": frozenset({id_}), "tokens": tokens}
+        values = {"most": self._max_in_flight, "id": id_, "slot": frozenset({id_}), "tokens": tokens, "one": 1}
         conditions = [
             "(attribute_not_exists(in_flight) OR size(in_flight) < :most)",
             "NOT contains(in_flight, :id)",  # boto3 retries a write whose answer was lost
         ]
         for _ in range(2):
-            if self._count(principal, key, change, values, conditions):
+            if self._count(key, change, values, quotas, conditions):
                 return reservation
             row = self._usage.get(key) or {}
             if id_ in row.get("in_flight", ()):
@@ -127,7 +128,7 @@ class DynamoPrincipals:
                 break
             # The processes of these questions died: free their slots, but keep the charge for their tokens.
             self._usage.update(key, "DELETE in_flight :dead", {"dead": dead}, returns="NONE")
-        raise self._refusal(principal, key)
+        raise self._refusal(key, quotas)
 
     def settle(self, reservation: Reservation, tokens: int, cost: Cost | None = None) -> None:
         """Correct the charge and free the slot. Do nothing when the slot is already free."""
@@ -170,17 +171,15 @@ class DynamoPrincipals:
         return {grant.id: grant for grant in map(_grant, self._grants.get_many(map(_grant_key, ids)))}
 
     def _count(
-        self, principal: Principal, key: Row, change: str, values: Row, conditions: Sequence[str] = ()
+        self, key: Row, change: str, values: Row, quotas: Mapping[str, int], conditions: Sequence[str] = ()
     ) -> bool:
         """Change the counters unless a quota is used up or a condition fails. Return whether they changed.
 
-        The request that crosses the quota of tokens is the last one.
+        The request that crosses a quota is the last one.
         """
-        values = {"one": 1, "expires": int(self._clock()) + _USAGE_KEPT_S, **values}
+        values = {"expires": int(self._clock()) + _USAGE_KEPT_S, **values}
         conditions = [*conditions]
-        for name, quota in (("requests", principal.requests_per_day), ("tokens", principal.tokens_per_day)):
-            if quota is None:
-                continue
+        for name, quota in quotas.items():
             if quota < 1:  # the condition would hold if the row does not exist
                 return False
             conditions.append(f"(attribute_not_exists(#{name}) OR #{name} < :{name}_quota)")
@@ -191,16 +190,15 @@ class DynamoPrincipals:
     def _dead(self, row: Row) -> Iterator[str]:
         return (slot for slot in row.get("in_flight", ()) if int(slot.split("#")[0]) <= self._clock())
 
-    def _refusal(self, principal: Principal, key: Row) -> QuotaExceeded:
+    def _refusal(self, key: Row, quotas: Mapping[str, int]) -> QuotaExceeded:
         """Return the error for a row that does not meet the conditions."""
         row = self._usage.get(key) or {}
         running = row.get("in_flight", frozenset()) - frozenset(self._dead(row))
         reserved = sum(int(slot.split("#")[1]) for slot in running)
-        requests, tokens = principal.requests_per_day, principal.tokens_per_day
-        for name, quota, in_reserve in (("requests", requests, 0), ("tokens", tokens, reserved)):
-            if quota is not None and row.get(name, 0) - in_reserve >= quota:
-                detail = "today's requests or tokens are used up; the day ends at midnight UTC"
-                return QuotaExceeded(detail, retry_after=_DAY_S - self._clock() % _DAY_S)
+        for name, quota in quotas.items():
+            if row.get(name, 0) - (reserved if name == "tokens" else 0) >= quota:
+                words = f"today's {name.replace('reading_s', 'seconds of reading')} are used up"
+                return QuotaExceeded(f"{words}; the day ends at midnight UTC", _DAY_S - self._clock() % _DAY_S)
         if len(running) >= self._max_in_flight:
             detail = f"{self._max_in_flight} of your questions are in flight: wait for an answer"
         else:
@@ -276,20 +274,19 @@ def _grant(row: Row) -> Grant:
         id=row["principal"],
         # Only a true `all` grants everything: a row without `all` and `collections` grants nothing.
         collections=None if row.get("all") is True else _names(row.get("collections")),
-        requests_per_day=row.get("requests_per_day"),
-        tokens_per_day=row.get("tokens_per_day"),
         label=row.get("label", ""),
         created_at=row.get("created_at", 0),
         owns_key=row.get("owns_key") is True,
         rules=_rules(row.get("rules")),
         writable=None if row.get("write_all") is True else _names(row.get("writable")),
         operates=row.get("operates") is True,
+        **{name: row.get(name) for name in _QUOTAS},
     )
 
 
 def _use(row: Row) -> Use:
     """Return the counters of a row of use."""
-    return Use(row.get("requests", 0), row.get("tokens", 0))
+    return Use(*(row.get(name, 0) for name in (*ASKING, *READING)))
 
 
 def _union(sets: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
