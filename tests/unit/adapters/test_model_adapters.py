@@ -123,10 +123,10 @@ class HostSuite:
         assert "DOCWELL_THINK " in error.detail
         assert "DOCWELL_THINKING_TOKENS (now 5)" in error.detail
 
-    @pytest.mark.parametrize("pieces", [["word "] * 4_000, ["word " * 4_000]])
+    @pytest.mark.parametrize("pieces", [["word "] * 400, ["word " * 400]])
     def test_a_host_that_ignores_the_limit_of_tokens_is_cut(self, pieces: list[str]) -> None:
         lines = map(self.dialect.piece, pieces)
-        with self.dialect.playing(stream(*lines, self.dialect.last("stop", 40, 4_000))) as (_, model):
+        with self.dialect.playing(stream(*lines, self.dialect.last("stop", 40, 400))) as (_, model):
             _, completion = answer(model)
         assert (len(completion.text), completion.done_reason) == (99 * TOKEN_CHARACTERS, "length")
 
