@@ -190,10 +190,14 @@ nightly: dev embedder ## Run every long form, go on after a failure, and print o
 bench: dev embedder ## Measure speed and memory; ARGS=--short for a try, or bench-NAME for one
 	$(PY) -m benchmarks.speed $(ARGS)
 
-BENCHES := bench-encode bench-coldstart bench-query bench-find bench-memory bench-ingest
+BENCHES := bench-coldstart bench-query bench-scale bench-find bench-memory bench-ingest
 .PHONY: $(BENCHES)
 $(BENCHES): bench-%: dev embedder
 	$(PY) -m benchmarks.speed $* $(ARGS)
+
+.PHONY: bench-compare
+bench-compare: dev embedder ## Measure questions and ingest beside another commit, in pairs; ARGS="--base COMMIT --short"
+	$(PY) -m benchmarks.compare $(ARGS)
 
 .PHONY: scale-out
 scale-out: dev embedder ## Index with 1, 2 and 4 workers of runtime/: 7 minutes, ARGS=--short 1

@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.add("time for all files", monotonic() - started, "s", "<= 900")
     for outcome, count in Counter(reading.outcome for reading in readings).most_common():
         print(f"{outcome}: {count} files")
-    _show(sorted(readings, key=lambda reading: -reading.cpu_s)[:SLOWEST])
+    for reading in sorted(readings, key=lambda reading: -reading.cpu_s)[:SLOWEST]:
+        print(f"{reading.cpu_s:5.1f} s, {reading.peak_bytes / 1e6:4.0f} MB:", reading.path.name, reading.outcome)
     _add_readings(report, "files", readings)
     if refused := [reading for reading in readings if reading.status == "REJECTED"]:
         _add_costs(report, "a refused file's", refused)
@@ -63,12 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _compare(report, readings, evaluation / "manifest_dev.csv")
         _read_formats(report, options.workers)
     return report.finish()
-
-
-def _show(readings: Iterable[Reading]) -> None:
-    for reading in readings:
-        cost = f"{reading.cpu_s:5.1f} s, {reading.peak_bytes / 1e6:4.0f} MB"
-        print(f"{cost}: {reading.path.name}, {reading.outcome}")
 
 
 def _add_readings(report: Report, title: str, readings: Sequence[Reading]) -> None:
@@ -98,7 +93,6 @@ def _read_formats(report: Report, workers: int) -> None:
             path.write_bytes(make())
             paths.append(path)
         readings = list(read_all(paths, workers))
-    _show(sorted(readings, key=lambda reading: reading.path.name))
     _add_readings(report, "hostile files of other kinds", readings)
     _add_costs(report, "their", readings)
 

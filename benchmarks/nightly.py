@@ -20,7 +20,7 @@ from infra.report import REPORTS, ROOT
 
 _LOGS = ROOT / "build" / "nightly"
 _SHORT = ("ARGS=--short",)
-_BENCHES = ("encode", "coldstart", "query", "find", "memory", "ingest")
+_BENCHES = ("coldstart", "query", "scale", "find", "memory", "ingest")
 # Drop the arguments of `make nightly`: make passes them to every make below it.
 _ENVIRONMENT = {
     name: value for name, value in os.environ.items() if name not in {"ARGS", "MAKEFLAGS", "MAKEOVERRIDES"}
@@ -46,6 +46,7 @@ STEPS = {
     "eval-extraction": Step(("N=3",), ("extraction",)),
     "scale-out": Step(_SHORT, ("scale-out",)),
     "bench": Step(_SHORT, tuple(f"bench-{name}" for name in _BENCHES)),
+    "bench-compare": Step(_SHORT, ("bench-compare",)),
     "console-test": Step(),
     "mcp-conformance": Step(),
     "container": Step((), ("container",)),

@@ -5,14 +5,11 @@ Chroma server. The curve is flat once no processor is free: workers and servers 
 """
 
 import argparse
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-import psutil
 
 from benchmarks.doors import Server, local_servers, run_command
 from benchmarks.pdfs import pages_of_words
@@ -59,15 +56,12 @@ def measure(report: Report, count: int, bodies: Mapping[str, bytes]) -> float:
     """
     title = f"{count} worker{'' if count == 1 else 's'}"
     with new_site(count, RANGE_PAGES) as (stack, _, workers):
-        psutil.cpu_percent()
         done = index(stack, bodies, _TIMEOUT_S)
         if done.not_indexed:
             raise RuntimeError(f"not indexed: {done.rows}")
-        processors = psutil.cpu_percent() / 100 * (os.cpu_count() or 1)
         slowest = max(worker.stop() for worker in workers)
         rate = done.total("pages") / done.seconds
         report.add(f"{title}: pages a second", rate, "pages/s")
-        report.add(f"{title}: processors in use, of {os.cpu_count()}", processors, "processors")
         report.add(f"{title}: slowest stop without work", slowest, "s", "<= 10")
     return rate
 
@@ -81,8 +75,6 @@ def main() -> int:
         f"words/{number}.pdf": pages_of_words(RANGE_PAGES, WORDS, f"{number}") for number in range(documents)
     }
     report, rates = Report("scale-out"), dict[int, float]()
-    report.add("documents", len(bodies), "documents", ">= 1")
-    report.add("their pages", RANGE_PAGES * len(bodies), "pages")
     with bar("runs", len(counts)) as step:
         for count in counts:
             rates[count] = measure(report, count, bodies)

@@ -17,13 +17,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.util import find_spec
-from itertools import count, cycle, islice
+from itertools import count, cycle, groupby, islice
 from pathlib import Path
 from statistics import median
 from typing import Any, Self, TypeVar
@@ -41,13 +40,13 @@ from benchmarks.pdfs import pages_of_words, pdf
 from benchmarks.reading import default_reader
 from docwell.adapters.chroma import ChromaIndex, ChromaServer
 from docwell.adapters.chroma_records import Layout
-from docwell.adapters.embedding.model_manifest import MODEL_FILE, ModelManifest
-from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener, threads_for
-from docwell.config import EmbedderSettings, EmbedRuntime, IngestLimits, IngestSettings, QuerySettings
+from docwell.adapters.embedding.model_manifest import ModelManifest
+from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener
+from docwell.config import EmbedderSettings, IngestLimits, QuerySettings
 from docwell.ingest.chunking import cut_pages
 from docwell.ingest.indexing import pack_units
 from docwell.ingest.outline import CutChunk
-from docwell.models import Chunk, IndexRecord, Units
+from docwell.models import Chunk, IndexRecord, Units, collection_of
 from docwell.pipeline import fingerprint
 from docwell.text.lexicon import sentences
 from docwell.wiring.pipelines import server_auth
@@ -61,8 +60,7 @@ from infra.report import EVALUATION, REPORTS, ROOT, Report
 from runtime.functions import Environment, FunctionSpec, Stream
 
 CHUNK_TOKENS = int(EmbedderSettings.model_fields["chunk_tokens"].default)
-BATCH = 500
-_TIMEOUT_S = 60.0
+BATCH, _TIMEOUT_S = 500, 60.0
 # The local ledger takes 1 ms to read a row, so poll seldom while many documents wait.
 _PAUSE_S, _PAUSE_FOR_EACH_S, _LONGEST_PAUSE_S = 0.05, 0.02, 2.0
 _ROWS_OF_A_WRITE = 25  # the limit of BatchWriteItem
@@ -83,9 +81,10 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`short` is the form for CI: less of everything, and no goals for timings."""
+    """`short` is the form for CI: less of everything, and no goals for timings. `large` adds 300,000 chunks."""
 
     short: bool = False
+    large: bool = False
 
     def form(self, long: T, short: T) -> T:
         """Return `short` in the short form, else `long`."""
@@ -106,13 +105,6 @@ class Options:
         ]
 
 
-def seconds_of(work: Callable[[], object]) -> float:
-    """Run a work and return its seconds."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
 @dataclass(frozen=True, slots=True)
 class AskedStack:
     """A running stack, and a client of its API."""
@@ -120,10 +112,10 @@ class AskedStack:
     stack: Stack
     doors: Doors
 
-    def ask(self, questions: Sequence[str], collection: str) -> list[Reply]:
+    def ask(self, questions: Iterable[str], collection: str | None) -> list[Reply]:
         return [self.doors.ask({"question": question, "collection": collection}) for question in questions]
 
-    def answerable(self, questions: Sequence[str], collection: str, fewest: int = 1) -> list[str]:
+    def answerable(self, questions: Sequence[str], collection: str | None, fewest: int = 1) -> list[str]:
         """Return the questions that reach the model. Raises `BenchError` for fewer than `fewest`."""
         answers = self.ask(questions, collection)
         good = [question for question, answer in zip(questions, answers, strict=True) if is_answered(answer)]
@@ -211,7 +203,7 @@ class Texts:
     def read(cls, pdfs: Sequence[Path], limit: int) -> Self:
         """Read up to `limit` chunks of the PDFs."""
         embedder = OnnxEmbedder(MODEL_DIR)
-        cut = list(islice(cut_pdfs(pdfs, embedder), limit))
+        cut = list(islice((chunk for path in pdfs for chunk in _cut(path, embedder)), limit))
         chunks = [chunk for chunk, _ in cut]
         units = [
             pack_units(spans, embedder.embed_passages([chunk.text[start:end] for start, end in spans]))
@@ -221,13 +213,9 @@ class Texts:
         return cls(chunks, embedder.embed_passages([chunk.text for chunk in chunks]), units, list(questions))
 
 
-def cut_pdfs(pdfs: Sequence[Path], embedder: OnnxEmbedder, most_of_one: int | None = None) -> Iterator[CutChunk]:
-    """Yield the chunks of the PDFs, at most `most_of_one` of a PDF."""
-    reader = default_reader()
-    for path in pdfs:
-        pages = reader.pages(path, 1, min(reader.inspect(path).page_count, most_of_one or sys.maxsize))
-        cut = (chunk for _, chunks in cut_pages(pages, embedder, CHUNK_TOKENS) for chunk in chunks)
-        yield from islice(cut, most_of_one)
+def _cut(path: Path, embedder: OnnxEmbedder) -> Iterator[CutChunk]:
+    pages = default_reader().pages(path, 1, default_reader().inspect(path).page_count)
+    return (chunk for _, chunks in cut_pages(pages, embedder, CHUNK_TOKENS) for chunk in chunks)
 
 
 def _question(text: str) -> str | None:
@@ -239,16 +227,22 @@ def _question(text: str) -> str | None:
     return None
 
 
-def fill(stack: Stack, texts: Texts, size: int, step: Callable[[], None] = lambda: None) -> str:
-    """Write a collection of `size` chunks straight into Chroma and the ledger; return its name.
+def fill(
+    stack: Stack, texts: Texts, size: int, step: Callable[[], None] = lambda: None, collections: int = 1
+) -> str:
+    """Write `size` chunks straight into Chroma and the ledger; return the name of the first collection.
 
     The chunks after the first ones repeat their texts, with vectors at a cosine of about 0.78 to theirs, so that a
     search has near neighbours to choose from.
     """
-    name, chooser = f"bench-{size}", np.random.default_rng(7)
-    pipeline = pipeline_fingerprint()
+    names = [f"bench-{size}", *(f"bench-{size}-{number}" for number in range(1, collections))]
+    pipeline, chooser = pipeline_fingerprint(), np.random.default_rng(7)
     server = ChromaServer(stack.chroma, auth=server_auth("chroma", stack.token), timeout_s=120)
     chroma = ChromaIndex(server, Layout(pipeline, IngestLimits().shards))
+    of_document = min(_CHUNKS_PER_DOCUMENT, size // collections)
+
+    def key(number: int) -> str:
+        return f"{names[number // of_document % collections]}/{number // of_document:05}.pdf"
 
     def record(number: int) -> IndexRecord:
         place = number % len(texts.chunks)
@@ -257,22 +251,22 @@ def fill(stack: Stack, texts: Texts, size: int, step: Callable[[], None] = lambd
             noise = chooser.standard_normal(len(vector), dtype=np.float32)
             vector = vector + noise * (_NOISE / np.linalg.norm(noise))
             vector /= np.linalg.norm(vector)
-        key = f"{name}/{number // _CHUNKS_PER_DOCUMENT:05}.pdf"
         chunk, units = texts.chunks[place], texts.units[place]
-        return IndexRecord(f"{number:032x}", key, "live", "v1", chunk, vector.tolist(), units)
+        return IndexRecord(f"{number:032x}", key(number), "live", "v1", chunk, vector.tolist(), units)
 
-    fields = {"pipeline": pipeline, "collection": name, "status": "INDEXED"}
-    fields |= {"version": "v1", "live_version": "v1", "live_generation": "live"}
-    keys = [f"{name}/{number:05}.pdf" for number in range(-(-size // _CHUNKS_PER_DOCUMENT))]
-    for start in range(0, len(keys), _ROWS_OF_A_WRITE):
-        rows = [{"document": key, **fields} for key in keys[start : start + _ROWS_OF_A_WRITE]]
-        items = [{field: {"S": value} for field, value in row.items()} for row in rows]
-        puts = [{"PutRequest": {"Item": item}} for item in items]
-        stack.client("dynamodb").batch_write_item(RequestItems={LEDGER_TABLE: puts})
+    fields = {"pipeline": pipeline, "status": "INDEXED", "version": "v1", "live_version": "v1"}
+    keys = dict.fromkeys(map(key, range(size)))
+    rows = [{"document": name, "collection": collection_of(name), **fields} for name in keys]
+    items = [{field: {"S": value} for field, value in row.items()} for row in rows]
+    puts = [{"PutRequest": {"Item": item | {"live_generation": {"S": "live"}}}} for item in items]
+    for start in range(0, len(puts), _ROWS_OF_A_WRITE):
+        stack.client("dynamodb").batch_write_item(RequestItems={LEDGER_TABLE: puts[start:][:_ROWS_OF_A_WRITE]})
     for start in range(0, size, BATCH):
-        chroma.upsert(name, [record(number) for number in range(start, min(start + BATCH, size))])
+        records = map(record, range(start, min(start + BATCH, size)))
+        for collection, group in groupby(records, key=lambda row: collection_of(row.document)):
+            chroma.upsert(collection, list(group))
         step()
-    return name
+    return names[0]
 
 
 JUDGED = 10_000  # chunks in the collection that the goals are about
@@ -280,22 +274,58 @@ _LEAST_QUESTIONS, _TOP_K, _THREADS = 10, 5, 2
 
 
 def query(report: Report, options: Options) -> None:
-    """Measure whole questions over collections of some sizes. Raises `BenchError` where the PDFs lack text.
+    """Measure whole questions over one collection. Raises `BenchError` where the PDFs lack text."""
+    _ask_over(report, options, [options.form(JUDGED, 1_000)])
 
-    Questions are repeated, and the function caches the candidates that it has read.
-    """
+
+def scale(report: Report, options: Options) -> None:
+    """Measure growth: a question by chunks and by collections, and ingest by documents of one page."""
+    sizes = options.form([1_000, JUDGED, 100_000] + [300_000] * options.large, [1_000, JUDGED])
+    texts = _ask_over(report, options, sizes)
+    rounds, size = options.form((5, 40), (3, 10))
+    by_collections, by_documents = dict[int, list[float]](), dict[int, list[float]]()
+    for collections in (1, 10, 1_000):
+        with asked_stack() as bench:
+            fill(bench.stack, texts, 1_000, collections=collections)
+            turns = cycle(bench.answerable(texts.questions[:size], None))
+            asked = [bench.ask(islice(turns, size), None) for _ in range(rounds)]
+            by_collections[collections] = [1000 * median(reply.seconds for reply in row) for row in asked]
+    with asked_stack(ingest_workers=WORKERS) as bench:
+        index(bench.stack, {"warm-up/0.pdf": pages_of_words(1, WORDS)}, _INDEXED_S)
+        for documents in options.form((1, 100, 10_000), (1, 10, 100)):
+            bodies = {f"in-{documents}/{n}.pdf": pages_of_words(1, WORDS, f"{n}") for n in range(documents)}
+            by_documents[documents] = [index(bench.stack, bodies, _INDEXED_S).seconds]
+    for work, unit, samples in (
+        ("question over all collections, p50", "ms", by_collections),
+        ("ingest of documents", "s", by_documents),
+    ):
+        for number, values in samples.items():
+            report.add_spread(f"{work}: {number:,}", Spread.of(values), unit)
+        _add_growth(report, work, samples)
+
+
+def _add_growth(report: Report, name: str, samples: Mapping[int, Sequence[float]]) -> None:
+    low, high = sorted(samples)[-2:]
+    exponents = np.log(np.divide(samples[high], samples[low])) / np.log(high / low)
+    report.add_spread(f"{name}: exponent, {low:,} to {high:,}", Spread.of(exponents.tolist()), "")
+
+
+def _ask_over(report: Report, options: Options, sizes: Sequence[int]) -> Texts:
+    """Add questions over collections of these sizes. They are repeated, and the function caches candidates."""
     texts = Texts.read(options.pdfs("xquad"), options.form(1_000, 100))
-    sizes = options.form((1_000, JUDGED, 100_000), (1_000,))
     with asked_stack() as bench:
         with bar("filling", sum(-(-size // BATCH) for size in sizes)) as step:
             collections = {size: fill(bench.stack, texts, size, step) for size in sizes}
         questions = list(texts.questions[: options.form(None, 30)])
         for name in collections.values():
             questions = bench.answerable(questions, name, _LEAST_QUESTIONS)
-        turns = cycle(questions)
-        replies = _add_sizes(report, options, bench, collections, turns)
+        before = _memory_mb()
+        replies = _add_sizes(report, options, bench, collections, cycle(questions))
+        goal = options.goal("<= 1.05") if len(sizes) == 1 else None  # other chunks fill the cache
+        report.add("growth of the query function's memory", _memory_mb() / before, "x", goal)
     unanswered = sum(not is_answered(reply) for reply in replies)
     report.add("questions without an answer", unanswered, f"of {len(replies):,}", "== 0")
+    return texts
 
 
 def _add_sizes(
@@ -322,19 +352,28 @@ def _add_sizes(
         medians = in_turns({f"{size}": partial(median_ms, size) for size in collections}, rounds, step)
     for size, milliseconds in samples.items():
         name, busy = f"warm, {size:,} chunks, 1 client", f"processor time of a question, {size:,} chunks"
-        p50, p95, processor = ("<= 20", "<= 40", "<= 25") if size == JUDGED else (None, None, None)
+        p50, p95, processor = ("<= 20", "<= 40", "<= 25") if size == JUDGED and not options.short else (None,) * 3
         report.add_spread(f"{name}: p50", Spread.of(medians[f"{size}"]), "ms", p50)
         report.add(f"{name}: p95", float(np.quantile(milliseconds, 0.95)), "ms", p95)
         for part, times in zip(("query function", "Chroma"), np.transpose(used[size]), strict=True):
             report.add_spread(f"{busy}: {part}", Spread.of(times.tolist()), "ms")
         report.add_spread(f"{busy}: both", Spread.of(np.sum(used[size], axis=1).tolist()), "ms", processor)
-    low, high = min(samples), max(samples)
-    if low != high:
+    if len(samples) > 1:
+        low, high = min(samples), max(samples)
         growth = ratios(medians[f"{high}"], medians[f"{low}"])
-        report.add_spread(f"p50, {high:,} chunks over {low:,}", growth, "x", "<= 2")
-        added = np.log(np.sum(used[high], axis=1) / np.sum(used[low], axis=1)) / np.log(high / low)
-        report.add_spread("processor time grows with chunks to the power of", Spread.of(added.tolist()), "")
+        report.add_spread(f"p50, {high:,} chunks over {low:,}", growth, "x", options.goal("<= 2"))
+        _add_growth(report, "p50, by chunks", {size: medians[f"{size}"] for size in samples})
+        for place, part in enumerate(("query function", "Chroma")):
+            times = {size: [row[place] for row in rows] for size, rows in used.items()}
+            _add_growth(report, f"processor time of {part}, by chunks", times)
     return replies
+
+
+def _memory_mb() -> float:
+    """Return the memory of the largest query function: all questions of one client go to one environment."""
+    return (
+        max(worker.memory_info().rss for worker in workers_of(psutil.Process(), StackOptions.query_handler)) / 1e6
+    )
 
 
 def _processor_ms() -> NDArray[np.float64]:
@@ -393,9 +432,9 @@ def _finders(stack: Stack, collection: str) -> dict[str, Callable[[str], float]]
         return float(answer["timings_ms"]["total"]) / 1000
 
     def alone(question: str) -> float:
-        return seconds_of(
-            lambda: index.search({collection: None}, embedder.embed_queries([question])[0].tolist(), _TOP_K)
-        )
+        started = time.perf_counter()
+        index.search({collection: None}, embedder.embed_queries([question])[0].tolist(), _TOP_K)
+        return time.perf_counter() - started
 
     return {
         "docwell with grants, live generations and ranking": docwell,
@@ -407,15 +446,13 @@ SLICES, SHORT_PDFS, WORKERS = 3, 4, 2
 # Pages of about 150 words are one chunk each; the ratio of LARGE to SMALL shows whether memory is flat.
 MEMORY_PAGES, SMALL, LARGE = (10, 100, 1_000, 5_000), 100, 5_000
 WORDS = 150
-_QUESTIONS = 100  # between two looks at the query function
 _INDEXED_S = 3600.0
 
 
 def ingest(report: Report, options: Options) -> None:
     """Measure PDFs from upload to live, in three slices; the short form takes few.
 
-    A local stack has two workers of one thread each. The limit of the machine is the encoder's runtime alone
-    (`make bench-encode`).
+    A local stack has two workers of one thread each. The
     """
     pdfs = options.pdfs(*options.form(("financebench", "xquad"), ()))[: options.form(None, SHORT_PDFS)]
     count = min(options.form(SLICES, 1), len(pdfs))
@@ -447,7 +484,7 @@ def _proportion(process: psutil.Process) -> int:
 
 
 def memory(report: Report, options: Options) -> None:
-    """Measure the peak of the ingest worker for 10 to 5,000 pages, and the query function over 1,000 requests."""
+    """Measure the peak of the ingest worker for 10 to 5,000 pages."""
     sizes = options.form(MEMORY_PAGES, (SMALL,))
     with bar("ingest", len(sizes)) as step:
         peaks: dict[int, int] = {}
@@ -460,11 +497,6 @@ def memory(report: Report, options: Options) -> None:
     if LARGE in peaks:
         growth = peaks[LARGE] / peaks[SMALL]
         report.add(f"ingest, {LARGE:,} pages over {SMALL} pages", growth, "x", options.goal("<= 1.2"))
-    after_first, after_last = _query_memory(options)
-    report.add("query, after 100 requests", after_first, "MiB")
-    report.add(f"query, after {options.form('1,000', '200')} requests", after_last, "MiB")
-    growth = after_last / after_first
-    report.add("query, growth since the first 100 requests", growth, "x", options.goal("<= 1.05"))
 
 
 def _peak(pages: int) -> int:
@@ -486,99 +518,6 @@ def _peak(pages: int) -> int:
     if done.result().not_indexed or not peak:
         raise RuntimeError(f"{pages} pages were not indexed: {done.result().rows}")
     return peak
-
-
-def _query_memory(options: Options) -> tuple[float, float]:
-    """Return the function's resident memory in MiB after 100 and after 1,000 questions (short form: 200).
-
-    Raises `RuntimeError` where a question fails, `BenchError` where no question can be made.
-    """
-    texts, looks = Texts.read(options.pdfs("xquad"), 100), options.form(10, 2)
-    with asked_stack() as bench, bar("query", looks) as step:
-        name = fill(bench.stack, texts, 1_000)
-        questions, sizes = cycle(bench.answerable(texts.questions, name)), list[float]()
-        for _ in range(looks):
-            answers = bench.ask(list(islice(questions, _QUESTIONS)), name)
-            if failed := [answer for answer in answers if answer.status != 200]:
-                raise RuntimeError(f"{len(failed)} of {_QUESTIONS} questions failed: {failed[0].body}")
-            # All questions of one client go to one environment, which is the largest.
-            workers = workers_of(psutil.Process(), StackOptions.query_handler)
-            sizes.append(max(worker.memory_info().rss for worker in workers) / 2**20)
-            step()
-    return sizes[0], sizes[-1]
-
-
-# The batch of ingest.
-INGEST_BATCH = int(IngestSettings.model_fields["upsert_batch"].default)
-# In the long and in the short form. onnxruntime encodes 256 chunks in 5 s on two cores.
-CHUNKS, ROUNDS = (2 * INGEST_BATCH, 32), (4, 2)
-# The most chunks of one PDF, so that a long document is not the whole sample.
-MOST_CHUNKS_OF_ONE = 32
-# Ingest uses the last runtime. OpenVINO is not installed on ARM.
-RUNTIMES: tuple[EmbedRuntime, ...] = ("onnxruntime", "openvino") if find_spec("openvino") else ("onnxruntime",)
-BEST = RUNTIMES[-1]
-_ENCODE_GOALS = {"openvino": ">= 97", "onnxruntime": ">= 95"}
-
-
-def encode(report: Report, options: Options) -> None:
-    threads = threads_for(None)
-    embedders = {name: OnnxEmbedder(MODEL_DIR, threads, session_opener(name)) for name in RUNTIMES}
-    texts = _encoded_texts(embedders[BEST], options)
-    batches = [texts[first : first + INGEST_BATCH] for first in range(0, len(texts), INGEST_BATCH)]
-    feeds = [feed for batch in batches for _, feed in embedders[BEST].feeds(batch)]
-    tokens = sum(int(feed["attention_mask"].sum()) for feed in feeds)
-    samplers = {}
-    for runtime, embedder in embedders.items():
-        samplers[f"docwell, {runtime}"] = partial(seconds_of, partial(_embed, embedder, batches))
-        samplers[f"limit: raw {runtime}"] = partial(seconds_of, _raw(runtime, feeds, threads))
-    for sampler in samplers.values():
-        sampler()
-    rounds = options.form(*ROUNDS)
-    with bar("rounds of all ways", len(samplers) * rounds) as step:
-        seconds = in_turns(samplers, rounds, step)
-    for runtime in RUNTIMES:
-        raw = [100 * sample for sample in seconds[f"limit: raw {runtime}"]]
-        share = ratios(raw, seconds[f"docwell, {runtime}"])
-        report.add_spread(f"docwell's speed of raw {runtime}'s", share, "%", options.goal(_ENCODE_GOALS[runtime]))
-    for name, samples in seconds.items():
-        report.add_spread(
-            f"{name}: tokens a second", Spread.of([tokens / sample for sample in samples]), "tokens/s"
-        )
-    if BEST == "openvino":
-        # Count in millionths: a table would show a cosine of 0.9999 as 1.
-        single, fast = (embedder.embed_passages(texts[:INGEST_BATCH]) for embedder in embedders.values())
-        lacks = (1 - float(np.min(np.sum(single.astype(np.float64) * fast, axis=1)))) * 1e6
-        report.add("lowest cosine to single precision: what it lacks to 1", lacks, "millionths", "<= 100")
-
-
-def _encoded_texts(embedder: OnnxEmbedder, options: Options) -> list[str]:
-    """Return some chunks of each PDF; if the PDFs are few, texts repeat."""
-    chunks = cut_pdfs(options.pdfs("financebench", "xquad"), embedder, MOST_CHUNKS_OF_ONE)
-    size = options.form(*CHUNKS)
-    texts = [chunk.text for chunk, _ in islice(chunks, size)]
-    return (texts * -(-size // len(texts)))[:size]
-
-
-def _embed(embedder: OnnxEmbedder, batches: Sequence[Sequence[str]]) -> None:
-    for batch in batches:
-        embedder.embed_passages(batch)
-
-
-def _raw(runtime: str, feeds: Sequence[Any], threads: int) -> Callable[[], object]:
-    """Return a run of the bare runtime, as in its documentation, on the embedder's arrays."""
-    path = str(MODEL_DIR / MODEL_FILE)
-    if runtime == "openvino":
-        import openvino
-
-        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
-        request = openvino.Core().compile_model(path, "CPU", settings).create_infer_request()
-        return lambda: [request.infer(feed, share_inputs=True) for feed in feeds]
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda: [session.run(None, feed) for feed in feeds]
 
 
 _LAMBDA_PYTHON = (3, 13)
@@ -711,9 +650,9 @@ measured. Repeated figures are medians with their quartiles.
 """
 # Each name has a target `make bench-NAME`.
 _MEASURES = {
-    "encode": encode,
     "coldstart": coldstart,
     "query": query,
+    "scale": scale,
     "find": find,
     "memory": memory,
     "ingest": ingest,
@@ -724,10 +663,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(_MEASURES)} (default: all)")
     parser.add_argument("--short", action="store_true", help="measure less, and judge no timing")
+    parser.add_argument("--large", action="store_true", help="scale: 300,000 chunks too")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - _MEASURES.keys():
         parser.error(f"unknown benchmarks: {', '.join(sorted(unknown))}; known: {', '.join(_MEASURES)}")
-    options = Options(arguments.short)
+    options = Options(arguments.short, arguments.large)
     status = max(_run(name, options) for name in arguments.names or _MEASURES)
     if not (arguments.short or arguments.names):
         _write_page()

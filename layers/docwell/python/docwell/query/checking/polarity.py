@@ -57,11 +57,11 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
     reply, rest = split_reply(sentence)
     pieces = [
         (index, text[start:end])
-        for index, text in enumerate(passages)
+        for index, text in enumerate(passages if reply is not None else ())
         for start, end in windows(text)
         if not text[start:end].endswith(QUESTION_ENDS)
     ]
-    if reply is None or not pieces:
+    if not pieces:
         return None
     asked = labels(question)
     weights = weights_of(asked | labels(rest), passages)
