@@ -57,7 +57,11 @@ def answer(reader: Any, request: list[str], max_characters: int) -> dict[str, An
     """Return the answer to one request. Raises `MemoryError`, and any error of counting the pages."""
     pages = reader.count()
     if request == ["info"]:
-        return {"pages": pages, **_metadata(reader)}
+        metadata: dict[str, str | None] = {}
+        with contextlib.suppress(Exception):  # a document with broken metadata is still a document
+            metadata = reader.metadata()
+        texts = {name: text[:MAX_TITLE] for name, text in metadata.items() if isinstance(text, str)}
+        return {"pages": pages, **texts}
     try:
         number, first, drawing_s = int(request[1]), int(request[2]), float(request[3])
         page = reader.page(number - 1, first - 1, drawing_s) if number <= pages else None
@@ -69,13 +73,6 @@ def answer(reader: Any, request: list[str], max_characters: int) -> dict[str, An
         # Keep one character over the limit: it shows the parent that there is too much text.
         page = page._replace(text=page.text[: max_characters + 1], label=page.label and page.label[:MAX_LABEL])
     return {"pages": pages, "page": page and page._asdict()}
-
-
-def _metadata(reader: Any) -> dict[str, str | None]:
-    metadata: dict[str, str | None] = {}
-    with contextlib.suppress(Exception):  # a document with broken metadata is still a document
-        metadata = reader.metadata()
-    return {name: text[:MAX_TITLE] for name, text in metadata.items() if isinstance(text, str)}
 
 
 def serve(out: BinaryIO, settings: dict[str, Any], close_doors: Callable[[], object]) -> None:
@@ -135,21 +132,17 @@ def fork_readers(control: socket.socket, module: str) -> None:
         message, files, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 2)
         if not message:
             return
-        _fork(json.loads(message), files)
+        # Between them a process ends, so that the kernel makes `process.py` the parent of the reader.
+        if (between := os.fork()) == 0:
+            try:
+                parent = os.getpid()
+                if os.fork() == 0:
+                    _read_as_orphan(json.loads(message), files, parent)
+            finally:
+                os._exit(0)
+        os.waitpid(between, 0)
         for descriptor in files:
             os.close(descriptor)
-
-
-def _fork(settings: dict[str, Any], files: list[int]) -> None:
-    """Fork a process that forks the reader and ends, so that the kernel makes `process.py` the reader's parent."""
-    if (between := os.fork()) == 0:
-        try:
-            parent = os.getpid()
-            if os.fork() == 0:
-                _read_as_orphan(settings, files, parent)
-        finally:
-            os._exit(0)
-    os.waitpid(between, 0)
 
 
 def _read_as_orphan(settings: dict[str, Any], files: list[int], parent: int) -> None:

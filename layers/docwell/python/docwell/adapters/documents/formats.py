@@ -35,6 +35,7 @@ _PROPERTIES = "docProps/core.xml"
 def load() -> None:
     """Load what Python and the libraries import on first use: the sandbox then forbids imports."""
     kinds.load_codecs()
+    web.tables()
     Image.preinit()
     time.strptime("2026", "%Y")
 

@@ -7,7 +7,7 @@ import email.policy
 import io
 from collections.abc import Sequence
 from email.message import EmailMessage
-from typing import Any, NamedTuple
+from typing import Any
 
 from oxmsg import Message
 
@@ -19,14 +19,9 @@ from docwell.models import CitationUnit, Reason, UnitKind
 UNSENT_YEAR = 1601
 _FIELDS = ("From", "To", "Cc", "Date", "Subject")
 _MESSAGE, _ALTERNATIVE, _RELATED = "message/rfc822", "multipart/alternative", "multipart/related"
+# Pages of a message, and the plain texts to read where there is no page: its reader sees the page.
+_Body = tuple[Sequence[str], Sequence[str]]
 _PLAIN, _WEB = "text/plain", "text/html"
-
-
-class _Body(NamedTuple):
-    """Pages of a message, and the plain texts to read where there is no page: its reader sees the page."""
-
-    pages: Sequence[str]
-    texts: Sequence[str]
 
 
 def read(data: bytes, parts: Parts) -> Metadata:
@@ -56,7 +51,7 @@ def read_outlook(data: bytes, parts: Parts) -> Metadata:
         Attachment(file.file_name or f"{number}", file.file_bytes or b"", f"part={number + 1}")
         for number, file in enumerate(files, 1)
     ]
-    _add(fields, [_Body([message.html_body or ""], [message.body or ""])], attachments, parts)
+    _add(fields, [([message.html_body or ""], [message.body or ""])], attachments, parts)
     return Metadata.of(subject, sender, sent)._replace(attachments=attachments)
 
 
@@ -67,12 +62,12 @@ def _add(
     header = "\n".join(f"{name}: {' '.join(value.split())}" for name, value in fields if value.strip())
     parts.add(header, CitationUnit(UnitKind.PART, "message header", "part=0"))
     with parts.inside("message text", "part=1"):
-        for body in bodies:
-            pages = list(filter(str.strip, body.pages))
+        for all_pages, texts in bodies:
+            pages = list(filter(str.strip, all_pages))
             for page in pages:
                 web.read(page, parts)
             parts.start_part()
-            for text in () if pages else body.texts:
+            for text in () if pages else texts:
                 for paragraph in text.split("\n\n"):
                     parts.add(paragraph, CitationUnit(UnitKind.PART, "", ""))
 
@@ -88,10 +83,10 @@ def _bodies(part: Any, files: list[EmailMessage], *, is_related: bool) -> list[_
         bodies = [body for inner in part.get_payload() for body in _bodies(inner, files, is_related=is_related)]
         if kind != _ALTERNATIVE:
             return bodies
-        return [_Body(*([text for body in bodies for text in body[place]] for place in range(2)))]
+        return [([page for pages, _ in bodies for page in pages], [text for _, texts in bodies for text in texts])]
     if kind in {_PLAIN, _WEB} and not part.is_attachment() and part.get_filename() is None:
         text = _decoded(part)
-        return [_Body([text], []) if kind == _WEB else _Body([], [text])]
+        return [([text], []) if kind == _WEB else ([], [text])]
     if part.is_attachment() or not (kind.startswith("image/") and is_related):
         files.append(part)
     return []

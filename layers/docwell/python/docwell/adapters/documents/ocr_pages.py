@@ -34,15 +34,7 @@ DOUBT = 0.8
 CONTRAST = 32
 
 
-def load() -> None:
-    """Load what the readers of pictures and PDFs need later."""
-    formats.load()
-
-
-def forbid_threads() -> None:
-    """Forbid new threads and processes, after the engine has started its threads."""
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+load = formats.load
 
 
 class Engine:
@@ -66,6 +58,9 @@ class Engine:
         blank = np.full((64, 256, 3), 255, np.uint8)
         self._engine(blank, use_det=True, use_cls=False, use_rec=False)
         self._engine(blank, use_det=False, use_cls=False, use_rec=True)
+        # The engine has started its threads: forbid more.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
     def page(self, picture: NDArray[np.uint8], scale: float) -> PageText:
         """Return the text of a picture, which has `scale` pixels to a point."""
@@ -238,7 +233,6 @@ class Pictures(formats.Formats):
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
         self._engine = Engine()
-        forbid_threads()
         with open(path, "rb") as file:
             data = file.read()
         close_doors()
@@ -263,7 +257,6 @@ class Scan(Pdfium):
 
     def __init__(self, path: str, close_doors: Callable[[], object]) -> None:
         self._engine = Engine()
-        forbid_threads()
         super().__init__(path, close_doors)
 
     def page(self, index: int, _first: int, _drawing_s: float) -> PageText:

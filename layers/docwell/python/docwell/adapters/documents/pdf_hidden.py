@@ -62,10 +62,6 @@ class Drawn(NamedTuple):
     images: bool
     image_share: float
 
-    def is_picture(self, text: str) -> bool:
-        """Return whether images have most of the page, and its text is short."""
-        return self.image_share >= PICTURE_SHARE and len("".join(text.split())) < PICTURE_CHARACTERS
-
 
 class Objects:
     """The objects of one page. `page` is its address, and `box` its visible part."""

@@ -170,12 +170,10 @@ class Annotations:
 
 def attached(library: Library, document: Any) -> list[str]:
     """Return a line for each file that is attached to a document."""
-    lines: list[str] = []
-    for number in range(min(library.FPDFDoc_GetAttachmentCount(document), MAX_FILES)):
-        file = library.FPDFDoc_GetAttachment(document, number)
-        name = _text(library.FPDFAttachment_GetName, MAX_NAME, file) if file else ""
-        lines.append(f"[Attached file, not read: {name or number + 1}]")
-    return lines
+    count = min(library.FPDFDoc_GetAttachmentCount(document), MAX_FILES)
+    files = [library.FPDFDoc_GetAttachment(document, number) for number in range(count)]
+    names = (_text(library.FPDFAttachment_GetName, MAX_NAME, file) if file else "" for file in files)
+    return [f"[Attached file, not read: {name or number}]" for number, name in enumerate(names, 1)]
 
 
 def _text(read: Any, limit: int, *where: Any) -> str:

@@ -108,7 +108,9 @@ class Pdfium:
             label,
             hidden=hidden + notes.hidden,
             # Recognised text has no values of fields.
-            picture=not notes.fields and drawn.is_picture(text),
+            picture=not notes.fields
+            and drawn.image_share >= pdf_hidden.PICTURE_SHARE
+            and len("".join(text.split())) < pdf_hidden.PICTURE_CHARACTERS,
             unreadable=quality.is_unreadable(text),
             unchecked=unchecked or notes.unchecked,
             blank=blank,

@@ -73,24 +73,19 @@ _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
 _NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16
 
 
-def _used_bytes(column: int) -> int:
-    """Return the memory of this process in a column of `man 5 proc_pid_statm`: 0 is all, 5 is writable."""
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[column]) * resource.getpagesize()
-    except OSError:
-        return _BASE_BYTES
-
-
 def confine(memory_bytes: int, cpu_s: int, *, recognises: bool = False) -> None:
     """Limit this process's memory, time, files and processes, before it opens the document.
 
     Memory counts from what Python and the libraries use now. A recogniser's libraries map far more than they use,
     so only its writable memory counts; and it starts threads, which are forbidden later.
     """
+    # The columns of `man 5 proc_pid_statm`: 0 is all memory, 5 is writable memory.
     memory, column = (resource.RLIMIT_DATA, 5) if recognises else (resource.RLIMIT_AS, 0)
+    used_bytes = _BASE_BYTES
+    with contextlib.suppress(OSError), open("/proc/self/statm") as file:
+        used_bytes = int(file.read().split()[column]) * resource.getpagesize()
     limits = {
-        memory: memory_bytes + _used_bytes(column),
+        memory: memory_bytes + used_bytes,
         resource.RLIMIT_CPU: cpu_s,
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_CORE: 0,

@@ -41,10 +41,6 @@ _YEARS = range(1900, 2101)
 _FIELD_CHARACTERS = 1_000_000
 
 
-def _placed(column: int, text: str, across: int = 1, down: int = 1) -> Placed:
-    return Placed(column, Cell(" ".join(text.split()), across, down))
-
-
 def _add_row(parts: Parts, sheet: str, number: int, line: str, places: Iterable[Placed]) -> None:
     """Add the text of a row, with the range of its filled cells."""
     columns = sorted(place.column for place in places if place.cell.text)
@@ -75,7 +71,7 @@ def read_table(text: str, parts: Parts) -> Metadata:
     for number, row in enumerate(rows, 1):
         is_header = is_above_header and len(list(filter(str.strip, row))) >= LEAST_CELLS
         is_above_header = is_above_header and not is_header
-        places = [_placed(column, text) for column, text in enumerate(row, 1) if text.strip()]
+        places = [Placed(at, Cell(" ".join(text.split()))) for at, text in enumerate(row, 1) if text.strip()]
         names_columns = is_header and any(map(str.isalpha, "".join(row)))
         _add_row(parts, "", number, table.row(places, heads=names_columns), places)
     return Metadata()
@@ -97,7 +93,8 @@ def _add_sheet(sheet: Any, parts: Parts) -> None:
     for place, row in enumerate(rows):
         following = rows[place + 1].cells if place + 1 < len(rows) else []
         places = [
-            _placed(cell.column, shown(cell), *spans.get((row.number, cell.column), ())) for cell in row.cells
+            Placed(cell.column, Cell(" ".join(shown(cell).split()), *spans.get((row.number, cell.column), ())))
+            for cell in row.cells
         ]
         is_header = row.number in tops or _is_header(row, above, following, header)
         if is_header:

@@ -44,9 +44,15 @@ def read(data: bytes, parts: Parts) -> None:
         for alternate in list(slide._element.iter(_ALTERNATE)):
             for child in alternate.findall(f"{_CHOICE}[1]/*"):
                 alternate.addprevious(child)
-        for shape in [shape for shape in slide.shapes if not shape.rotation and _is_off(shape, presentation)]:
-            parts.hide("".join(shape._element.itertext(_TEXT)))
-            slide.shapes._spTree.remove(shape._element)
+        width, height = presentation.slide_width, presentation.slide_height
+        for shape in list(slide.shapes):
+            spans = (shape.left, shape.width, width), (shape.top, shape.height, height)
+            is_off = any(
+                start is not None and (start + (size or 0) < 0 or start > end) for start, size, end in spans
+            )
+            if is_off and not shape.rotation:
+                parts.hide("".join(shape._element.itertext(_TEXT)))
+                slide.shapes._spTree.remove(shape._element)
         _add(slide, number, parts)
 
 
@@ -69,12 +75,6 @@ def _add(slide: Any, number: int, parts: Parts) -> None:
         parts.add(f"[Speaker notes: {frame.text.strip()}]", unit)
     for text in _related(slide, _COMMENTS):
         parts.add(f"[Comment: {text}]", unit)
-
-
-def _is_off(shape: Any, slides: Any) -> bool:
-    """Return whether a shape is off the slide."""
-    spans = (shape.left, shape.width, slides.slide_width), (shape.top, shape.height, slides.slide_height)
-    return any(start is not None and (start + (size or 0) < 0 or start > end) for start, size, end in spans)
 
 
 def _texts(shape: Any, parts: Parts) -> Iterator[str]:

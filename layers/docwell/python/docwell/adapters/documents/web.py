@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import time
+import tomllib
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from functools import cache, lru_cache
+from importlib.resources import files
 from typing import Any, NamedTuple
 
 from markdown_it import MarkdownIt
@@ -23,34 +27,21 @@ from docwell.adapters.documents.parts import (
     whole,
 )
 
-_UNSEEN_TAGS = "script style template noscript head title iframe object svg math datalist audio video canvas"
-# Any other element begins a block.
-_INLINE_TAGS = (
-    "a abbr acronym b bdi bdo big button cite code data del dfn em font i img input ins kbd label mark meter nobr "
-    "output q rp rt ruby s samp select option small span strike strong sub sup time tt u var wbr"
-)
-_UNSEEN, _INLINE = frozenset(_UNSEEN_TAGS.split()), frozenset(_INLINE_TAGS.split())
 # Text to add at the beginning and at the end of elements that a browser draws apart.
 _APART = {"br": ("", "\n"), **dict.fromkeys(("button", "option", "optgroup", "select"), (" ", " "))}
-_BOLD = frozenset({"b", "strong"})
-# Struck-out text is no longer valid: without the stroke it would read like the new text beside it.
-_STRUCK = frozenset({"del", "s", "strike"})
-_TABLE_TAGS = frozenset({"table", "tr", "td", "th"})
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-# The prefix check skips "backface-visibility", which hides nothing.
-_DECLARATION = re.compile(r"(?<![\w-])(display|visibility)\s*:\s*([\w-]+)\s*(!\s*important)?", re.IGNORECASE)
-_HIDING = frozenset({("display", "none"), ("visibility", "hidden"), ("visibility", "collapse")})
-_CLASSES = re.compile(r"\.[\w-]|\[|(?<!:):[a-z]", re.IGNORECASE)
-_TYPES = re.compile(r"(?:^|[\s>+~(])[a-z]", re.IGNORECASE)
-_COMMENTS = re.compile(r"/\*.*?\*/", re.DOTALL)
-# Skip rules under a condition: a rule for printers may hide what a screen shows.
-_CONDITIONAL = re.compile(r"@[^{};]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}")
-_RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
-# The most selectors to apply: each one is compared with all elements.
-MAX_SELECTORS = 200
+_ESCAPE = re.compile(r"\\(?:([0-9a-fA-F]{1,6})\s?|(.))", re.DOTALL)
+# Comments, and strings with signs of the grammar.
+_COMMENTS = re.compile(r"""/\*.*?\*/|<!--|-->|(["'])[^"'\n]*[{};][^"'\n]*\1""", re.DOTALL)
+_CONDITIONAL = re.compile(r"@([^{};]*)\{((?:[^{}]*\{[^{}]*\})*[^{}]*)\}|@[^{};]*;")
+_RULE, _NESTED = re.compile(r"([^{}]+)\{([^{}]*)\}?"), re.compile(r"\{[^{}]*\{")
+_VALUE, _COMMA = re.compile(r":[^;{}]*(?=[;}])"), re.compile(r",(?![^(]*\))")
+_NAME, _WORD, _STYLE = re.compile(r"[.#]([\w-]+)"), re.compile(r"[\w-]+"), re.compile(r"(?is)<style.*?</style>")
+# The processor time for the rules of a page, of 20 s for a document, and the most characters of its styles: a
+# framework has 250,000. The library takes quadratic time for some selectors on a wide page.
+STYLES_S, MAX_STYLE, MAX_NESTING, MAX_WIDE = 3.0, 300_000, 3, 20_000
+_Values = dict[str, tuple[bool, str]]  # whether the rule is important, and the value
 _TEXT = "-text"
-# Word's names for the number forms of lists, by HTML's list types.
-_FORMS = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 _TITLE = re.compile(r"^title:\s*[\"']?(.*?)[\"']?\s*$", re.MULTILINE)
 
@@ -59,7 +50,9 @@ def read(text: str, parts: Parts) -> Metadata:
     """Add the text of a page that a browser shows."""
     tree = LexborHTMLParser(text)
     title, author = tree.css_first("head title"), tree.css_first('meta[name="author" i]')
-    _Page(parts, _hidden(tree)).add(tree.root)
+    _Page(parts, _cascade(tree, text), "shaded" if re.search(tables()["grounds"], text) else "white").add(
+        tree.root
+    )
     return Metadata(title.text(deep=True) if title else None, author.attributes.get("content") if author else None)
 
 
@@ -72,42 +65,74 @@ def read_markdown(text: str, parts: Parts) -> Metadata:
     return metadata._replace(title=title[1]) if title else metadata
 
 
-def _hidden(tree: LexborHTMLParser) -> dict[str, set[int]]:
-    """Return the ids of the elements that the page's own style rules hide, by the property that hides them."""
-    style = _COMMENTS.sub("", "\n".join(node.text(deep=True) for node in tree.css("style")))
-    hidden: dict[str, set[int]] = {"display": set(), "visibility": set()}
-    for _, selector, name, hides in sorted(islice(_rules(_CONDITIONAL.sub("", style)), MAX_SELECTORS)):
-        change = hidden[name].update if hides else hidden[name].difference_update
-        change(node.mem_id for node in _matches(tree, selector))
-    return hidden
+@cache
+def tables() -> Any:
+    """Return the tables of `styles.toml`. The child loads them before its sandbox closes."""
+    return tomllib.loads(files("docwell.adapters.documents").joinpath("styles.toml").read_text(encoding="utf-8"))
 
 
-def _rules(style: str) -> Iterator[tuple[tuple[bool, int, int, int, int], str, str, bool]]:
-    """Yield the declarations that hide or show: rank, selector, property, and whether it hides.
+def _cascade(tree: LexborHTMLParser, page: str) -> dict[int, _Values]:
+    """Return the values that the style rules of a page give its elements on a screen; none over a limit."""
+    sheets = (node for node in tree.css(tables()["sheets"]) if not (node.parent and node.parent.tag == "noscript"))
+    style = "".join(f"@media {node.attributes.get('media') or 'all'}{{{node.text()}}}}}" for node in sheets)
+    is_wide = len(tree.css("*")) > MAX_WIDE and re.search(tables()["wide"], style)
+    for _ in range(0 if is_wide or len(style) > MAX_STYLE else MAX_NESTING):
+        style = _CONDITIONAL.sub(_inner, _COMMENTS.sub("", style))
+    values, matches = dict[int, _Values](), dict[str, list[int]]()
+    words = set(_WORD.findall(_STYLE.sub("", page)))
+    rules = [] if _NESTED.search(style) else sorted(_rules(tables()["browser"] + style))
+    ends = time.process_time() + STYLES_S
+    for (is_important, *_), selectors, selector, name, value in rules:
+        for part in {selectors, selector} - matches.keys():
+            matches[part] = []
+            # Skip a name that the page does not have. A browser drops a rule with an unknown selector.
+            is_used = re.search(r"[(,\\]", part) or words.issuperset(_NAME.findall(part))
+            with contextlib.suppress(SelectolaxError, ValueError, RuntimeError):
+                if is_used and time.process_time() < ends:
+                    matches[part] = [node.mem_id for node in tree.css(part)]
+        for number in matches[selector] if matches.get(selectors) else ():
+            values.setdefault(number, {})[name] = bool(is_important), value
+    return values if time.process_time() < ends else {}
+
+
+def _inner(rule: re.Match[str]) -> str:
+    """Return the rules under a condition that holds on a screen; under an unknown one, without values."""
+    queries, inner = "".join((rule[1] or "").lower().split()).split(","), rule[2] or ""
+    holds = any(re.fullmatch(tables()["screen"], query) for query in queries)
+    fails = all(re.fullmatch(tables()["paper"], query) for query in queries)
+    return inner if holds else "" if fails else _VALUE.sub(":", inner)
+
+
+def _rules(style: str) -> Iterator[tuple[tuple[int, ...], str, str, str, str]]:
+    """Yield the declarations: rank, selectors of the rule, selector, property, and value.
 
     The largest rank wins: importance, specificity (CSS Selectors, 17) and place.
     """
     for place, (selectors, body) in enumerate(_RULE.findall(style)):
-        for selector in [selectors] if "(" in selectors else selectors.split(","):
-            plain = selector.strip()
-            weight = (plain.count("#"), len(_CLASSES.findall(plain)), len(_TYPES.findall(plain)), place)
-            for name, (hides, important) in _declared(body).items():
-                yield (important, *weight), plain, name, hides
+        for selector in _COMMA.split(selectors):
+            weight = *(len(re.findall(kind, selector)) for kind in tables()["specificity"]), place
+            for name, (is_important, value) in _declared(body).items():
+                yield (is_important, *weight), selectors.strip(), selector.strip(), name, value
 
 
-def _declared(style: str) -> dict[str, tuple[bool, bool]]:
-    """Return, for each property that can hide, whether it hides and whether it is marked as important."""
-    return {
-        name.lower(): ((name.lower(), value.lower()) in _HIDING, bool(important))
-        for name, value, important in _DECLARATION.findall(style)
-    }
+@lru_cache(maxsize=10_000)
+def _declared(style: str) -> _Values:
+    """Return the properties in a style that can hide an element."""
+    declared: _Values = {}
+    for declaration in _ESCAPE.sub(lambda code: code[2] or chr(int(code[1], 16) % 0x110000), style).split(";"):
+        name, _, text = declaration.lower().partition(":")
+        value, _, important = " ".join(text.split()).partition("!")
+        for longhand in tables()["properties"].get(name.strip().removeprefix("-webkit-"), "").split():
+            if not value or re.fullmatch(tables()["valid"].get(longhand, ".*"), value.strip()):
+                declared[longhand] = important.strip() == "important", value.strip()
+    return declared
 
 
-def _matches(tree: LexborHTMLParser, selector: str) -> list[Any]:
-    try:
-        return list(tree.css(selector))
-    except (SelectolaxError, ValueError, RuntimeError):  # a selector that the library does not know
-        return []
+@lru_cache(maxsize=10_000)
+def _hides(values: tuple[tuple[str, str], ...], ways: str) -> bool:
+    """Return whether properties hide an element and all in it in one of the ways of a table."""
+    known = dict(values)
+    return any(all(re.fullmatch(way[name], known.get(name, "")) for name in way) for way in tables()[ways])
 
 
 class _Cell(NamedTuple):
@@ -136,8 +161,7 @@ class _Table:
 
     def pop_texts(self) -> list[str]:
         """Return and clear the texts of the open row so far: a heading or a table in the row interrupts it."""
-        texts = [text for cell in self.cells if (text := cell.text)]
-        texts += self.blocks or []
+        texts = [*filter(None, (cell.text for cell in self.cells)), *(self.blocks or ())]
         self.cells = [cell._replace(blocks=()) for cell in self.cells]
         self.blocks = []
         return texts
@@ -160,9 +184,10 @@ class _Table:
 class _Page:
     """Joins the texts between the borders of two blocks, and the cells of a row."""
 
-    def __init__(self, parts: Parts, hidden: dict[str, set[int]]) -> None:
-        self._parts = parts
-        self._hidden = hidden
+    def __init__(self, parts: Parts, styles: dict[int, _Values], paper: str) -> None:
+        self._parts, self._styles = parts, styles
+        # The values that hide text on this paper, and the inherited properties that hide the text of each element.
+        self._inherited, self._unseen = tables()[paper], dict[int, set[str]]()
         self._texts: list[str] = []
         self._tables: list[_Table] = []
         # The open lists, and the number of an item that has no text yet.
@@ -181,7 +206,7 @@ class _Page:
             elif tag == "pre":
                 self._flush()
                 self._preformatted += step
-            elif tag in _TABLE_TAGS:
+            elif tag in tables()["table"]:
                 self._flush()
                 self._set_off += step if tag == "th" else 0
                 self._table(node, enters=enters)
@@ -190,11 +215,11 @@ class _Page:
                     self._interrupt()
                 else:
                     self._flush(_HEADINGS[tag])
-            elif tag not in _INLINE:
+            elif tag not in tables()["inline"]:
                 self._flush()
                 self._list(node, enters=enters)
             else:
-                self._set_off += step if tag in _BOLD else 0
+                self._set_off += step if tag in tables()["bold"] else 0
                 self._raised += step if tag == "sup" else 0
         self._flush()
 
@@ -210,7 +235,9 @@ class _Page:
         """Begin or end a list or an item."""
         if node.tag in {"ol", "ul"}:
             if enters:
-                form = _FORMS.get(node.attributes.get("type") or "", DECIMAL if node.tag == "ol" else "bullet")
+                form = tables()["forms"].get(
+                    node.attributes.get("type") or "", DECIMAL if node.tag == "ol" else "bullet"
+                )
                 start = whole(node.attributes.get("start"), 1)
                 self._lists.append(Numbering({0: Level(start, form, "%1.")}))
             else:
@@ -221,16 +248,27 @@ class _Page:
             self._mark = self._lists[-1].next(0, restart) if enters and self._lists else ""
 
     def _is_shown(self, node: Any) -> bool:
+        unseen = set(self._unseen.get(node.parent.mem_id, ())) if node.parent else set[str]()
         if node.tag == _TEXT:
-            return True
-        if node.tag in _UNSEEN or node.tag.startswith(("-", "!", "_")):
+            self._parts.hide((node.text_content or "") * bool(unseen))
+            return not unseen
+        if node.tag in tables()["unseen"] or node.tag.startswith(("-", "!", "_")):
             return bool(node.tag == "-document")
-        attributes = node.attributes
-        declared = _declared(attributes.get("style") or "")
-        styled = [declared.get(name, (node.mem_id in ids,))[0] for name, ids in self._hidden.items()]
-        is_closed = node.tag == "dialog" and "open" not in attributes
-        hidden = node.tag in _STRUCK or "hidden" in attributes or is_closed or any(styled)
-        if hidden:
+        values = dict(self._styles.get(node.mem_id, {}))
+        for name, declared in _declared(node.attributes.get("style") or "").items():
+            if declared[0] or not values.get(name, declared)[0]:
+                values[name] = declared
+        texts = {name: value for name, (_, value) in values.items()}
+        for name in (name for name in texts.keys() & self._inherited if texts[name] not in tables()["keeps"]):
+            (unseen.add if re.fullmatch(self._inherited[name], texts[name]) else unseen.discard)(name)
+        self._unseen[node.mem_id] = unseen
+        # A part of a line, and of a table, has no width and height to hide in.
+        is_apart = not {"position", "float"}.isdisjoint(texts) or texts.get("display", "inline") != "inline"
+        is_boxed = node.tag not in tables()["unboxed"] and (node.tag not in tables()["inline"] or is_apart)
+        key = tuple(sorted({**texts, "box": "block" if is_boxed else ""}.items()))
+        # An element inside with a style may come back onto the page or out of a clipped box.
+        is_away = _hides(key, "away") and len(node.css("[style], [class], [id]")) <= bool(values)
+        if hidden := node.tag in tables()["struck"] or _hides(key, "ways") or is_away:
             self._parts.hide(node.text(deep=True))
         return not hidden
 
@@ -290,9 +328,4 @@ def _walk(root: Any, is_shown: Any) -> Iterator[tuple[Any, bool]]:
         if node.tag == _TEXT:
             continue
         stack.append((node, False))
-        children = []
-        child = node.first_child
-        while child is not None:
-            children.append((child, True))
-            child = child.next
-        stack += reversed(children)
+        stack += [(child, True) for child in node.iter(include_text=True)][::-1]

@@ -68,6 +68,7 @@ FIRST_ROW = 0x20
 _BITS = re.compile(r"[0-9A-Fa-f]{1,4}")
 # Styles may be based on each other in a circle.
 MAX_BASE_STYLES = 10
+_BLOCKS = ("w:p", "w:tbl")
 _NUMBERED, _MERGED = "w:pPr/w:numPr", "w:tcPr/w:vMerge"
 # The values that switch off a property that is present.
 OFF = frozenset({"0", "false", "off"})
@@ -148,7 +149,7 @@ class _Reader:
 
     def blocks(self, root: Any) -> None:
         """Add the paragraphs and tables below an element, in order."""
-        for element in _blocks(root):
+        for element in _within(root, *_BLOCKS):
             if element.tag == qn("w:tbl"):
                 self._table(element)
             else:
@@ -198,12 +199,12 @@ class _Reader:
             self._parts.paragraph(rows.line(placed, heads=heads))
             self._add_beside()
             for cell in cells:
-                for inner in (block for block in _blocks(cell) if block.tag == qn("w:tbl")):
+                for inner in (block for block in _within(cell, *_BLOCKS) if block.tag == qn("w:tbl")):
                     self._table(inner)
 
     def _cell(self, cell: Any) -> str:
         """Return the text of a cell without the text of tables inside it."""
-        paragraphs = (self._numbered(block) for block in _blocks(cell) if block.tag != qn("w:tbl"))
+        paragraphs = (self._numbered(block) for block in _within(cell, *_BLOCKS) if block.tag != qn("w:tbl"))
         return " ".join(" ".join(paragraphs).split())
 
     def _has_heads(self, table: Any) -> bool:
@@ -393,10 +394,6 @@ def _within(root: Any, *names: str) -> Iterator[Any]:
             yield element
         elif element.tag not in _LEFT_OUT and element.tag != qn("w:sectPr"):
             stack += reversed(element)
-
-
-def _blocks(root: Any) -> Iterator[Any]:
-    return _within(root, "w:p", "w:tbl")
 
 
 def _is_bold(cell: Any) -> bool:
