@@ -76,8 +76,7 @@ def test_cells_of_a_row_stay_apart_although_their_boxes_touch(apart: float) -> N
 def test_the_recogniser_of_an_image_answers_its_first_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("Engine", "forbid_threads"):
-        monkeypatch.setattr(ocr_pages, name, lambda: None)
+    monkeypatch.setattr(ocr_pages, "Engine", lambda: None)
     Image.new("L", (9, 9)).save(tmp_path / "letter", "PNG")
     reader = ocr_pages.open_pictures(str(tmp_path / "letter"), lambda: None)
     assert child.answer(reader, ["info"], 9)["pages"] == 1
