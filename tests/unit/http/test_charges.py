@@ -134,7 +134,7 @@ def test_a_client_that_leaves_while_it_waits_is_charged_what_the_model_used(
     answer.close()
     traces = ending()
     traces.is_("abandoned")
-    assert traces.lines[0]["model_host_s"] > 0
+    assert checks or traces.lines[0]["model_host_s"] > 0  # the model of `checks` answers at once
     assert 100 < traces.tokens < 777 or traces.tokens == 777 + len(world.model.says.split())
     assert (traces.tokens > 777) == checks
 
