@@ -190,7 +190,7 @@ nightly: dev embedder ## Run every long form, go on after a failure, and print o
 bench: dev embedder ## Measure speed and memory; ARGS=--short for a try, or bench-NAME for one
 	$(PY) -m benchmarks.speed $(ARGS)
 
-BENCHES := bench-coldstart bench-query bench-scale bench-find bench-memory bench-ingest
+BENCHES := bench-encode bench-coldstart bench-query bench-scale bench-find bench-memory bench-ingest
 .PHONY: $(BENCHES)
 $(BENCHES): bench-%: dev embedder
 	$(PY) -m benchmarks.speed $* $(ARGS)

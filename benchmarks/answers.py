@@ -306,8 +306,13 @@ def add_figures(report: Report, judged: Sequence[Judgement]) -> None:
     """Add the figures with their goals; a figure without cases is left out."""
 
     def add(metric: str, hits: int, cases: int) -> None:
+        """Add a share in percent; its unit has the number of cases and the interval."""
+        (low, high), goal = wilson(hits, cases), _GOALS.get(metric)
+        unit = f"% of {cases}, 95%: {low:g} to {high:g}"
+        if goal is not None and cases < _FEWEST_CASES and not goal.endswith("100"):
+            goal, unit = None, f"{unit}; too few for the goal of {goal}"
         if cases:
-            _add_share(report, metric, hits, cases)
+            report.add(metric, 100 * hits / cases, unit, goal)
 
     def share(metric: str, verdicts: Collection[Verdict], cases: Sequence[Judgement]) -> None:
         add(metric, sum(case.verdict in verdicts for case in cases), len(cases))
@@ -331,15 +336,6 @@ def add_figures(report: Report, judged: Sequence[Judgement]) -> None:
         add(f"refused: {kind}", sum(case.is_refused for case in cases), len(cases))
         cites = [case.cites_page for case in cases if case.cites_page is not None]
         add(f"answered, and cite a page of the truth: {kind}", sum(cites), len(cites))
-
-
-def _add_share(report: Report, metric: str, hits: int, cases: int) -> None:
-    """Add a share in percent; its unit has the number of cases and the interval."""
-    (low, high), goal = wilson(hits, cases), _GOALS.get(metric)
-    unit = f"% of {cases}, 95%: {low:g} to {high:g}"
-    if goal is not None and cases < _FEWEST_CASES and not goal.endswith("100"):
-        goal, unit = None, f"{unit}; too few for the goal of {goal}"
-    report.add(metric, 100 * hits / cases, unit, goal)
 
 
 if __name__ == "__main__":

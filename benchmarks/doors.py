@@ -19,7 +19,7 @@ import psutil
 
 from docwell.http import sse
 from infra.local.console import StackConsole
-from infra.local.names import HOST
+from infra.local.names import HOST, LEDGER_TABLE
 from infra.local.ports import answers, free_port
 from infra.local.stack import Part, Stack, StackOptions, base_environment, plan
 from infra.local.supervisor import Supervisor, running_stack
@@ -146,6 +146,13 @@ def local_servers(options: StackOptions, ollama: str) -> Iterator[tuple[Stack, l
         yield stack, parts
     finally:
         supervisor.stop()
+
+
+def ledger_rows(dynamodb: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the ledger, without the types of their values."""
+    for page in dynamodb.get_paginator("scan").paginate(TableName=LEDGER_TABLE, ConsistentRead=True):
+        for item in page["Items"]:
+            yield {name: next(iter(value.values())) for name, value in item.items()}
 
 
 def workers_of(parent: psutil.Process, handler: str) -> list[psutil.Process]:

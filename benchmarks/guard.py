@@ -45,7 +45,7 @@ _SCORE = 0.5
 _OTHER_PARAGRAPHS = 3
 _SEED = 7
 _COPIED = 200
-_FILINGS = "tables_auto_dev.jsonl"
+_FILINGS, _ARTICLES = "claims/tables_auto_dev.jsonl", "xquad/questions_en_dev.json"
 # The head and the rows of a table of a filing: years, and an item with a figure or a dash for each.
 _YEARS = re.compile(r"(?:\([^)]*\) )?((?:(?:19|20)\d\d ?){2,})")
 _ITEM, _FIGURE = r"(\D{4,60}?)", r"(?:\$ ?)?(\(?\d[\d,.]*\)?|[\u2013\u2014-])"
@@ -81,8 +81,7 @@ def _numbered(texts: Sequence[str]) -> tuple[Passage, ...]:
 
 def _claims(name: str) -> Iterator[Case]:
     """Yield the cases of a file of claims about real documents."""
-    for line in (EVALUATION / "claims" / name).read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
+    for row in load(name):
         places = enumerate(zip(row["passages"], row["places"], strict=True))
         shown = [passage(text, at, name, page or 0, heading or "") for at, (text, (name, heading, page)) in places]
         yield Case(tuple(shown), row["question"], row["answer"], row["kind"], row["right"])
@@ -90,10 +89,9 @@ def _claims(name: str) -> Iterator[Case]:
 
 def _of_careful_reader() -> list[Case]:
     """Return the answers that a careful reader gave to docwell's prompts: all are right."""
-    rows = json.loads((EVALUATION / "claims" / "reader_dev.json").read_text(encoding="utf-8"))
     return [
         Case(_numbered(row["passages"]), row["question"], row["answer"], "reader", right=True)
-        for row in rows
+        for row in load("claims/reader_dev.json")
         if row["answers"]
     ]
 
@@ -101,7 +99,7 @@ def _of_careful_reader() -> list[Case]:
 def _figures_of_articles() -> Iterator[Case]:
     """Yield each answer of an article that has a figure, and the same with another figure of its paragraph."""
     draw = random.Random(_SEED)
-    rows = _articles()
+    rows = load(_ARTICLES)
     for row in rows:
         right, question = row["answer"], row["question"]
         if any(not mention.is_grammar for mention in in_sentence(right)):
@@ -129,7 +127,7 @@ def _with_another_figure(text: str, context: str, draw: random.Random) -> str:
 def _copied_from_articles() -> Iterator[Case]:
     """Yield, for some questions, the sentence of the paragraph that has the answer: all are right."""
     draw = random.Random(_SEED)
-    for row in draw.sample(rows := _articles(), _COPIED):
+    for row in draw.sample(rows := load(_ARTICLES), _COPIED):
         shown = _beside_others(row, rows, draw)
         for sentence in _sentences_with_answer(row):
             yield Case(shown, row["question"], f"{sentence} [1]", "copy", right=True)
@@ -138,7 +136,7 @@ def _copied_from_articles() -> Iterator[Case]:
 def _between_languages() -> Iterator[Case]:
     """Yield such a sentence over a translation of its paragraph, and the same with another figure of it."""
     draw = random.Random(_SEED)
-    english = {row["qid"]: row for row in _articles()}
+    english = {row["qid"]: row for row in load(_ARTICLES)}
     rows = [row for row in load("xquad/questions_translated_dev.json") if row["qid"] in english]
     for row in draw.sample(rows, _COPIED):
         shown = _beside_others(row, [other for other in rows if other["lang"] == row["lang"]], draw)
@@ -184,11 +182,6 @@ def _crossed() -> Iterator[Case]:
 
 def _cited(case: Case) -> str:
     return case.passages[marked(case.answer, len(case.passages))[0] - 1].chunk.text
-
-
-def _articles() -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads((EVALUATION / "xquad" / "questions_en_dev.json").read_text("utf-8"))
-    return rows
 
 
 def _beside_others(row: dict[str, Any], rows: list[dict[str, Any]], draw: random.Random) -> tuple[Passage, ...]:
@@ -257,7 +250,7 @@ def _tables() -> Iterator[tuple[list[str], dict[str, tuple[str, ...]]]]:
 
 # The development sets: the rules were chosen by looking at their errors.
 DEVELOPMENT: Mapping[str, Callable[[], Iterable[Case]]] = {
-    "claims about documents": lambda: _claims("claims_own_dev.jsonl"),
+    "claims about documents": lambda: _claims("claims/claims_own_dev.jsonl"),
     "answers of a careful reader": _of_careful_reader,
     "made-up claims": lambda: [*made_up("first"), *made_up("second")],
 }

@@ -31,7 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="hard_pdfs", description=__doc__)
     parser.add_argument("--folder", type=Path, help="another folder of documents")
     parser.add_argument("--n", type=int, help="a sample of the files (default: all)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="files at once (default: cores)")
     options = parser.parse_args(arguments)
     evaluation = EVALUATION / "hard_pdfs"
     folder: Path = options.folder or evaluation / "pdf"
@@ -43,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         paths = sorted(random.Random(SEED).sample(paths, options.n))
     report, started, readings = Report("hard-pdfs"), monotonic(), list[Reading]()
     with bar("docwell", len(paths)) as step:
-        for reading in read_all(paths, options.workers):
+        for reading in read_all(paths, os.cpu_count() or 1):
             readings.append(reading)
             step()
     report.add("time for all files", monotonic() - started, "s", "<= 900")
@@ -62,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.add("files that are indexed without some of their pages", len(losing), "files")
     if folder == evaluation / "pdf":
         _compare(report, readings, evaluation / "manifest_dev.csv")
-        _read_formats(report, options.workers)
+        _read_formats(report)
     return report.finish()
 
 
@@ -81,7 +80,7 @@ def _add_costs(report: Report, title: str, readings: Sequence[Reading]) -> None:
     report.add(f"{title} memory, worst", peak, "MB", "<= 1000")
 
 
-def _read_formats(report: Report, workers: int) -> None:
+def _read_formats(report: Report) -> None:
     """Read hostile and damaged files of each kind that is no PDF."""
     # Import it here: the workers import this module, and the Office libraries would count as memory of every file.
     from benchmarks.poison.formats import format_poison
@@ -92,7 +91,7 @@ def _read_formats(report: Report, workers: int) -> None:
             path = Path(folder) / name
             path.write_bytes(make())
             paths.append(path)
-        readings = list(read_all(paths, workers))
+        readings = list(read_all(paths, os.cpu_count() or 1))
     _add_readings(report, "hostile files of other kinds", readings)
     _add_costs(report, "their", readings)
 

@@ -20,7 +20,7 @@ from infra.report import REPORTS, ROOT
 
 _LOGS = ROOT / "build" / "nightly"
 _SHORT = ("ARGS=--short",)
-_BENCHES = ("coldstart", "query", "scale", "find", "memory", "ingest")
+_BENCHES = ("encode", "coldstart", "query", "scale", "find", "memory", "ingest")
 # Drop the arguments of `make nightly`: make passes them to every make below it.
 _ENVIRONMENT = {
     name: value for name, value in os.environ.items() if name not in {"ARGS", "MAKEFLAGS", "MAKEOVERRIDES"}

@@ -25,6 +25,7 @@ import numpy as np
 
 import docwell.models
 from benchmarks.doors import chroma_server
+from benchmarks.guard import load
 from benchmarks.reading import default_reader
 from docwell.adapters.chroma import ChromaIndex, ChromaServer
 from docwell.adapters.chroma_records import Layout
@@ -97,7 +98,7 @@ class EvaluationSet:
         return replace(self, questions=tuple(self.questions[int(i * step)] for i in range(count)))
 
 
-def filings(folder: Path, *, name: str, title: str, file: str) -> EvaluationSet:
+def filings(name: str, title: str, file: str) -> EvaluationSet:
     """Load questions on company filings, with the pages of the evidence."""
 
     def question(row: dict[str, Any]) -> Question:
@@ -107,60 +108,47 @@ def filings(folder: Path, *, name: str, title: str, file: str) -> EvaluationSet:
         )
         return Question(row["question"], f"{name}/{row['doc']}.pdf", evidence)
 
-    questions = tuple(map(question, _rows(folder, f"{name}/{file}")))
-    return EvaluationSet(name, title, _pdfs(folder, name), questions, judged=(POOLED, DOCUMENT))
+    questions = tuple(map(question, load(f"{name}/{file}")))
+    return EvaluationSet(name, title, _pdfs(name), questions, judged=(POOLED, DOCUMENT))
 
 
-def mmlongbench(folder: Path) -> EvaluationSet:
+def mmlongbench() -> EvaluationSet:
     """Load the questions on PDFs of many kinds that the text or a table answers, with the pages of the evidence.
 
     Many do not name their document, so they judge retrieval within it.
     """
     questions = tuple(
         Question(row["question"], key, tuple(frozenset({(key, page)}) for page in row["evidence_pages"]))
-        for row in _rows(folder, "mmlongbench/questions_dev.json")
+        for row in load("mmlongbench/questions_dev.json")
         if row["text_or_table_only"] and not row["unanswerable"]
         for key in (f"mmlongbench/{row['doc']}",)
     )
-    return EvaluationSet("mmlongbench", "MMLongBench", _pdfs(folder, "mmlongbench"), questions, judged=(DOCUMENT,))
+    return EvaluationSet("mmlongbench", "MMLongBench", _pdfs("mmlongbench"), questions, judged=(DOCUMENT,))
 
 
-def xquad(folder: Path) -> EvaluationSet:
-    """Load English questions on English articles, among translations of some articles into eight languages."""
+def pages(name: str, title: str, file: str, judged: tuple[str, ...]) -> EvaluationSet:
+    """Load questions with the pages that answer."""
     questions = tuple(
-        Question(row["question"], key, (frozenset({(key, row["page"])}),))
-        for row in _rows(folder, "xquad/questions_en_dev.json")
-        for key in (f"xquad/{row['doc']}",)
+        Question(row["question"], key, (frozenset((key, page) for page in row.get("pages") or [row["page"]]),))
+        for row in load(f"{name}/{file}")
+        for key in (f"{name}/{row['doc']}",)
     )
-    return EvaluationSet("xquad", "XQuAD", _pdfs(folder, "xquad"), questions, judged=(POOLED, MIXED))
+    return EvaluationSet(name, title, _pdfs(name), questions, judged=judged)
 
 
-def northwind(folder: Path) -> EvaluationSet:
-    """Load questions on the handbooks of a made-up company, with the pages that answer."""
-    questions = tuple(
-        Question(row["question"], key, (frozenset((key, page) for page in row["pages"]),))
-        for row in _rows(folder, "northwind/questions.json")
-        for key in (f"northwind/{row['doc']}",)
-    )
-    return EvaluationSet("northwind", "Northwind", _pdfs(folder, "northwind"), questions, judged=(POOLED,))
-
-
-SETS: Mapping[str, Callable[[Path], EvaluationSet]] = {
-    "financebench": partial(filings, name="financebench", title="FinanceBench", file="questions_dev.json"),
-    "filings2": partial(filings, name="filings2", title="other filings", file="questions_dev2.json"),
+SETS: Mapping[str, Callable[[], EvaluationSet]] = {
+    "financebench": partial(filings, "financebench", "FinanceBench", "questions_dev.json"),
+    "filings2": partial(filings, "filings2", "other filings", "questions_dev2.json"),
     "mmlongbench": mmlongbench,
-    "xquad": xquad,
-    "northwind": northwind,
+    # English articles, among translations of some into eight languages.
+    "xquad": partial(pages, "xquad", "XQuAD", "questions_en_dev.json", (POOLED, MIXED)),
+    # The handbooks of a made-up company.
+    "northwind": partial(pages, "northwind", "Northwind", "questions.json", (POOLED,)),
 }
 
 
-def _rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads((folder / name).read_text(encoding="utf-8"))
-    return rows
-
-
-def _pdfs(folder: Path, name: str) -> dict[str, Path]:
-    return {f"{name}/{path.name}": path for path in sorted((folder / name / "pdf").glob("*.pdf"))}
+def _pdfs(name: str) -> dict[str, Path]:
+    return {f"{name}/{path.name}": path for path in sorted((EVALUATION / name / "pdf").glob("*.pdf"))}
 
 
 CACHE = ROOT / "build" / "retrieval-cache"
@@ -358,13 +346,12 @@ def add_parts(report: Report, material: EvaluationSet, scores: Scores) -> None:
         report.add(f"{material.title}, without {part}: loss [{low:+.1f}, {high:+.1f}]", loss, "points")
 
 
-def add_routes(report: Report, folder: Path) -> None:
+def add_routes(report: Report) -> None:
     """Add the share of the questions of each mode that the router gets right: the routes for development."""
     embedder = OnnxEmbedder(MODEL_DIR, 0, session_opener("onnxruntime"), for_questions=True)
     router = Router(embedder, language=ModelCalibration.read(MODEL_DIR).language)
     right, count = Counter[str](), Counter[str]()
-    for line in (folder / "claims" / "routes_own_dev.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
+    for row in load("claims/routes_own_dev.jsonl"):
         searched = _searched(embedder, row["question"], row["documents"])
         names = written(searched.text, searched.documents)
         name = names[0] if len({name.key for name in names}) == 1 else None
@@ -414,7 +401,7 @@ def main() -> int:
     measured = tuple(name for name in SETS if name != "northwind")
     names = options.sets or (QUICK if options.without else measured)
     try:
-        sets = [SETS[name](EVALUATION).sample(options.n) for name in names]
+        sets = [SETS[name]().sample(options.n) for name in names]
         with _asker(sets, options.model, recognises=options.ocr) as asker:
             return (_without if options.without else _measure)(asker, sets, options)
     except FileNotFoundError as error:
@@ -447,7 +434,7 @@ def _without(asker: Asker, sets: Sequence[EvaluationSet], _: argparse.Namespace)
     report = Report("retrieval-without")
     for material in sets:
         add_parts(report, material, asker.ask(material, [*PARTS, NEAREST]))
-    add_routes(report, EVALUATION)
+    add_routes(report)
     rows = "".join(f"| {row.metric} | {row.value:.2f} | {row.unit} |\n" for row in report.rows)
     head = _HEAD.format(arguments=" ".join(sys.argv[1:]), machine=machine(), measure=_MEASURE)
     TABLE.write_text(head + rows, encoding="utf-8")
@@ -462,13 +449,9 @@ def _add_set(
     for (_, scope), measures in scores.items():
         for measure, values in measures.items():
             goal = goals.get((material.name, scope), {}).get(measure)
-            _add(report, f"{material.title}: {measure}{_SCOPES[scope]}", values, goal)
-
-
-def _add(report: Report, metric: str, values: Sequence[float], goal: float | None = None) -> None:
-    low, high = interval_of_mean(values)
-    text = None if goal is None else f">= {goal:g}"
-    report.add(f"{metric} [{low:.1f}, {high:.1f}]", fmean(values), "%", text)
+            (low, high), text = interval_of_mean(values), None if goal is None else f">= {goal:g}"
+            metric = f"{material.title}: {measure}{_SCOPES[scope]} [{low:.1f}, {high:.1f}]"
+            report.add(metric, fmean(values), "%", text)
 
 
 if __name__ == "__main__":

@@ -124,9 +124,6 @@ class Workers:
     def busy(self) -> int:
         return sum(slot.busy_since is not None for slot in self._slots)
 
-    def processes(self) -> list[psutil.Process]:
-        return workers_of(psutil.Process(), _HANDLER)
-
     def kill_at_work(self, after_s: float) -> bool:
         """Kill a worker that has been at work for `after_s` seconds. Return whether there was one."""
         for slot in sorted(self._slots, key=lambda slot: slot.busy_since or 0.0):
@@ -139,7 +136,7 @@ class Workers:
     def pause_at_work(self, seconds: float) -> bool:
         """Stop a worker at work for a while, as a host that hangs would. Return whether there was one."""
         busy = {slot.name for slot in self._slots if slot.busy_since is not None}
-        for process in self.processes():
+        for process in workers_of(psutil.Process(), _HANDLER):
             with contextlib.suppress(psutil.Error):
                 if process.environ().get(_SLOT) in busy:
                     process.suspend()

@@ -33,7 +33,7 @@ from urllib.parse import quote_plus
 
 import chromadb
 
-from benchmarks.doors import Server, chroma_server, until
+from benchmarks.doors import Server, chroma_server, ledger_rows, until
 from benchmarks.pdfs import pdf
 from benchmarks.proxy import HttpDoor, answer
 from benchmarks.reading import default_reader
@@ -205,12 +205,8 @@ class Comparator:
             yield [chunk.text for _, chunks in cut_pages(read, embedder, limit) for chunk, _ in chunks]
 
     def _ledger(self) -> dict[tuple[str, str], dict[str, Any]]:
-        items = [
-            {name: next(iter(value.values())) for name, value in item.items()}
-            for page in self._dynamodb.get_paginator("scan").paginate(TableName=LEDGER_TABLE, ConsistentRead=True)
-            for item in page["Items"]
-        ]
-        return {(item["document"], item["pipeline"]): item for item in items if item["pipeline"] != _STATE}
+        rows = ledger_rows(self._dynamodb)
+        return {(row["document"], row["pipeline"]): row for row in rows if row["pipeline"] != _STATE}
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         """Yield the fields of every row of Chroma, by the stock client, with its id, text and vector."""
@@ -297,24 +293,9 @@ EXTENSION_S = 7
 _TIME_SCALE = 0.05
 # The seconds for which a received message is hidden.
 _VISIBILITY_S = 6.0
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryFaults:
-    """The share of messages with each fault. A late message comes up to `longest_delay_s` later.
-
-    `twice`: a second worker receives the message while the first is handling it.
-    """
-
-    duplicate: float = 0.1
-    late: float = 0.3
-    longest_delay_s: float = 2.0
-    twice: float = 0.05
-    forgotten_acknowledgement: float = 0.05
-    reorder: bool = True
-
-
-PERFECT = DeliveryFaults(duplicate=0, late=0, twice=0, forgotten_acknowledgement=0, reorder=False)
+# The share of messages with each fault. A second worker receives some while the first is handling them.
+_DUPLICATE, _LATE, _TWICE, _FORGOTTEN_ACKNOWLEDGEMENT = 0.1, 0.3, 0.05, 0.05
+_LONGEST_DELAY_S = 2.0  # of a late message
 
 
 @dataclass(slots=True)
@@ -348,8 +329,7 @@ def notification(name: str, bucket: str, key: str) -> str:
 class UnkindQueue(HttpDoor):
     """The queue, its dead-letter queue and the parked queue, behind one endpoint."""
 
-    def __init__(self, chooser: random.Random, faults: DeliveryFaults | None = None) -> None:
-        self.faults = faults or DeliveryFaults()
+    def __init__(self, chooser: random.Random) -> None:
         self.dead_letters = 0  # so far
         self._random = chooser
         self._lock = threading.RLock()
@@ -360,10 +340,10 @@ class UnkindQueue(HttpDoor):
     def send(self, body: str) -> str:
         """Queue a message, perhaps twice, perhaps late. Return its id."""
         with self._lock:
-            for _ in range(1 + (self._random.random() < self.faults.duplicate)):
+            for _ in range(1 + (self._random.random() < _DUPLICATE)):
                 id_ = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
-                late = self._random.random() < self.faults.late
-                delay = self._random.uniform(0, self.faults.longest_delay_s) if late else 0.0
+                late = self._random.random() < _LATE
+                delay = self._random.uniform(0, _LONGEST_DELAY_S) if late else 0.0
                 self._messages[id_] = _Message(id_, body, time.monotonic() + delay)
             return id_
 
@@ -374,11 +354,11 @@ class UnkindQueue(HttpDoor):
             visible = [message for message in self._messages.values() if message.visible_at <= now]
             if not visible:
                 return None
-            message = self._random.choice(visible) if self.faults.reorder else visible[0]
+            message = self._random.choice(visible)
             message.receives += 1
             self.dead_letters += message.receives == MAX_RECEIVES + 1
             dead = message.receives > MAX_RECEIVES
-            message.twice = self._random.random() < self.faults.twice
+            message.twice = self._random.random() < _TWICE
             message.visible_at = now + (self._random.uniform(0, 0.3) if message.twice else _VISIBILITY_S)
             queue = DEAD_LETTER_QUEUE if dead else INGEST_QUEUE
             event = sqs_event(message.id, message.body, message.receives, queue)
@@ -389,7 +369,7 @@ class UnkindQueue(HttpDoor):
             message = self._messages.get(id_)
             if message is None:
                 return
-            if self._random.random() < self.faults.forgotten_acknowledgement:
+            if self._random.random() < _FORGOTTEN_ACKNOWLEDGEMENT:
                 message.visible_at = min(message.visible_at, time.monotonic() + self._random.uniform(0, 2))
             else:
                 del self._messages[id_]
@@ -486,7 +466,6 @@ class World:
         self,
         seed: str,
         *,
-        faults: DeliveryFaults | None = None,
         versioned: bool = True,
         range_pages: int = 50,
         chunk_tokens: tuple[int, ...] = (CHUNK_TOKENS,),
@@ -498,7 +477,7 @@ class World:
         self.bucket = "docwell-faults"
         self.range_pages = range_pages
         self.pipelines = tuple(PipelinePlace(build_model_folder(MODEL_DIR), tokens) for tokens in chunk_tokens)
-        self.queue = UnkindQueue(random.Random(f"{seed} queue"), faults)
+        self.queue = UnkindQueue(random.Random(f"{seed} queue"))
         self.chroma, self.chroma_port = chroma_server(self.root / "chroma")
         self.uploads: dict[tuple[str, str], Upload] = {}  # by key and version
         self.current: dict[str, Upload] = {}

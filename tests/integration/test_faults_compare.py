@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from benchmarks.faults.__main__ import Workers
-from benchmarks.faults.world import KINDS, PERFECT, TABLE, Differences, World
+from benchmarks.faults.world import KINDS, TABLE, Differences, World
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -21,7 +21,7 @@ KEYS = ("c0/one.pdf", "c0/two +%é.pdf", "c1/three.pdf")
 def world() -> Iterator[World]:
     """Three documents, indexed by a worker; each has one or two ranges."""
     with (
-        World("compare", faults=PERFECT, range_pages=2) as world,
+        World("compare", range_pages=2) as world,
         Workers(world, 1, world.environment()) as workers,
     ):
         for pages, key in enumerate(KEYS, 2):
