@@ -67,6 +67,11 @@ class LedgerStream:
         self._places = dict(state.read(FACT))
         self._shards: dict[str, Shard] = {}
 
+    @property
+    def ended(self) -> bool:
+        """Whether all shards are read to their end, as of a stream that was disabled."""
+        return all(self._places.get(id_) == END for id_ in self._shards)
+
     def read(self) -> float:
         """Read all shards once; return the age in seconds of the oldest change that waits, or 0.
 
@@ -105,18 +110,20 @@ class LedgerStream:
                 log("ERROR", "changes of the ledger are older than a day: their events are lost")
                 self._places.pop(id_, None)
             return
-        records = answer["Records"]
-        outcomes = [number for number, record in enumerate(records) if outcome_in(record) is not None]
+        # A read that raises below continues at the place in memory, not at the iterator it has used.
+        records, shard.iterator = answer["Records"], None
+        outcomes = [number for number, record in enumerate(records) if _is_for_function(record)]
         for first in range(0, len(outcomes), BATCH):
             batch = outcomes[first : first + BATCH]
             failed = self._failed([records[number] for number in batch])
             sent = next((index for index, bad in enumerate(failed) if bad), len(batch))
             if sent:
+                shard.tries = 0
                 self._store(id_, _number(records[batch[sent - 1]]))
             if sent < len(batch):
                 shard.since = records[batch[sent]]["dynamodb"]["ApproximateCreationDateTime"].timestamp()
                 shard.due = self._clock() + min(2**shard.tries, MAX_BACK_OFF_S)
-                shard.tries, shard.iterator = shard.tries + 1, None
+                shard.tries += 1
                 return
         shard.since, shard.tries, shard.iterator = None, 0, answer.get("NextShardIterator")
         if records:
@@ -154,6 +161,14 @@ def _number(record: Mapping[str, Any]) -> str:
     return str(record["dynamodb"]["SequenceNumber"])
 
 
+def _is_for_function(record: Mapping[str, Any]) -> bool:
+    """Return whether a change has an outcome, or a row that cannot be read, which the function reports."""
+    try:
+        return outcome_in(record) is not None
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return True
+
+
 def _change(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record as Lambda passes it on; its times are no JSON."""
     names = ("SequenceNumber", "NewImage", "OldImage", "StreamViewType")
@@ -163,11 +178,13 @@ def _change(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _stream(table: str, invoke: Callable[[dict[str, Any]], Any]) -> LedgerStream:
     tables = client("dynamodb")
-    arn = tables.describe_table(TableName=table)["Table"].get("LatestStreamArn")
-    if arn is None:
-        raise OSError(f"the table {table} has no stream: enable it with NEW_AND_OLD_IMAGES")
+    described = tables.describe_table(TableName=table)["Table"]
+    view = described.get("StreamSpecification", {}).get("StreamViewType")
+    if view != "NEW_AND_OLD_IMAGES":
+        now = f"a stream of {view}: disable it, and enable one" if view else "no stream: enable one"
+        raise OSError(f"the table {table} has {now} with StreamViewType NEW_AND_OLD_IMAGES")
     streams = boto3.client("dynamodbstreams", config=Config(connect_timeout=3, read_timeout=10))
-    return LedgerStream(streams, arn, DynamoState(tables, table), invoke)
+    return LedgerStream(streams, described["LatestStreamArn"], DynamoState(tables, table), invoke)
 
 
 def run(handler: str) -> int:
@@ -178,15 +195,18 @@ def run(handler: str) -> int:
     pool = FunctionPool(spec, concurrency=1, publishes=True)
 
     def follow() -> None:
-        stream = None
+        stream: LedgerStream | None = None
         while not service.stopping.is_set():
             try:
-                stream = stream or _stream(settings.ledger_table, pool.invoke)
+                if stream is None or stream.ended:
+                    stream = _stream(settings.ledger_table, pool.invoke)
                 age = {"IteratorAge": stream.read() * 1000}
                 service.exporter.read(metric_line("AWS/Lambda", {"FunctionName": spec.name}, age))
                 reads.set()
             except (BotoCoreError, ClientError, DocwellError, OSError) as error:
                 reads.clear()
+                if isinstance(error, ClientError) and error_code(error) == "ResourceNotFoundException":
+                    stream = None  # the table has another stream by now
                 log("WARNING", f"the ledger's stream does not answer: {error}")
             service.stopping.wait(POLL_S if reads.is_set() else 5)
 

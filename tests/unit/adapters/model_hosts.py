@@ -144,7 +144,6 @@ class Dialect:
     last: Callable[..., bytes]
     # The body of an error with a reason.
     error: Callable[[str], object]
-    error_line: bytes
     # What the host says about the model `m`, which can read 32,768 tokens.
     card: object
 
@@ -209,7 +208,6 @@ def _openai(name: str, thinking: str, error: Callable[[str], object], **card: An
         thought=lambda text: _choices({thinking: text, "content": None}),
         last=_openai_last,
         error=error,
-        error_line=_event({"error": {"message": f"answer-text {SECRET}", "code": 500}}),
         card={"object": "list", "data": [{"id": "other", "max_model_len": 9}, {"id": "m", **card}]},
     )
 
@@ -220,7 +218,6 @@ OLLAMA = Dialect(
     thought=lambda text: _ollama({"thinking": text}),
     last=_ollama_last,
     error=lambda text: {"error": text},
-    error_line=_line({"error": f"answer-text {SECRET}"}),
     card={"model_info": {"general.architecture": "qwen2", "qwen2.context_length": 32768}},
 )
 VLLM = _openai(

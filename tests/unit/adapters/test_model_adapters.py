@@ -190,12 +190,6 @@ class HostSuite:
                     run(call())
         assert isinstance(failure(model), ModelWaking)  # nothing listens, as behind the name of a single host
 
-    def test_an_answer_that_breaks_off_is_unavailable(self) -> None:
-        piece = self.dialect.piece("answer-text")
-        for script in (stream(piece), stream(piece, end=False), stream(piece, self.dialect.error_line)):
-            with self.dialect.playing(script) as (_, model):
-                assert type(failure(model)) is Unavailable
-
     @pytest.mark.parametrize(("late_s", "first_token_s"), [(0.0, 60), (1.0, 15)])
     def test_a_host_that_reads_slowly_gets_less_of_the_passages(self, late_s: float, first_token_s: int) -> None:
         loaded = stream(self.dialect.thought("Hm"), self.dialect.last("stop", 40, 2))
@@ -263,20 +257,13 @@ class TestOllama(HostSuite):
         options = {"num_ctx": 2048, "num_predict": 99, "temperature": 0.0, "seed": 7}
         assert request["options"] == model.options == options
 
-    @pytest.mark.parametrize(
-        ("card", "think"),
-        [
-            ({"capabilities": ["completion", "thinking"]}, False),
-            ({"thinking": {"values": [False, True]}}, False),
-            ({"thinking": {"values": ["low", "high"]}}, "low"),
-        ],
-    )
-    def test_an_unknown_model_thinks_as_little_as_its_card_allows(self, card: object, think: object) -> None:
+    @pytest.mark.parametrize("row", HOSTS["thinking"], ids=str)
+    def test_an_unknown_model_thinks_as_little_as_its_card_allows(self, row: dict[str, Any]) -> None:
         script = stream(OLLAMA.piece("Nine"), OLLAMA.last("stop", 40, 2))
-        with OLLAMA.playing(whole("200 OK", card), script, name="never-seen") as (host, model):
+        with OLLAMA.playing(whole("200 OK", row["card"]), script, name="never-seen") as (host, model):
             answer(model)
         assert [request["path"] for request in host.requests] == ["/api/show", "/api/chat"]
-        assert host.requests[1]["think"] == think
+        assert host.requests[1]["think"] == row["think"]
 
     @pytest.mark.parametrize("listed", ["m", "m:latest"])
     def test_the_digest_is_read_from_the_list_of_models(self, listed: str) -> None:

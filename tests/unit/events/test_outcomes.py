@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from itertools import count, cycle
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import DEFAULT, Mock
 
 import boto3
 import pytest
@@ -15,6 +17,7 @@ from moto.dynamodb.models import dynamodb_backends
 
 from docwell.adapters.aws import client
 from docwell.adapters.dynamodb.ledger import DynamoLedger, DynamoState, outcome_in
+from docwell.errors import Unavailable
 from docwell.events import TYPES, DocumentEvent, Publisher
 from docwell.models import FINAL, Attributes, DocumentRecord, RangeTally, RangeTask, Status
 from infra.local.names import ACCOUNT, LEDGER_SCHEMA, REGION
@@ -73,7 +76,10 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 @pytest.mark.parametrize("status", sorted(FINAL))
 def test_each_final_status_has_an_event(world: World, status: Status) -> None:
-    world.write(status=status, version="v1", reason="corrupt", pages=3, chunks=7, live_generation=GENERATION)
+    texts: dict[str, Any] = {name: f"secret {name}" for name in ("title", "author", "detail")}
+    texts["live_attributes"] = Attributes("title", "author", "2026-03-01", {"m": "secret"}, {"t": "secret"})
+    counts: dict[str, Any] = {"pages": 3, "chunks": 7}
+    world.write(status=status, version="v1", reason="corrupt", live_generation=GENERATION, **counts, **texts)
     (event,) = world.events()
     assert event.type == TYPES[status] == f"Document{status.capitalize()}"
     assert event.time == "2026-11-18T11:06:41.000Z"
@@ -149,41 +155,48 @@ def test_the_index_that_is_being_built_sends_no_event(world: World) -> None:
     assert world.types() == ["DocumentDeleted"]
 
 
-def test_an_event_has_no_text_of_the_document(world: World) -> None:
-    attributes = Attributes("secret title", "secret author", "2026-03-01", {"m": "secret"}, {"t": "secret"})
-    secrets: dict[str, Any] = {name: f"secret {name}" for name in ("title", "author", "detail")}
-    world.write(status=Status.INDEXED, version="v1", live_attributes=attributes, **secrets)
-    (event,) = world.events()
-    assert "secret" not in event.body
-
-
 class Function:
-    """The events function: it notes the documents of its changes, and fails for some."""
+    """The events function: it notes the documents of its changes, and fails for each of `fails` once."""
 
-    def __init__(self) -> None:
-        self.documents: list[str] = []
-        self.fails: str | None = None
+    def __init__(self, *fails: str) -> None:
+        self.documents, self.fails = list[str](), {*fails}
 
     def invoke(self, event: dict[str, Any]) -> Any:
         images = [entry["dynamodb"] for entry in json.loads(json.dumps(event))["Records"]]
-        failed = [image for image in images if image["NewImage"]["document"]["S"] == self.fails]
+        failed = [image for image in images if image["NewImage"]["document"]["S"] in self.fails]
+        self.fails -= {image["NewImage"]["document"]["S"] for image in failed}
         self.documents += [image["NewImage"]["document"]["S"] for image in images if image not in failed]
         return {"batchItemFailures": [{"itemIdentifier": image["SequenceNumber"]} for image in failed]}
 
 
-def test_the_runtime_sends_each_outcome_in_order_until_it_succeeds(world: World) -> None:
-    function, keys = Function(), [f"{number}.pdf" for number in range(12)]
+def test_the_runtime_sends_each_outcome_once_and_in_order_whatever_fails(world: World) -> None:
+    keys = [f"{number}.pdf" for number in range(42)]
     for key in keys:
         world.write(key=key, status=Status.INDEXED, version="v1")
-    stream, function.fails = _stream(TABLE, function.invoke), keys[7]
-    assert stream.read() > 0  # the age of the change that waits
-    assert (stream.read() > 0, function.documents[:7], keys[10] in function.documents) == (True, keys[:7], False)
-    # Another process continues with the change that failed.
-    stream, function = _stream(TABLE, function.invoke), Function()
-    stream._invoke = function.invoke
-    assert (stream.read(), stream.read(), function.documents) == (0, 0, keys[7:])
+    row = world.client.scan(TableName=TABLE, Limit=1)["Items"][0]
+    world.client.put_item(TableName=TABLE, Item=row | {"document": {"S": "odd"}, "outcome_at": {"S": "soon"}})
+    function, state = Function(*keys[4::4]), Mock(wraps=DynamoState(client("dynamodb"), TABLE))
+    state.write.side_effect = cycle([DEFAULT, Unavailable("dynamodb", "throttled")])
+    stream = _stream(TABLE, function.invoke)
+    stream._state, stream._clock = state, count(2_000_000_000).__next__
+    for _ in range(30):
+        with suppress(Unavailable):
+            stream.read()
+    assert function.documents == [*keys, "odd"]
     world.write(key=keys[0], status=Status.DELETED)
-    assert (stream.read(), function.documents[5:]) == (0, [keys[0]])
+    function.fails = {keys[0]}
+    assert stream.read() > 0  # the age of the change that waits
+    # Another process continues with the change that failed.
+    assert (_stream(TABLE, function.invoke).read(), function.documents) == (0, [*keys, "odd", keys[0]])
+
+
+@pytest.mark.parametrize("view", ["", "KEYS_ONLY", "OLD_IMAGE", "NEW_IMAGE"])
+def test_a_stream_without_both_images_is_refused(world: World, view: Any) -> None:
+    world.client.delete_table(TableName=TABLE)
+    stream: Any = {"StreamEnabled": True, "StreamViewType": view} if view else {"StreamEnabled": False}
+    world.client.create_table(TableName=TABLE, StreamSpecification=stream, **LEDGER_SCHEMA)
+    with pytest.raises(OSError, match="with StreamViewType NEW_AND_OLD_IMAGES"):
+        _stream(TABLE, Function().invoke)
 
 
 def test_the_runtime_reads_a_shard_once_its_parent_ends(world: World) -> None:
@@ -202,5 +215,8 @@ def test_the_runtime_reads_a_shard_once_its_parent_ends(world: World) -> None:
     for _ in range(2):  # the second process knows that the parent was read
         stream = LedgerStream(api, "arn", DynamoState(world.client, TABLE), function.invoke)
         assert (stream.read(), stream.read(), function.documents) == (0, 0, [KEY])
+        assert not stream.ended
+    answers["child"] = {"Records": []}  # of a stream that was disabled
+    assert (stream.read(), stream.ended) == (0, True)
     reads = [request.kwargs["ShardIterator"] for request in api.get_records.mock_calls]
-    assert reads == ["parent", "child", "child", "child"]
+    assert reads == ["parent", *["child"] * 4]

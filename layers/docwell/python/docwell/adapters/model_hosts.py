@@ -45,8 +45,7 @@ CHECK_TIMEOUT_S = 5.0
 _NO_HOST = "no model host is running: a question starts one"
 # A host that ignores the limit of tokens is cut at this many characters for each. English has 4 for a token.
 TOKEN_CHARACTERS = 10
-# The longest wait that a host may ask for.
-_MOST_RETRY_AFTER_S = 300.0
+_MOST_RETRY_AFTER_S = 300.0  # the longest wait that a host may ask for
 # The host's reason for a refusal: so many characters, without any three words that the prompt has too.
 _REASON_CHARACTERS, _QUOTED_WORDS = 300, 3
 # Fields that a request does without, or sends by another name, if the host refuses them.
@@ -66,8 +65,7 @@ _LENGTHS = ("max_model_len", "n_ctx", "context_length", "context_window", "max_c
 # Other names of reasons for an answer's end, and the reasons of a host that breaks it off.
 _REASONS = {"max_tokens": "length", "model_length": "length", "null": None}
 _BROKEN = ("abort", "error")
-# Not `str.splitlines`, as of httpx: a JSON text may hold U+2028 and U+0085.
-_LINE_END = re.compile(rb"[\r\n]+")
+_LINE_END = re.compile(rb"[\r\n]+")  # not `str.splitlines`, as of httpx: JSON may hold U+2028 and U+0085
 
 
 class _Part(NamedTuple):
@@ -79,10 +77,13 @@ class _Part(NamedTuple):
     read: int = 0
     written: int = 0
     is_last: bool = False
-    # An error in place of a text.
-    error: object = None
-    # The text is the whole answer, which some hosts repeat at the end.
-    is_whole: bool = False
+    error: object = None  # in place of a text
+    is_whole: bool = False  # the text may begin with the answer so far, which some hosts repeat
+
+    def after(self, *texts: str) -> _Part:
+        """Return the part without a text so far that it repeats, with its thinking or without."""
+        repeat = next(filter(self.text.strip().startswith, map(str.strip, texts)), "")
+        return self._replace(text=self.text.strip()[len(repeat) :]) if self.is_whole and repeat else self
 
 
 class ModelServer(ABC):
@@ -149,15 +150,14 @@ class ModelServer(ABC):
                     yield piece
 
     async def _answer(self, messages: Sequence[Message]) -> AsyncGenerator[str | Completion]:
-        answer, pieces = AnswerText(begins_thinking=self.profile.begins_thinking), 0
+        answer, pieces, streamed = AnswerText(begins_thinking=self.profile.begins_thinking), 0, ""
         read, written, reason, room = 0, 0, None, TOKEN_CHARACTERS * self.options[self._limit]
         turns = [{"role": message.role, "content": message.content} for message in messages]
         body = {"model": self.name, "messages": turns, "stream": True, **await self._fields()}
         async with self._exchange("POST", self.chat_path, body) as response, aclosing(_lines(response)) as lines:
             async for line in lines:
-                part = self._part(line)
-                part = part._replace(text="") if part.is_whole and pieces else part
-                room -= len(part.text)
+                part = self._part(line).after(streamed, answer.text)
+                streamed, room = streamed + part.text, room - len(part.text)
                 if room < 0:
                     part = part._replace(text=part.text[:room], reason="length", is_last=True)
                 if part.error:  # before the text begins, it quotes none
@@ -419,8 +419,8 @@ class OpenAiModel(ModelServer):
             thinks = any(value and _THINKING.match(field) for field, value in delta.items())
             text, ended = delta.get("content") or delta.get("refusal") or "", choice.get("finish_reason")
             if isinstance(text, list):  # parts, as of Mistral and Databricks
-                thinks = thinks or any(_THINKING.match(piece["type"]) for piece in text)
-                text = "".join(piece.get("text", "") for piece in text if not _THINKING.match(piece["type"]))
+                shown = [piece for piece in text if not _THINKING.match(str(piece.get("type")))]
+                thinks, text = thinks or shown != text, "".join(piece.get("text") or "" for piece in shown)
             error, is_whole = choice.get("error") or (ended in _BROKEN and ended), not choice.get("delta")
             part = _Part(text, thinks, _REASONS.get(ended, ended), error=error, is_whole=is_whole)
         usage, error = event.get("usage") or {}, event.get("error") or part.error
