@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
@@ -48,8 +48,6 @@ from docwell.text.words import by_language
 
 # Move a marker to the best passage if it holds this much more of the sentence.
 _BETTER_BY = 0.2
-# A sentence must say more than its question: yes, no, or so many more words.
-_FEWEST_MORE = 1
 # The weight of the question's words: they show the source of a sentence less than the words that it adds.
 _ASKED_WEIGHT = 0.3
 # A piece with this share of the question's words, and this much more than the answer's source, is the better one.
@@ -60,7 +58,7 @@ _SPACED_MARKER = re.compile(rf"[ \t]*{MARKER.pattern}")
 _ITEM = r"(?:[-*\u2022\u2023\u25aa\u2013]|\d{1,2}[.)]|[a-z][.)])[ \t]+\S.*"
 # A colon, and the lines of the list after it.
 _LIST = re.compile(rf"[:\uff1a][ \t]*(?:\[[\d,; ]+\][ \t]*)*\n\s*{_ITEM}(?:\n\s*{_ITEM})*")
-_ITEM_NUMBER = re.compile(r"(^|\n\s*)\d{1,2}[.)](?=[ \t])")
+_ITEM_NUMBER = re.compile(r"(^|\n\s*)(\d{1,2})([.)])(?=[ \t])")
 _DAY = re.compile(r"\d\.\s*$")
 # "1.5", "-5", "500 %", "C#" and currencies.
 _LETTERS = re.compile(
@@ -333,7 +331,8 @@ class Checker:
         text = MARKER.sub(lambda match: "".join(f"[{row}]" for row in marked(match[0], count)), unrepeated(text))
         text = re.sub(r"[ \t]+([.,;])", r"\1", re.sub(r"[ \t]{2,}", " ", text)).strip()
         pieces = answer_sentences(text) if self._passages else []
-        sentences = tuple(map(self._sentence, pieces))
+        items = {int(item[2]) for item in _ITEM_NUMBER.finditer("\n".join(pieces))}
+        sentences = tuple(self._sentence(piece, items) for piece in pieces)
         self.is_open = bool(sentences) and sentences[0].supported and not self._is_asked(sentences)
         if self.is_open:
             sentences = (replace(sentences[0], supported=False), *sentences[1:])
@@ -353,12 +352,12 @@ class Checker:
         ]
         return numbered(answer, citations, sentences)
 
-    def _sentence(self, sentence: str) -> Sentence:
+    def _sentence(self, sentence: str, items: Collection[int]) -> Sentence:
         """Return a sentence with the markers of its sources and its verdict."""
         if (checked := self._checked.get(sentence)) is None:
             named = marked(sentence, len(self._passages))
             text = self._cleaned(sentence, named) if named else sentence
-            claim = Claim.of(claimed(text), self._question, self._parts)
+            claim = Claim.of(claimed(text, items), self._question, self._parts)
             markers = self._sources(claim, named)
             checked = self._judged(text if set(markers) == set(named) else self._cited(text, markers), claim)
             self._checked[sentence] = checked
@@ -384,7 +383,7 @@ class Checker:
         if named:
             is_elsewhere = all(
                 shares[best] - shares[marker - 1] > _BETTER_BY
-                and not _is_foreign(claim.text, self._texts[marker - 1])
+                and (shares[best] == 1.0 or not _is_foreign(claim.text, self._texts[marker - 1]))
                 for marker in named
             )
             return [best + 1] if is_elsewhere else named
@@ -472,8 +471,8 @@ class Checker:
             support, agrees = decided.share, decided.agrees
         else:
             agrees = len(held) == len(claim.figures) and not denied
-        more = len(content_words(claim.text) - content_words(self._question))
-        fits = copied or more >= _FEWEST_MORE or split_reply(claim.text)[0] is not None
+        says_more = not content_words(claim.text) <= content_words(self._question)
+        fits = copied or says_more or split_reply(claim.text)[0] is not None
         supported = support >= self._min_support and agrees and not missing and fits and not self._lacks_subject
         # A sentence with few of the words decides nothing.
         contradicted = denied and not (decided and decided.share < self._min_support)
@@ -497,8 +496,8 @@ class Checker:
         evidence, asked = self._content, content_words(self._question)
         content = content_words(split_reply(bare)[1] or bare)
         # Also count a figure that a passage has in another form.
-        written = [figure.written.casefold() for figure in held]
-        known = content_words(" ".join(written)).union(*(evidence.known[marker - 1] for marker in markers))
+        written = " ".join(figure.written.casefold() for figure in held)
+        known = content_words(written).union(*(evidence.known[marker - 1] for marker in markers))
         total, share = (
             evidence.weight(part - asked) + _ASKED_WEIGHT * evidence.weight(part & asked)
             for part in (content, content & known)
@@ -573,6 +572,8 @@ def finished_part(begun: str) -> str:
     if last.startswith("[") or (pieces and last.isalpha() and _DAY.search(pieces[-1])):
         pieces = pieces[:-1]
     pieces = list(takewhile(lambda piece: not _is_open(piece), pieces))
+    if pieces and pieces[0].startswith("1. ") and not any(piece.startswith("2. ") for piece in pieces):
+        return ""  # the next number shows whether the first is an ordinal
     while pieces and (
         pieces[-1].rstrip().endswith((":", "\uff1a")) or (_LIST.search(pieces[-1]) and len(last) < _UNDECIDED)
     ):
@@ -583,12 +584,13 @@ def finished_part(begun: str) -> str:
     return begun[:end]
 
 
-def claimed(sentence: str) -> str:
-    """Return a sentence without its markers and its list numbers, which claim nothing."""
-    bare = _LIST.sub(lambda items: _ITEM_NUMBER.sub(r"\1", items[0]), MARKER.sub("", sentence))
-    is_dated = any(period.start == 0 for period in located_periods(bare))
+def claimed(sentence: str, items: Collection[int]) -> str:
+    """Return a sentence without its markers and the numbers of an answer's `items`, which claim nothing."""
+    bare = _LIST.sub(lambda listed: _ITEM_NUMBER.sub(r"\1", listed[0]), MARKER.sub("", sentence))
     number = _ITEM_NUMBER.match(bare)
-    return bare[number.end() :] if number and not is_dated else bare
+    if number and (number[3] == ")" or (int(number[2]) - 1 or 2) in items):  # else an ordinal: "2. Weltkrieg"
+        return bare if any(period.start == 0 for period in located_periods(bare)) else bare[number.end() :]
+    return bare
 
 
 def rejoined(text: str, pieces: Sequence[str], changed: Sequence[str]) -> str:

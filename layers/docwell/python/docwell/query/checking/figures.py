@@ -28,7 +28,7 @@ from docwell.text.lexicon import (
     segments,
     stem,
 )
-from docwell.text.words import names, words
+from docwell.text.words import names, pattern, words
 
 # Number words that are often mere grammar: "one of them", "the two", "a second look".
 _GRAMMAR = frozenset(words("grammar"))
@@ -91,8 +91,9 @@ _IN_BRACKETS = re.compile(r"[(\uff08]([^()\uff08\uff09]{1,80})[)\uff09]")
 _THOUSANDS_DIGITS = 3
 # A caption in a line without brackets has at most this many words: "In thousands of euros".
 _CAPTION_WORDS = 8
-# A line of one cell counts as a row only beside another row.
-_LEAST_OF_TABLE = 2
+# A caption's exceptions, as amounts per share, have no thousands and two decimals.
+_EXCEPT = re.compile(rf"(?i:{pattern('caption.except')})")
+_EXCEPTED = re.compile(r"\D*\d{1,3}[.,]\d\d\D*")
 # The cache size, more than the passages of one question: the mentions of a table take up to 400 KB.
 _PASSAGES_KEPT = 64
 
@@ -422,7 +423,7 @@ def mentions(text: str, part: str = "") -> tuple[Mention, ...]:
 
     for number, (line, row) in enumerate(zip(lines, rows, strict=True)):
         beside = list(filter(None, rows[max(0, number - 1) : number + 2]))
-        if row and max(len(row.cells), len(beside)) >= _LEAST_OF_TABLE:
+        if row and max(len(row.cells), len(beside)) > 1:  # a line of one cell is a row only beside another row
             prose += "\n"  # a blank line ends a sentence
             block.append(row)
             continue
@@ -459,7 +460,7 @@ def _in_table(above: str, block: Sequence[_Row], part: str) -> Iterator[Mention]
                 continue
             head = heads[column] if column < len(heads) else ""
             percent = "%" in cell
-            unscaled = percent or not label.isdisjoint(labels(caption) - labels(_short(caption)))
+            unscaled = percent or (_EXCEPTED.fullmatch(cell) and _EXCEPT.search(caption))
             here = label.union(over, *head_labels[column : column + 1])
             yield Mention(
                 figures[0][2],
@@ -534,9 +535,8 @@ def _heads(lines: Sequence[str], columns: int) -> list[str]:
 
 def _caption(text: str) -> tuple[str, int]:
     """Return the last caption of a text that gives a scale ("in thousands"), and its power of ten."""
-    pieces = [
-        line.strip(" ):") for line in text.split("\n") if len(line.split()) <= _CAPTION_WORDS and "(" not in line
-    ]
+    lines = (line for line in text.split("\n") if len(line.split()) <= _CAPTION_WORDS and "(" not in line)
+    pieces = [line.strip(" ):") for line in lines]
     pieces += [" ".join(match[1].split()) for match in _IN_BRACKETS.finditer(text)]
     for piece in reversed(pieces):
         if not re.search(r"\d", piece) and (scale := scale_of(piece)):
@@ -563,4 +563,5 @@ def scale_of(text: str) -> int:
 
 def _short(caption: str) -> str:
     """Return a caption without its exceptions (", except per share")."""
-    return next((part.strip() for part in re.split(r"[,;\uff0c\uff1b]", caption) if scale_of(part)), "")
+    parts = re.split(rf"[,;\uff0c\uff1b]|{_EXCEPT.pattern}", caption)
+    return next((part.strip() for part in parts if scale_of(part)), "")

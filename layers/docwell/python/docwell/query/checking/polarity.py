@@ -20,7 +20,7 @@ _NEGATED = re.compile(rf"{_SHORT_DENIAL}|(?:{_NEGATIONS}){_NO_DENIAL}", re.IGNOR
 _FIRST = re.compile(r"\W*([^\W\d_]+)\s*(?:[,.;:!\u2013\u2014\u060c\u061b\u3001\u3002\uff0c\uff01\uff1a]|$)")
 QUESTION_ENDS = ("?", "\uff1f", "\u061f")
 _CLAUSE_END = re.compile(r"[,;:.!?\u060c\u061b\u3002\uff0c\uff1b](?:\s|$)")
-_CLAUSE_START = re.compile(rf"{_CLAUSE_END.pattern}|{pattern('join.and', 'join.but')}", re.IGNORECASE)
+_CLAUSE_START = re.compile(rf"{_CLAUSE_END.pattern}|{pattern('join.but', 'join.clause')}", re.IGNORECASE)
 # A negation denies the words before it in its clause, and some after it: "Boats are not for outdoor use".
 _REACH_WORDS, _REACH_CHARACTERS = 5, 6
 # The deciding sentence has at least this share of the question's words.
@@ -69,8 +69,8 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
     index, decisive = max(pieces, key=lambda piece: (weight_of(weights, labels(piece[1])), -len(piece[1])))
     denied = _is_denied(decisive, labels(f"{question} {rest}"))
     if labels(rest):
-        is_negated = _NEGATED.search(rest) is not None
-        return Verdict(index, weight_of(weights, labels(decisive)), denied == is_negated, bare=False)
+        agrees = denied == bool(_NEGATED.search(rest))
+        return Verdict(index, weight_of(weights, labels(decisive)), agrees, bare=False)
     share = weight_of(weights_of(asked, passages), labels(decisive))
     return Verdict(index, share, share >= _LEAST_SHARE and denied != reply, bare=True)
 
@@ -82,12 +82,9 @@ def contradicts(sentence: str, passages: Sequence[str]) -> bool:
     pieces = [piece for piece in stated if not piece.endswith(QUESTION_ENDS)]
     if len(named) < _FEWEST_WORDS or not pieces:
         return False
-    shared, decisive = max(
-        ((len(named & labels(piece)), piece) for piece in pieces), key=lambda piece: (piece[0], -len(piece[1]))
-    )
-    if shared < _SAME_SHARE * len(named):
-        return False
-    return _is_denied(decisive, named) != _is_denied(sentence, named)
+    decisive = max(pieces, key=lambda piece: (len(named & labels(piece)), -len(piece)))
+    is_same = len(named & labels(decisive)) >= _SAME_SHARE * len(named)
+    return is_same and _is_denied(decisive, named) != _is_denied(sentence, named)
 
 
 def _is_denied(sentence: str, named: frozenset[str]) -> bool:
