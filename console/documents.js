@@ -19,8 +19,13 @@ const SHOWN = 100;
 const NAMED = 5;
 // Deletions at once.
 const AT_ONCE = 4;
-// Of documents that move: by the new key, the old one and its version. The old place goes once the new one answers.
+// Documents that move go to the upload together.
+const MOVED = 10;
+// Of documents that are sent to another folder: by the new key, the old one, its version and the file that was sent.
+// The old place goes once the new one answers.
 const moves = new Map();
+// Old keys of documents that are downloaded, or compared with what is stored at the new place.
+const held = new Set();
 const ORDERS = { name: "field.document", status: "field.status", size: "field.size", date: "field.changed" };
 
 function Details({ one }) {
@@ -129,7 +134,8 @@ function Move({ documents, onYes, onNo }) {
       <h2 id="move-title">${t("documents.move_selected", { count: documents.length })}</h2>
       <p>${t("documents.move_text")}</p>
       <form onSubmit=${submit}>
-        <label class="row">${t("documents.into")} <input name="folder" list="folders" required autofocus /></label>
+        <label class="row">${t("documents.into")} <input name="folder" list="folders" required autofocus
+          pattern=".*[^\\s\\/].*" /></label>
         <p class="row"><span class="spring"></span>
           <button type="button" class="quiet" onClick=${close}>${t("documents.keep")}</button>
           <button class="main">${t("documents.move")}</button></p>
@@ -149,6 +155,20 @@ async function fileOf(document, key) {
   if (!response?.ok) throw new Problem(response?.status ?? 0, { detail: "unreachable" });
   const file = new File([await response.blob()], key.split("/").pop(), { type: record.media_type ?? "" });
   return { file, version: record.version };
+}
+
+/** Return whether a key has a document, or gets one from this tab. The list may be older. */
+async function isTaken(key) {
+  const there = await patiently(() => call("GET", pathOf(key))).catch((error) => {
+    if (error.status !== 404) throw error;
+  });
+  const upload = uploadOf(key);
+  return (there && there.status !== "DELETED") || moves.has(key) || (upload && !upload.taken && upload.state !== "failed");
+}
+
+async function isSame(...files) {
+  const [a, b] = await Promise.all(files.map(async (file) => new Uint8Array(await file.arrayBuffer())));
+  return a.length === b.length && a.every((byte, at) => byte === b[at]);
 }
 
 /** The area for files. `target` is the folder that gets them. */
@@ -224,8 +244,11 @@ function Sort({ by, order, onOrder }) {
 function withUploads(list) {
   const known = new Set(list.map((one) => one.document));
   const added = uploadsNow().filter((one) => one.state !== "sent" && !known.has(one.key));
+  const sending = uploadsNow().filter((one) => one.move && !one.taken && one.state !== "failed");
+  const moving = new Set([...held, ...[...moves.values(), ...sending.map((one) => one.move)].map((one) => one.before)]);
+  const unsent = (key) => (uploadOf(key)?.state === "sent" ? null : uploadOf(key));
   return [
-    ...list.map((one) => ({ ...one, upload: uploadOf(one.document)?.state === "sent" ? null : uploadOf(one.document) })),
+    ...list.map((one) => ({ ...one, upload: unsent(one.document), moving: moving.has(one.document) })),
     ...added.map((upload) => ({ document: upload.key, status: "PENDING", size: upload.file.size, upload })),
   ];
 }
@@ -235,7 +258,12 @@ function useUploads(setList, onWork) {
   const [, again] = useState(0);
   useEffect(() => {
     const view = () => {
-      const sent = new Map(takeSent().map(({ key, before, file }) => [key, {
+      const taken = takeSent();
+      for (const { key, move, file } of taken) {
+        if (move) moves.set(key, { ...move, file });
+        else moves.delete(key); // another file came after the one that moved
+      }
+      const sent = new Map(taken.map(({ key, before, file }) => [key, {
         status: "PENDING", pages: null, size: file.size, updated_at: Date.now() / 1000, awaits: before,
       }]));
       if (sent.size) {
@@ -288,13 +316,13 @@ export function Documents({ list: known, setList, usage, folder, files, setFiles
   const into = target?.trim() || (here && mayWrite(prefix) ? here : (usage.writable ?? ["default"])[0]) || "default";
   const add = (files) => {
     const versions = new Map(list.map((one) => [one.document, one.version ?? "new"]));
-    addUploads(files.map(({ file, key }) => ({
-      file, key, before: versions.get(key) ?? "new", refused: sizeProblem(file, usage.max_upload_bytes),
+    addUploads(files.map(({ file, key, move }) => ({
+      file, key, move, before: versions.get(key) ?? "new", refused: sizeProblem(file, usage.max_upload_bytes),
     })));
-    setFailure(null);
     onUsed();
   };
   const take = (files) => {
+    setFailure(null);
     add(files.map(({ file, path }) => ({ file, key: keyOf(into, path) })));
     const place = into === "default" && files.every(({ path }) => !path.includes("/")) ? "" : `${into}/`;
     if (!prefix.startsWith(place) || (!prefix && place)) location.hash = folderAddress(place);
@@ -306,6 +334,7 @@ export function Documents({ list: known, setList, usage, folder, files, setFiles
   }, [known, files]);
   const replace = (event) => {
     const [file] = event.target.files;
+    setFailure(null);
     if (file) add([{ file, key: replaced.current }]);
     event.target.value = "";
   };
@@ -318,6 +347,7 @@ export function Documents({ list: known, setList, usage, folder, files, setFiles
       for (let one = left.shift(); one; one = left.shift()) {
         try {
           await patiently(() => call("DELETE", pathOf(one.document)));
+          moves.delete(one.document);
           change(one.document, { deleting: true, awaits: "deletion" });
         } catch (error) {
           setFailure(error);
@@ -331,43 +361,56 @@ export function Documents({ list: known, setList, usage, folder, files, setFiles
     onUsed();
   };
   const move = async (documents, folder) => {
+    for (const { document: before } of documents) held.add(before);
     setMarked(new Set());
+    setFailure(null);
     document.getElementById("documents-title").focus();
+    let files = [];
+    const flush = () => {
+      if (files.length) add(files);
+      for (const one of files) held.delete(one.move.before);
+      files = [];
+    };
     for (const { document: before } of documents) {
       const key = keyOf(folder, before.slice(prefix.length));
       try {
-        if (list.some((one) => one.document === key)) throw new Error(t("documents.move_exists", { document: key }));
-        change(before, { moving: true });
+        const isDouble = files.some((one) => one.key === key) || await isTaken(key);
+        if (isDouble) throw new Error(t("documents.move_exists", { document: key }));
         const { file, version } = await fileOf(before, key);
-        moves.set(key, { before, version });
-        add([{ file, key }]);
+        files.push({ file, key, move: { before, version } });
       } catch (error) {
-        change(before, { moving: false });
+        held.delete(before);
         setFailure(error);
         if (GENERAL.has(error.status)) break;
       }
+      if (files.length === MOVED) flush();
     }
+    flush();
+    for (const { document: before } of documents) held.delete(before); // those after a general error
   };
-  /** Delete a moved document at its old place, unless it was replaced there meanwhile. */
-  const leave = async ({ before, version }) => {
+  /** Delete a moved document at its old place, unless one of the two places was replaced meanwhile. */
+  const leave = async (key, { before, version, file }) => {
+    held.add(before);
     try {
-      const now = await call("GET", pathOf(before));
+      const stored = await fileOf(key, key);
+      if (!await isSame(file, stored.file)) throw new Error(t("documents.move_changed", { document: key }));
+      const now = await patiently(() => call("GET", pathOf(before)));
       if (now.version !== version) throw new Error(t("documents.move_changed", { document: before }));
       await patiently(() => call("DELETE", pathOf(before)));
-      change(before, { moving: false, deleting: true, awaits: "deletion" });
+      change(before, { deleting: true, awaits: "deletion" });
       onWork();
     } catch (error) {
-      change(before, { moving: false });
       setFailure(error);
     }
+    held.delete(before);
   };
   useEffect(() => {
     for (const { document: key, status, awaits } of known ?? []) {
       const moved = !awaits && status !== "PENDING" && moves.get(key);
       if (!moved) continue;
       moves.delete(key);
-      if (status === "INDEXED") leave(moved);
-      else change(moved.before, { moving: false }); // the new place says why it does not answer
+      if (status === "INDEXED") leave(key, moved);
+      else change(moved.before, {}); // no longer moves: the new place says why it does not answer
     }
   }, [known]);
   const retry = async (one) => {

@@ -22,8 +22,8 @@ async function look({ document, awaits }, change, fail) {
   try {
     const found = await call("GET", pathOf(document));
     const seen = awaits === "deletion" ? found.status === "DELETED" : found.version !== awaits;
-    if (found.status === "DELETED") change(document, null);
-    else if (!awaits || seen) change(document, { ...found, awaits: null, deleting: false });
+    if (found.status === "DELETED" && awaits !== "new") change(document, null);
+    else if (found.status !== "DELETED" && (!awaits || seen)) change(document, { ...found, awaits: null, deleting: false });
     return [found.status, found.version, found.pages_done].join();
   } catch (error) {
     if (error.status === 404 && awaits === "deletion") change(document, null);

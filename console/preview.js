@@ -66,7 +66,8 @@ async function showText(mine, { document: name, page, quote }) {
   const text = await once(`${name}\n${page}`, () => pageText(name, page)).answer;
   if (shown !== mine || !mine.target.isConnected) return;
   mine.box = boxAt(mine.target, "text");
-  const [first, last] = [find([text], quote).at(0)?.start ?? 0, find([text], quote).at(-1)?.end ?? 0];
+  const places = find([text], quote);
+  const [first, last] = [places.at(0)?.start ?? 0, places.at(-1)?.end ?? 0];
   const mark = document.createElement("mark");
   mark.append(text.slice(first, last));
   mine.box.append(text.slice(0, first), mark, text.slice(last));

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from benchmarks.pdfs import pdf
 from docwell.adapters.dynamodb.principals import Grant
 from tests.console.conftest import BOILER, Console, ask, write_pdf
 
@@ -83,27 +84,61 @@ def test_a_replaced_document_is_followed_to_its_new_version(console: Console, tm
         expect(row).to_have_attribute("data-status", "INDEXED")
 
 
+def move(page: Page, name: str, count: str, folder: str) -> None:
+    """Select a row and move its documents. The question stays for a folder without a name."""
+    page.get_by_label(f"Select {name}").check()
+    page.get_by_role("button", name=f"Move {count}").click()
+    for into in (" /", folder):
+        page.get_by_label("Into the folder").last.fill(into)
+        page.get_by_role("dialog").get_by_role("button", name="Move").click()
+
+
 def test_selected_documents_are_moved_and_deleted_after_a_question(console: Console, tmp_path: Path) -> None:
     page = documents(console)
     upload(page, "cellar/wine", *(write_pdf(tmp_path, f"{year}.pdf", "Wine.") for year in (1999, 2001)))
-    expect(page.locator('tr[data-document][data-status="INDEXED"]')).to_have_count(2)
-    page.locator("nav.crumbs").get_by_role("link", name="cellar").click()
-    before = page.locator("thead").bounding_box()
+    indexed = page.locator('tr[data-document][data-status="INDEXED"]')
+    expect(indexed).to_have_count(2)
+    for before, folder in (("cellar", "loft"), ("loft", "cellar")):  # and back to the former place
+        page.locator("nav.crumbs").get_by_role("link", name=before).click()
+        move(page, f"{before}/wine/", "2 documents", folder)
+        expect(page.locator("main")).to_contain_text("This folder has no documents.")
+        page.evaluate("folder => { location.hash = `#/documents/${folder}/wine/` }", folder)
+        expect(indexed).to_have_count(2)
+    page.get_by_role("link", name="cellar").click()
+    place = page.locator("thead").bounding_box()
     page.get_by_label("Select cellar/wine/").check()
-    assert page.locator("thead").bounding_box() == before  # nothing jumps
-    page.get_by_role("button", name="Move 2 documents").click()
-    page.get_by_label("Into the folder").last.fill("loft")
-    page.get_by_role("dialog").get_by_role("button", name="Move").click()
-    expect(page.locator("main")).to_contain_text("This folder has no documents.")
-    page.evaluate("location.hash = '#/documents/loft/wine/'")
-    expect(page.locator('tr[data-document][data-status="INDEXED"]')).to_have_count(2)
-    page.get_by_role("link", name="loft").click()
-    page.get_by_label("Select loft/wine/").check()
+    assert page.locator("thead").bounding_box() == place  # nothing jumps
     for choice in ("Keep", "Delete"):
         page.get_by_role("button", name="Delete 2 documents").click()
         page.get_by_role("dialog").get_by_role("button", name=choice).click()
     expect(page.locator("main")).to_contain_text("This folder has no documents.")
-    assert (console.doors.document("loft/wine/1999.pdf") or {})["status"] == "DELETED"
+    assert (console.doors.document("cellar/wine/1999.pdf") or {})["status"] == "DELETED"
+
+
+def test_a_move_whose_file_is_not_at_the_new_place_deletes_nothing(console: Console, tmp_path: Path) -> None:
+    page = documents(console, "shelf/")
+    names = ("replaced.pdf", "refused.pdf")
+    upload(page, "shelf", *(write_pdf(tmp_path, name, "The old town.") for name in names))
+    indexed = page.locator('tr[data-document][data-status="INDEXED"]')
+    expect(indexed).to_have_count(2)
+    held: list[Route] = []
+    page.route("**/desk*link=true", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks handlers
+    move(page, "shelf/replaced.pdf", "1 document", "desk")
+    while not held:
+        page.wait_for_timeout(50)
+    page.route("**/v1/uploads", lambda route: route.fulfill(status=403, json={}))
+    move(page, "shelf/refused.pdf", "1 document", "desk")
+    expect(page.locator(".uploads .warn")).to_be_visible()
+    for name in names:
+        console.doors.indexed(f"desk/{name}", console.doors.put(f"desk/{name}", pdf(["The new town."])), 60)
+    held[0].fallback()
+    expect(page.locator(".failure")).to_contain_text("desk/replaced.pdf was replaced during the move")
+    page.get_by_role("button", name="Reload").click()
+    expect(indexed).to_have_count(2)
+    for name in names:
+        move(page, f"shelf/{name}", "1 document", "desk")
+        expect(page.locator(".failure")).to_contain_text(f"desk/{name} exists already.")
+        assert (console.doors.document(f"shelf/{name}") or {})["status"] == "INDEXED"
 
 
 def test_documents_are_found_by_each_text_of_their_row_in_the_language_of_the_page(console: Console) -> None:
@@ -185,23 +220,12 @@ def test_files_do_not_wait_for_a_slow_one_that_was_added_before(console: Console
     for name in ("second.pdf", "third.pdf"):
         upload(page, "house", write_pdf(tmp_path, name, "A hare."))
         expect(page.locator(f'tr[data-document="house/{name}"]')).to_have_attribute("data-status", "INDEXED")
-    for route in held:
-        route.fallback()
-    expect(page.locator('tr[data-document="house/slow.pdf"]')).to_have_attribute("data-status", "INDEXED")
 
 
 def test_an_upload_that_comes_too_often_waits_and_goes_on(console: Console, tmp_path: Path) -> None:
     page = documents(console)
-    refused: list[Route] = []
-
-    def refuse_twice(route: Route) -> None:
-        if len(refused) == 2:
-            return route.fallback()
-        refused.append(route)
-        return route.fulfill(status=429, headers={"retry-after": "1"}, json={"title": "Too many requests"})
-
-    page.route("**/v1/uploads", refuse_twice)
+    late = {"retry-after": "1"}
+    page.route("**/v1/uploads", lambda route: route.fulfill(status=429, headers=late, json={}), times=2)
     upload(page, "house", write_pdf(tmp_path, "cellar.pdf", "The cellar has two rooms."))
     expect(page.locator(".uploads")).to_contain_text("Uploads go on in 1 s.")
     expect(page.locator('tr[data-document="house/cellar.pdf"]')).to_have_attribute("data-status", "INDEXED")
-    assert len(refused) == 2

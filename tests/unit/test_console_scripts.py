@@ -191,28 +191,6 @@ def test_files_keep_their_paths_below_the_folder_that_gets_them() -> None:
     assert keys == ["house/x.pdf", "house/old/a/x.pdf", "x.pdf", "default/a/x.pdf"]
 
 
-@pytest.mark.parametrize("answer", ["<Error/>", '{"title": "Forbidden"}'])
-def test_a_language_that_cannot_be_read_gives_way_to_english(answer: str) -> None:
-    result = run_script(f"""
-      navigator.languages.unshift("de-DE");
-      const read = fetch;
-      Object.defineProperty(globalThis, "fetch", {{ value: async (name) =>
-        String(name).endsWith("de.json") ? new Response('{answer}', {{ status: 403 }}) : read(name) }});
-      const {{ language, t }} = await script("strings.js");
-      return [language(), t("nav.ask")];
-    """)
-    assert result == ["en", "Ask"]
-
-
-def test_only_conditions_with_a_value_are_sent() -> None:
-    result = run_script("""
-      const { scopeOf } = await script("filters.js");
-      const scope = (fields) => scopeOf({ fields, collections: [] });
-      return [scope({ prefix: "  " }), scope({ prefix: " a/ ", author: "" })];
-    """)
-    assert result == [{}, {"filter": {"prefix": "a/"}}]
-
-
 @pytest.mark.parametrize(("turns", "expected"), rows(__file__, "histories"))
 def test_the_history_has_the_last_answers_to_questions_that_stand_alone(turns: str, expected: str) -> None:
     result = run_script(f"""

@@ -91,9 +91,10 @@ def test_a_stack_is_found_from_anywhere_one_of_this_folder_first_and_of_several_
     assert f"{mine / '.docwell'} (DOCWELL_DATA)" in run("ask", "why?").stderr.replace("\n", "")
     monkeypatch.chdir("/")
     assert (find_settings().bucket, find_settings().chosen_stack) == ("é", str(newest / ".docwell"))
-    stack_file(mine, 2**31 - 2)  # no system has process ids as high as this
-    assert find_settings().chosen_stack is None
-    stack_file(newest, 2**31 - 2)
+    stack_file(newest, 2**31 - 2, bucket="dead")  # no system has process ids as high as this
+    assert (find_settings().bucket, find_settings().chosen_stack) == ("mine", None)
+    stack_file(mine, 2**31 - 2)
+    monkeypatch.chdir(tmp_path)
     assert "no longer runs: start it with `make up`" in run("ask", "why?").stderr
     for folder in (mine, newest):
         (folder / ".docwell" / "stack.json").unlink()

@@ -102,9 +102,11 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
         yield _row("queue", f"{waiting:,} wait, {working:,} at work", "backlog", ill=stuck)
     if not stack:
         return
-    outputs, cloudformation = dict[str, str](), aws_client(settings, "cloudformation")
-    for name in (f"{stack}-app", stack):
+    outputs, created = dict[str, str](), time.time()
+    cloudformation = aws_client(settings, "cloudformation")
+    for name in (stack, f"{stack}-app"):  # that with the data comes first
         (described,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        created = min(created, described["CreationTime"].timestamp())
         outputs |= {entry["OutputKey"]: entry["OutputValue"] for entry in described.get("Outputs", [])}
         fix = "" if described["StackStatus"] in _WELL else f"{_DEPLOY}when-a-deployment-fails"
         yield name, described["StackStatus"], fix
@@ -122,8 +124,7 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
     pages = snapshots.paginate(OwnerIds=["self"], Filters=[tag])
     times = [snapshot["StartTime"].timestamp() for snapshot in pages.search("Snapshots")]
     if outputs.get("CreatesChroma") != "false":
-        newest = max(times, default=described["CreationTime"].timestamp())
-        yield _aged("snapshot", newest, _SNAPSHOT_H, "snapshots")
+        yield _aged("snapshot", max(times, default=created), _SNAPSHOT_H, "snapshots")
     certificates = aws_client(settings, "acm").get_paginator("list_certificates")
     pages = certificates.paginate(Includes={"keyTypes": _KEY_TYPES})
     for entry in pages.search("CertificateSummaryList"):

@@ -77,7 +77,9 @@ def _connect(settings: Settings, *, waiting: bool) -> tuple[Bucket, Api | None]:
     return bucket, api
 
 
-def _finish(uploads: Sequence[Upload], bucket: Bucket, api: Api | None, *, as_json: bool) -> None:
+def _finish(
+    uploads: Sequence[Upload], bucket: Bucket, api: Api | None, *, as_json: bool, whole: bool = False
+) -> None:
     """Wait for the final statuses if there is an API, and show them. Raises `Failure`, or exits with status 3."""
     try:
         if api:
@@ -87,7 +89,7 @@ def _finish(uploads: Sequence[Upload], bucket: Bucket, api: Api | None, *, as_js
         records = [upload.as_json() for upload in uploads]
         if as_json:
             display.show_json({"documents": records})
-        elif len(records) > _SHOWN:  # count them, and list only those that are not well
+        elif len(records) > _SHOWN and not whole:  # count them, and list only those that are not well
             counts = Counter(record["status"] for record in records)
             display.say(", ".join(f"{count:,} {status}" for status, count in counts.items()))
             records = [record for record in records if record["status"] not in _WELL]
@@ -203,7 +205,7 @@ def sync(
                         removals = []  # a file that moved is not yet in the bucket under its new key
                     _remove(removals, bucket, yes=yes, err=as_json)
                 if synced is None or uploads or removals or not as_json:
-                    _finish([*uploads, *removals], bucket, api, as_json=as_json)
+                    _finish([*uploads, *removals], bucket, api, as_json=as_json, whole=dry_run)
                 synced, listed = files, time.monotonic()
         except Failure as failure:
             if not watch:

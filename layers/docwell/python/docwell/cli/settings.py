@@ -112,13 +112,8 @@ class Settings:
 
 _REGION = ["AWS_REGION", "AWS_DEFAULT_REGION"]
 # A settings file has no AWS credentials: they stay in AWS's own files.
-_FILE_KEYS = {item.name for item in fields(Settings)} - {
-    "access_key",
-    "secret_key",
-    "timeout_s",
-    "local",
-    "chosen_stack",
-}
+_NOT_OF_FILE = {"access_key", "secret_key", "timeout_s", "local", "chosen_stack"}
+_FILE_KEYS = {item.name for item in fields(Settings)} - _NOT_OF_FILE
 
 
 def option(metavar: str, text: str, *names: str, **more: Any) -> Any:  # noqa: ANN401 - as typer.Option
@@ -192,6 +187,8 @@ def _stack_files() -> list[Path]:
             filter(_belongs_to_user, stack_pointers().glob("*")), key=lambda path: path.stat().st_mtime
         )
         stacks = [path.read_text("utf-8", "surrogateescape").split("\n") for path in reversed(pointers)]
+        # A stack that was killed has left its file: it is named only in its folder.
+        stacks = [at for at in stacks if Path(at[-1]) in here or _is_running(Path(at[0]) / "stack.json")]
         stacks.sort(key=lambda stack: Path(stack[-1]) not in here)
         folders = [*(folder / ".docwell" for folder in here), *(Path(stack[0]) for stack in stacks)]
     return [path for path in dict.fromkeys(folder / "stack.json" for folder in folders) if _belongs_to_user(path)]
