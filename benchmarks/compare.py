@@ -29,7 +29,7 @@ from infra.local.names import LOCAL_PRINCIPAL
 from infra.local.stack import Stack
 from infra.measuring import Spread, in_turns, interval_of_mean
 from infra.progress import bar
-from infra.report import ROOT, Report
+from infra.report import ROOT, Report, git
 
 LIMIT = 1.1  # two runs of one commit differ by as much
 _WORDS, _BATCHES, _WAIT_S = 150, 10, 900.0
@@ -93,8 +93,8 @@ def main() -> int:
     options = parser.parse_args()
     documents, pairs = (100, 8) if options.short else (1_000, 20)
     report, batch = Report("bench-compare"), documents // _BATCHES
-    trees = {"new": ROOT, "old": ROOT / "build" / "compare" / options.base}
-    subprocess.run([ROOT / "scripts" / "unpack", options.base, trees["old"]], cwd=ROOT, check=True)
+    trees = {"new": ROOT, "old": ROOT / "build" / "compare" / git("rev-parse", "--short=8", options.base)}
+    subprocess.run([ROOT / "scripts" / "unpack", trees["old"].name, trees["old"]], cwd=ROOT, check=True)
     kinds = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
     with ExitStack() as exits:
         model = exits.enter_context(model_server())

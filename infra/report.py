@@ -165,8 +165,8 @@ def commit() -> str:
     Ignore changes of pages that runs write from their reports.
     """
     try:
-        short = _git("rev-parse", "--short", "HEAD")
-        return short + ("+" if _git("status", "--porcelain", "--", ".", *_WRITTEN) else "")
+        short = git("rev-parse", "--short", "HEAD")
+        return short + ("+" if git("status", "--porcelain", "--", ".", *_WRITTEN) else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
@@ -175,6 +175,7 @@ def commit() -> str:
 _WRITTEN = (":!docs/generated",)
 
 
-def _git(*arguments: str) -> str:
+def git(*arguments: str) -> str:
+    """Return what git prints. Raises `CalledProcessError`."""
     result = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
     return result.stdout.strip()
