@@ -23,8 +23,8 @@ PACKAGE = "layers/docwell/python/docwell/"
 # The most lines of Python below each folder. A change may lower a ceiling and never raises one. They go down to
 # 28,000 for the package, of it 6,500 for query/ and 4,900 for the readers of documents.
 CEILINGS = {
-    PACKAGE: 29_146,
-    PACKAGE + "query/": 6_462,
+    PACKAGE: 29_145,
+    PACKAGE + "query/": 6_461,
     PACKAGE + "adapters/documents/": 4_880,
     PACKAGE + "cli/": 3_696,
     "benchmarks/": 6_497,

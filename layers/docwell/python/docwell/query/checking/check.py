@@ -16,6 +16,7 @@ from docwell.models import Passage
 from docwell.query.checking.cleaning import clean_answer
 from docwell.query.checking.dates import MONTHS, agree, located_periods, periods
 from docwell.query.checking.figures import (
+    SHORT_FORM,
     Figure,
     Mention,
     asked_labels,
@@ -75,7 +76,6 @@ _ENOUGH_WORDS = 3
 # The "s" of "the 1970's" is no word.
 _GENITIVE = frozenset({"s"})
 _WORD = re.compile(r"[^\W_]+")
-_SHORT_FORM = re.compile(r"\b[A-Z]{2,5}\b")
 # A figure can be computed from these many: all pairs are tried.
 _MOST_OPERANDS = 6
 # 2.3.1 and 1,2,3 are no numbers, and longer figures are no amounts.
@@ -168,10 +168,7 @@ class Claim:
         matches = [mention for passage in passages for mention in self.mentions_of(figure, passage)]
         captions = {mention.caption for mention in matches}
         has_scale = self.scale > 0 or figure.sign == "%"
-        lacking = (
-            mention.caption and mention.scale and not figure.figure.plain.isdisjoint(mention.figure.plain)
-            for mention in matches
-        )
+        lacking = (row.scale and not figure.figure.plain.isdisjoint(row.figure.plain) for row in matches)
         return captions.pop() if len(captions) == 1 and not has_scale and any(lacking) else ""
 
     def _has_value(self, figure: Mention, mention: Mention) -> bool:
@@ -531,7 +528,7 @@ def names(text: str) -> list[str]:
 
 def _lacks_names(question: str, passages: Sequence[Passage]) -> bool:
     """Return whether no passage or its document has a name of an English question, which has some."""
-    asked = {*names(_SHORT_FORM.sub("", question))} - MONTHS.keys() if language_of(question) == "en" else set()
+    asked = {*names(SHORT_FORM.sub("", question))} - MONTHS.keys() if language_of(question) == "en" else set()
     places = [f"{row.document} {row.chunk.heading} {row.chunk.text}".casefold() for row in passages]
     if any(name in place for name in asked for place in places):
         return False

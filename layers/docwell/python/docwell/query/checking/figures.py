@@ -61,6 +61,7 @@ _SCALE_STEMS = frozenset(map(stem, SCALES)) | {stem(word + "s") for word in SCAL
 _ASKING_SIGNS = re.compile("|".join(sorted(words("asking.sign"), key=len, reverse=True)))
 # Shorter words are mostly grammar, in every language.
 _LONG_WORD = 6
+SHORT_FORM = re.compile(r"\b[A-Z]{2,5}\b")
 PERCENT = re.compile(r"\s*(?:[%\uff05]|percent\b|per cent\b|prozent\b|pour cent\b|por ciento\b)", re.IGNORECASE)
 # In scripts without blanks, a unit is one sign, two signs as in "个月", or a word in katakana.
 _SIGN = UNSPACED.pattern
@@ -186,11 +187,12 @@ def asked_labels(question: str) -> frozenset[str]:
 
 
 def weights_of(named: Iterable[str], passages: Sequence[str]) -> dict[str, float]:
-    """Return the weights of words: by rarity among the passages, and less for short words."""
+    """Return the weights of words: by rarity among the passages, and less for short words, but not "PUE"."""
     texts = [labels(passage) for passage in passages]
+    short_forms = labels(" ".join(SHORT_FORM.findall(" ".join(passages))))
     return {
         word: rarity(sum(word in text for text in texts), len(texts))
-        * (min(len(word), _LONG_WORD) if word.isascii() else _LONG_WORD)
+        * (min(len(word), _LONG_WORD) if word.isascii() and word not in short_forms else _LONG_WORD)
         for word in named
     }
 
