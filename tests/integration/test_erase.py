@@ -223,7 +223,7 @@ def test_a_receipt_that_cannot_be_read_is_named_and_stops_nothing(erasing: Erasi
     boto3.resource("dynamodb").Table("receipts").put_item(Item=row)
     result = erasing.erase(KEY, "--yes", "--json")
     assert (result.exit_code, "key:a damaged" in result.output) == (1, True)
-    assert '"remains": {\n    "receipts": 1\n  }' in result.stdout
+    assert "delete the unreadable receipts from receipts" in result.output
     erasing.check_gone()
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import time
 from zlib import crc32
 
 import numpy as np
@@ -46,6 +47,7 @@ class FakeStore:
     objects: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     before_download: Callable[[], None] = lambda: None
     versions: int = 0
+    modified: float = field(default_factory=time)
     metadata: dict[str, dict[str, str]] = field(default_factory=dict)
     tagged: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -71,7 +73,7 @@ class FakeStore:
         version, body = self.objects[key]
         metadata, tag_count = dict(self.metadata.get(key, {})), len(self.tagged.get(key, {}))
         payer = metadata.pop("docwell-uploader", None)
-        return ObjectVersion(version, len(body), f'"{crc32(body):x}"', metadata, tag_count, payer)
+        return ObjectVersion(version, len(body), f'"{crc32(body):x}"', metadata, tag_count, payer, self.modified)
 
     def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
         if self.objects.get(key, ("",))[0] != version.version:

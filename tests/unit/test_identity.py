@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from docwell.errors import Unauthenticated
-from docwell.identity import MAX_GROUPS, Identity, groups_of, identity_of
+from docwell.identity import MAX_GROUPS, Identity, groups_of, identity_of, uploader
 from tests.unit.cases import rows
 
 
@@ -46,3 +46,8 @@ def test_groups_are_read_in_every_form_of_a_claim(claims: Any, groups: list[str]
 
 def test_groups_are_bounded() -> None:
     assert len(groups_of({"groups": [f"g{number}" for number in range(500)]})) == MAX_GROUPS
+
+
+@pytest.mark.parametrize("fields", ['"id": 5', '"id": "u"', '"id": "key:u", "bytes_per_day": NaN'])
+def test_other_metadata_names_no_uploader(fields: str) -> None:
+    assert uploader(f"{{{fields}}}") is None

@@ -56,27 +56,13 @@ def test_a_body_that_is_not_a_notification_is_bad_input(text: str) -> None:
     "message", [Hint("a b+.pdf", rebuild=True), Hint("x", sweep=True), RangeTask("a", "v", "p", 1, 3)]
 )
 def test_docwells_own_messages_survive_json(message: Hint | RangeTask) -> None:
-    assert parse(json.dumps({"docwell": asdict(message)})) == (message,)
+    assert parse(json.dumps({"docwell": asdict(message) | {"of_a_later_release": 1}})) == (message,)
 
 
 def delivery(
     text: str, receives: int = 1, delay: Callable[[str, int], None] = lambda _receipt, _seconds: None
 ) -> Delivery:
     return Delivery("message-1", "receipt-1", text, receives, receives >= 5, lambda: 900.0, delay)
-
-
-def fail_once(world: World, receives: int) -> list[tuple[str, int]]:
-    world.store.put(KEY, "some text")
-
-    def down() -> None:
-        raise Unavailable("chroma", "chroma cannot be reached")
-
-    world.index.before_upsert = down
-    delays: list[tuple[str, int]] = []
-    with pytest.raises(Unavailable):
-        handle_delivery([world.ingest], delivery(body(KEY), receives, lambda *delay: delays.append(delay)))
-    assert delays.pop(0) == EXTENSION
-    return delays
 
 
 @pytest.mark.parametrize(
@@ -124,22 +110,6 @@ def test_a_busy_worker_extends_its_message_until_it_fails_and_then_delays_it() -
         handle_delivery([world.ingest], delivery(body(KEY), delay=set_delay))
     assert set(delays[:-1]) == {3}
     assert delays[-1] >= 7
-
-
-def test_a_failure_before_the_last_try_leaves_the_document_pending_and_waits() -> None:
-    world = World()
-    ((receipt, seconds),) = fail_once(world, receives=3)
-    assert receipt == "receipt-1"
-    assert 1 <= seconds <= 8
-    assert world.ledger.records[KEY].status is Status.PENDING
-
-
-def test_a_failure_at_the_last_try_names_the_document_failed_with_the_reason() -> None:
-    world = World()
-    assert fail_once(world, receives=5) == []
-    found = world.ledger.records[KEY]
-    assert (found.status, found.reason) == (Status.FAILED, Reason.UNAVAILABLE)
-    assert found.detail == "chroma cannot be reached"
 
 
 OTHER_KEY = "handbooks/b.pdf"
@@ -214,6 +184,8 @@ def test_each_pipeline_that_failed_at_the_last_receive_has_its_own_reason(second
     assert both.statuses() == [Status.FAILED, Status.FAILED if second else Status.INDEXED]
     reasons = [world.ledger.records[KEY].reason for world in (both.first, both.second)]
     assert reasons == [Reason.UNAVAILABLE, Reason.INTERNAL if second else None]
+    assert both.first.ledger.records[KEY].detail == "chroma cannot be reached"
+    assert set(both.delays) == {EXTENSION[1]}  # no delay before the dead-letter queue
 
 
 def test_a_document_that_cannot_be_marked_failed_does_not_stop_the_next() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from docwell.errors import DeadlineExceeded, QuotaExceeded
+from docwell.errors import DeadlineExceeded, QuotaExceeded, Unavailable
 from docwell.identity import Principal, Use
 from docwell.models import Attributes, Hint, Page, RangeTask, Reason, Status
 from tests.unit.fakes import FakeReader, FakeRecogniser
@@ -128,12 +129,15 @@ def test_a_document_that_failed_has_no_attributes_until_it_is_indexed_again(worl
 
 
 class Quotas:
-    """A quota of ten bytes a day, and all charges."""
+    """A quota of ten bytes a day, and all charges. The charge with the number `fails` fails."""
 
-    def __init__(self) -> None:
-        self.charged, self.today = Use(), 0
+    def __init__(self, fails: int = 0) -> None:
+        self.charged, self.today, self.fails = Use(), 0, fails
 
     def charge(self, principal: Principal, use: Use, quotas: Sequence[str]) -> None:
+        self.fails -= 1
+        if not self.fails:
+            raise Unavailable("principals", "the table cannot be written")
         if quotas and self.today >= (principal.bytes_per_day or 0):
             raise QuotaExceeded("today's bytes are used up", 60)
         self.charged, self.today = self.charged + use, self.today + use.bytes
@@ -163,6 +167,24 @@ def test_who_uploads_pays_and_over_a_quota_a_document_waits_unread_for_another_d
     world.update("a/3")
     world.work_off()
     assert (world.ledger.records["a/3"].reason, quotas.charged.pages) == (first.reason, 2 * pages)
+    world.ingest.update(Hint("a/1", rebuild=True), "rebuild", lambda: 900.0)
+    world.store.modified = 0.0  # a lost ledger, or a restore: they were paid for
+    world.ledger.records.clear()
+    world.update("a/2")
+    world.work_off()
+    assert world.ledger.records["a/2"].reason == first.reason
+    assert (quotas.charged.bytes, quotas.charged.pages) == (2 * len(body), 2 * pages)
+
+
+@pytest.mark.parametrize("fails", [1, 2, 3])
+def test_a_failed_charge_skips_no_quota_and_discards_no_work(fails: int) -> None:
+    quotas, world = Quotas(fails), World()
+    object.__setattr__(world.ingest, "quotas", quotas)
+    world.store.put(KEY, "a b c", {"docwell-uploader": Principal("key:u", bytes_per_day=10).as_uploader})
+    with suppress(Unavailable):
+        world.update()
+    world.update()
+    assert (world.ledger.records[KEY].status, quotas.charged.bytes) == (Status.INDEXED, 5)
 
 
 PAGE_REASONS = [

@@ -29,6 +29,7 @@ RESERVED_COLLECTION = ".docwell"
 MAX_GROUPS = 99
 # OpenID Connect limits a subject to 255 ASCII characters; API Gateway's key ids are letters and digits.
 _ID = re.compile(r"[!-~]{1,255}")
+_CALLER = re.compile(f"({KEY}|{SUBJECT}){_ID.pattern}")
 # No commas, brackets or blanks: a group's name must not read as a list.
 _GROUP = re.compile(r"[^\s,\[\]\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,128}")
 
@@ -120,14 +121,16 @@ class Principal:
 
 def uploader(text: str | None) -> Principal | None:
     """Return the principal in the metadata of an upload, with its quotas of reading; None for any other text."""
-    with suppress(ValueError, TypeError):
-        return Principal(**json.loads(text or ""))
+    with suppress(ValueError, TypeError, RecursionError):
+        principal = Principal(**json.loads(text or ""))
+        if _CALLER.fullmatch(principal.id) and set(map(type, principal.quotas(READING).values())) <= {int}:
+            return principal
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A principal's use of one UTC day. `reading_s` is the processor time of the readers."""
+    """A principal's use of one UTC day. `reading_s` is the time to download, read and index its uploads."""
 
     requests: int = 0
     tokens: int = 0
@@ -174,9 +177,7 @@ def identity_of(event: Mapping[str, Any]) -> Identity:
     authorizer = context.get("authorizer") if isinstance(context, Mapping) else None
     claims = authorizer if isinstance(authorizer, Mapping) else {}
     principal = claims.get("principalId")
-    if not isinstance(principal, str) or not any(
-        principal.startswith(kind) and is_id(principal.removeprefix(kind)) for kind in (KEY, SUBJECT)
-    ):
+    if not isinstance(principal, str) or not _CALLER.fullmatch(principal):
         raise Unauthenticated(NO_CREDENTIAL)
     return Identity(principal, groups_of(claims))
 

@@ -154,13 +154,14 @@ class S3ObjectStore(S3Listing):
                 raise ObjectDenied("s3", f"s3: HeadObject answered {code}") from error
             return None
         version = answer.get("VersionId", "null")  # "null" with versioning off
-        metadata = _metadata(answer.get("Metadata", {}))
+        sent = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
+        uploader = sent.pop(_UPLOADER, None)  # not decoded: the text of a form is ASCII
         return ObjectVersion(
             version=answer["ETag"] if version == "null" else version,
             size=answer["ContentLength"],
             etag=answer["ETag"],
-            uploader=metadata.pop(_UPLOADER, None),
-            metadata=metadata,
+            uploader=uploader,
+            metadata=_metadata(sent),
             tag_count=answer.get("TagCount", 0),
             modified=answer["LastModified"].timestamp(),
         )
@@ -201,7 +202,7 @@ class S3ObjectStore(S3Listing):
 
 
 def _metadata(sent: Mapping[str, str]) -> dict[str, str]:
-    """Return user metadata with lower-case names; S3 sends non-ASCII values as RFC 2047, "=?UTF-8?B?...?="."""
+    """Decode the values of user metadata; S3 sends non-ASCII values as RFC 2047, "=?UTF-8?B?...?="."""
     metadata: dict[str, str] = {}
     for name, value in sent.items():
         try:
@@ -209,7 +210,7 @@ def _metadata(sent: Mapping[str, str]) -> dict[str, str]:
             text.encode()  # raises for a lone surrogate, which DynamoDB cannot store
         except (ValueError, LookupError, MessageError):  # the value is not in that form
             text = value
-        metadata[name.lower()] = text
+        metadata[name] = text
     return bounded(metadata, MAX_METADATA, MAX_METADATA_BYTES)
 
 

@@ -35,9 +35,11 @@ class SqsTaskQueue:
     def send(self, messages: Sequence[Hint | RangeTask]) -> None:
         """Send all messages. Raises `Unavailable`; some may then have been sent."""
         for start in range(0, len(messages), _BATCH):
+            batch = map(asdict, messages[start : start + _BATCH])
+            # An older release, which may receive this during a deployment, does not know new fields.
+            bodies = [{name: value for name, value in fields.items() if value is not None} for fields in batch]
             entries: list[SendMessageBatchRequestEntryTypeDef] = [
-                {"Id": str(i), "MessageBody": json.dumps({"docwell": asdict(message)})}
-                for i, message in enumerate(messages[start : start + _BATCH])
+                {"Id": str(i), "MessageBody": json.dumps({"docwell": fields})} for i, fields in enumerate(bodies)
             ]
             with vendor_errors("sqs"):
                 answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)

@@ -41,13 +41,14 @@ app = Commands(OPERATE)
 class Erased:
     """The report of one erasure or dry run, with counts by store. `remains` is what a search finds at the end.
 
-    docs/operate/retention.md lists the copies that expire later.
+    docs/operate/retention.md lists the copies that expire later. `unreadable` receipts stay, and may quote one.
     """
 
     at: str
     documents: list[str]
     dry_run: bool = True
     erased: dict[str, int | None] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     remains: dict[str, int] = field(default_factory=dict)
 
@@ -82,6 +83,8 @@ def erase(
         _show(erased)
     if erased.left or erased.remains:
         raise Failure("some documents are not yet gone, or were uploaded again meanwhile: run this again")
+    if erased.unreadable and not dry_run:
+        raise Failure(f"delete the unreadable receipts from {ctx.obj.receipts_table} yourself: they may quote it")
 
 
 class Erasure:
@@ -158,9 +161,8 @@ class Erasure:
         with plain_failures("cannot delete the receipts"):
             client = aws_client(self._settings, "dynamodb")
             count, damaged = erase_receipts(client, table, erased.documents, self._prefix, dry_run=erased.dry_run)
-        if damaged and not erased.dry_run:
-            display.say(f"delete it yourself from {table}, docwell cannot read it: {', '.join(damaged)}", err=True)
-        return count + len(damaged) * erased.dry_run
+        erased.unreadable = damaged
+        return count
 
     def _erase_names(self, erased: Erased) -> int | None:
         if not self._settings.audit_table:

@@ -155,8 +155,7 @@ def revoke(
 def _admin(settings: Settings) -> PrincipalAdmin:
     from docwell.adapters.dynamodb.principals import PrincipalAdmin
 
-    table = settings.need("principals_table")
-    return PrincipalAdmin(aws_client(settings, "dynamodb"), table)
+    return PrincipalAdmin(aws_client(settings, "dynamodb"), settings.need("principals_table"))
 
 
 def _keys(settings: Settings) -> DynamoApiKeys:

@@ -481,7 +481,7 @@ class CallerBody(BaseModel):
     pages_per_day: int | None
     bytes: int
     bytes_per_day: int | None
-    reading_s: float = Field(description="Processor time of the readers, in seconds.")
+    reading_s: float = Field(description="Seconds of downloading, reading and indexing, also in rebuilds.")
     reading_s_per_day: int | None
 
 

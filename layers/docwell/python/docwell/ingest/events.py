@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from random import SystemRandom
 from threading import Event, Thread
 from time import monotonic
@@ -71,7 +71,9 @@ def parse(body: str) -> tuple[Hint | RangeTask, ...]:
             return ()
         if "docwell" in event:
             message = event["docwell"]
-            return (RangeTask(**message) if "range" in message else Hint(**message),)
+            kind = RangeTask if "range" in message else Hint
+            names = {field.name for field in fields(kind)}.intersection(message)  # a later release may add fields
+            return (kind(**{name: message[name] for name in names}),)
         objects = [record["s3"]["object"] for record in event["Records"]]
         versions = [(unquote_plus(item["key"]), item.get("versionId") or item.get("eTag")) for item in objects]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -120,6 +122,7 @@ def handle_dead_letter(use_cases: Sequence[Ingest], delivery: Delivery, park: Ca
         for ingest, message in work:
             try:
                 record = give_up(ingest, message, delivery.message_id)
+                ingest.audit(message.key, message.version)
             except DocwellError as error:
                 errors.append(error)
             else:
@@ -212,13 +215,15 @@ def _typed(error: Exception) -> DocwellError:
 def _observe(ingest: Ingest, message: Hint | RangeTask, _delivery: Delivery) -> None:
     if isinstance(message, Hint):
         ingest.observe(message.key)
-        ingest.audit(message.key, message.version)
 
 
 def _handle(ingest: Ingest, message: Hint | RangeTask, delivery: Delivery) -> None:
     started, owner, remaining_s = monotonic(), delivery.message_id, delivery.remaining_s
     if isinstance(message, Hint):
-        report = ingest.update(message, owner, remaining_s, again=delivery.receives > 1)
+        try:
+            report = ingest.update(message, owner, remaining_s, again=delivery.receives > 1)
+        finally:  # last: a trail that cannot be written stops no document
+            ingest.audit(message.key, message.version)
     else:
         report = RangeWorker(ingest, message, owner, remaining_s, is_last=delivery.last).index_range()
     seconds = monotonic() - started

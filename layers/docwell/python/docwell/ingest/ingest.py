@@ -45,6 +45,8 @@ from docwell.ports import AuditTrail, Ledger, ObjectStore, Principals, TaskQueue
 # An attempt fails only where another worker observed the document meanwhile.
 _OBSERVE_ATTEMPTS = 5
 _ATTEMPT_BITS = 53  # JSON readers keep 53 bits exactly
+# Do not charge an older upload: it was restored, or the ledger was lost, and its uploader has paid for it.
+_UNPAID_S = 86_400
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +82,8 @@ class Ingest:
         """Add an upload with a form to the audit trail: the version that a notification of S3 names."""
         head = self.store.head(key, version) if self.trail and version else None
         if self.trail and head and (payer := uploader(head.uploader)):
-            self.trail.append(
-                AuditEvent(payer.id, Action.STORED, frozenset({key}), head.version, at=head.modified)
-            )
+            event = AuditEvent(payer.id, Action.STORED, frozenset({key}), head.version, at=head.modified)
+            self.trail.append(event)
 
     def charge(self, record: DocumentRecord, use: Use, *, begins: bool = False) -> None:
         """Charge the uploader of a document, if it has one. If it `begins`, raise `Refused` over a quota."""
@@ -91,7 +92,7 @@ class Ingest:
             if self.quotas and payer:
                 self.quotas.charge(payer, use, READING if begins else ())
         except QuotaExceeded as over:
-            raise Refused(Reason.OVER_QUOTA, f"of its uploader {over.detail}. docwell reads it then") from None
+            raise Refused(Reason.OVER_QUOTA, f"its uploader: {over.detail}, when docwell tries again") from None
 
     @contextmanager
     def downloaded(self, record: DocumentRecord, head: ObjectVersion) -> Iterator[Path]:
@@ -101,7 +102,8 @@ class Ingest:
             with self.indexer.downloaded(record.key, head) as path:
                 yield path
         finally:
-            self.charge(record, Use(reading_s=round(monotonic() - begun, 3)))
+            with suppress(Unavailable):  # keep the finished work, or its error
+                self.charge(record, Use(reading_s=round(monotonic() - begun, 3)))
 
     def observe(self, key: str) -> None:
         """Store the version that the bucket has now, so that queries no longer see other versions.
@@ -253,20 +255,22 @@ class Ingest:
                     lease.require_sweep()
 
     def _start(self, lease: DocumentLease, step: Start) -> None:
-        is_new = lease.record.version != step.head.version or lease.record.reason == Reason.OVER_QUOTA
+        waits, age_s = lease.record.reason == Reason.OVER_QUOTA, time() - step.head.modified
+        is_new = waits or (lease.record.version != step.head.version and age_s < _UNPAID_S)
         # Use a random number, not the fence: a worker that keeps its lease can start the same version twice.
-        lease.write(replace(step.record, attempt=randbits(_ATTEMPT_BITS)), fresh=True)
-        if step.has_leftovers:
-            for id_ in self.generation_ids(lease.record.key, step.head.version):
-                lease.remove(of=id_)
+        lease.record = replace(step.record, attempt=randbits(_ATTEMPT_BITS))
         try:
-            if is_new:
+            if is_new:  # before the write, after which the next delivery of the message would not charge
                 self.charge(lease.record, Use(bytes=step.head.size), begins=True)
-            self._read(lease, step.head)
+            lease.write(lease.record, fresh=True)
+            if step.has_leftovers:
+                for id_ in self.generation_ids(lease.record.key, step.head.version):
+                    lease.remove(of=id_)
+            self._read(lease, step.head, is_new=is_new)
         except Refused as refused:
             self.settle(lease, ranges.rejected(lease.record, refused.reason, refused.detail))
 
-    def _read(self, lease: DocumentLease, head: ObjectVersion) -> None:
+    def _read(self, lease: DocumentLease, head: ObjectVersion, *, is_new: bool) -> None:
         """Plan the ranges, and index the document if it has only one. Raises `NotFound`, `Refused`."""
         limit = self.indexer.limits.max_document_bytes
         if head.size > limit:
@@ -277,7 +281,8 @@ class Ingest:
             count = ranges.count_ranges(info.page_count, self.indexer.limits.range_pages)
             planned = replace(lease.record, pages=info.page_count, title=info.title, ranges=count)
             planned = replace(planned, author=info.author, created=info.created, media_type=info.media_type)
-            self.charge(planned, Use(pages=info.page_count))
+            if is_new:
+                self.charge(planned, Use(pages=info.page_count))
             if count > 1:
                 lease.write(planned)
                 return

@@ -197,8 +197,7 @@ def asks_for_list(question: str) -> bool:
     _, words = readings(question)[0]
     if not any(word.kinds & _LISTED for word in words):
         return False
-    places = _asked_places(words)
-    return any(map(str.isalpha, "".join(words[place].text for place in places)))
+    return any(map(str.isalpha, "".join(words[place].text for place in _asked_places(words))))
 
 
 def quotations(question: str) -> list[Span]:

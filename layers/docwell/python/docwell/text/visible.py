@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 # Unicode's controls and formats (bidirectional marks and tags among them), its private characters, and the letters
@@ -33,9 +34,4 @@ def strip_invisible(text: str) -> str:
 
 def escape_json(document: str) -> str:
     r"""Return a JSON document with invisible characters escaped, as `\u202e`: equal, and safe for a terminal."""
-    return _ESCAPED.sub(_json_escape, document)
-
-
-def _json_escape(escaped: re.Match[str]) -> str:
-    units = escaped[0].encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
+    return _ESCAPED.sub(lambda escaped: json.dumps(escaped[0])[1:-1], document)

@@ -132,14 +132,11 @@ def _cells(group: Sequence[int], lines: Sequence[Line]) -> list[list[int]]:
         part
         for part in parts
         if any(_LABEL.search(lines[at].text) for at in part[:-1])
-        and any(_is_number(lines[at].text) for at in part[1:])
+        # A number, or several, with at most as many letters as digits.
+        and any(
+            0 < sum(map(str.isdigit, lines[at].text)) >= sum(map(str.isalpha, lines[at].text)) for at in part[1:]
+        )
     ]
-
-
-def _is_number(text: str) -> bool:
-    """Return whether a text is a number, or several, with at most as many letters as digits."""
-    digits = sum(map(str.isdigit, text))
-    return 0 < digits >= sum(map(str.isalpha, text))
 
 
 def _is_wide(line: Line) -> bool:
@@ -167,8 +164,7 @@ def lay_out(lines: Sequence[Line], low: float, high: float, earlier: Mapping[int
     size, page_edges = max(counts, key=counts.__getitem__, default=0.0), edges(page_rows, low, high)
     repeated = running(page_edges, earlier, size)
     text_rows = [line for line in page_rows if line not in repeated] or page_rows
-    text = _MIXED.sub(" ", paragraphs(text_rows))
-    return LaidOut(text, headings(text_rows, size), page_edges)
+    return LaidOut(_MIXED.sub(" ", paragraphs(text_rows)), headings(text_rows, size), page_edges)
 
 
 def edges(lines: Iterable[Line], low: float, high: float) -> list[Line]:

@@ -189,8 +189,7 @@ def _line(text: str, box: Box) -> Line:
     left, bottom, right, top = box
     size = min(TYPE_SHARE * (top - bottom), MAX_TYPE)
     # The text of a high field begins at its top.
-    middle = max((bottom + top) / 2, top - size)
-    return Line(text, left, right, middle - BELOW_MIDDLE * size, size)
+    return Line(text, left, right, max((bottom + top) / 2, top - size) - BELOW_MIDDLE * size, size)
 
 
 def place_fields(lines: Sequence[Line], fields: Sequence[Line]) -> list[Line]:

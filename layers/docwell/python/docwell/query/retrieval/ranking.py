@@ -108,17 +108,12 @@ def nearest(units: Sequence[Units], vector: NDArray[np.float32]) -> NDArray[np.f
     counts = np.array([len(unit.spans) for unit in units])
     highest = np.full(len(units), -1, dtype=np.float32)
     if counts.any():
-        near = _cosines(b"".join(unit.vectors for unit in units), vector)
+        packed = np.frombuffer(b"".join(unit.vectors for unit in units), dtype=np.int8)
+        rows = packed.reshape(-1, len(vector)).astype(np.float32)
+        near = rows @ vector / np.maximum(np.sqrt(np.einsum("ij,ij->i", rows, rows)), 1.0)
         first = np.cumsum(counts) - counts
         highest[counts > 0] = np.maximum.reduceat(near, first[counts > 0])
     return highest
-
-
-def _cosines(packed: bytes, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (n,) float32: the cosine of each vector of `Units`, row by row, to a vector of unit length."""
-    rows = np.frombuffer(packed, dtype=np.int8).reshape(-1, len(vector)).astype(np.float32)
-    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    return np.asarray(rows @ vector / np.maximum(lengths, 1.0), dtype=np.float32)
 
 
 def newest(documents: Collection[str]) -> frozenset[str]:
