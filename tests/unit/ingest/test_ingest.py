@@ -172,8 +172,7 @@ def test_who_uploads_pays_and_over_a_quota_a_document_waits_unread_for_another_d
     world.ledger.records.clear()
     world.update("a/2")
     world.work_off()
-    assert world.ledger.records["a/2"].reason == first.reason
-    assert (quotas.charged.bytes, quotas.charged.pages) == (2 * len(body), 2 * pages)
+    assert (world.ledger.records["a/2"].reason, quotas.charged.pages) == (first.reason, 2 * pages)
 
 
 @pytest.mark.parametrize("fails", [1, 2, 3])
@@ -181,9 +180,9 @@ def test_a_failed_charge_skips_no_quota_and_discards_no_work(fails: int) -> None
     quotas, world = Quotas(fails), World()
     object.__setattr__(world.ingest, "quotas", quotas)
     world.store.put(KEY, "a b c", {"docwell-uploader": Principal("key:u", bytes_per_day=10).as_uploader})
-    with suppress(Unavailable):
-        world.update()
-    world.update()
+    for _ in range(2):
+        with suppress(Unavailable):
+            world.update()
     assert (world.ledger.records[KEY].status, quotas.charged.bytes) == (Status.INDEXED, 5)
 
 
