@@ -31,11 +31,7 @@ from docwell.adapters.documents.parts import (
 _APART = {"br": ("", "\n"), **dict.fromkeys(("button", "option", "optgroup", "select"), (" ", " "))}
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _ESCAPE = re.compile(r"\\(?:([0-9a-fA-F]{1,6})\s?|(.))", re.DOTALL)
-# Comments, and strings with signs of the grammar.
-_COMMENTS = re.compile(r"""/\*.*?\*/|<!--|-->|(["'])[^"'\n]*[{};][^"'\n]*\1""", re.DOTALL)
-_CONDITIONAL = re.compile(r"@([^{};]*)\{((?:[^{}]*\{[^{}]*\})*[^{}]*)\}|@[^{};]*;")
 _RULE, _NESTED = re.compile(r"([^{}]+)\{([^{}]*)\}?"), re.compile(r"\{[^{}]*\{")
-_VALUE, _COMMA = re.compile(r":[^;{}]*(?=[;}])"), re.compile(r",(?![^(]*\))")
 _NAME, _WORD, _STYLE = re.compile(r"[.#]([\w-]+)"), re.compile(r"[\w-]+"), re.compile(r"(?is)<style.*?</style>")
 # The processor time for the rules of a page, of 20 s for a document, and the most characters of its styles: a
 # framework has 250,000. The library takes quadratic time for some selectors on a wide page.
@@ -72,15 +68,20 @@ def tables() -> Any:
 
 
 def _cascade(tree: LexborHTMLParser, page: str) -> dict[int, _Values]:
-    """Return the values that the style rules of a page give its elements on a screen; none over a limit."""
+    """Return the values that style rules give the elements of a page on a screen; over a limit, the browser's."""
     sheets = (node for node in tree.css(tables()["sheets"]) if not (node.parent and node.parent.tag == "noscript"))
     style = "".join(f"@media {node.attributes.get('media') or 'all'}{{{node.text()}}}}}" for node in sheets)
-    is_wide = len(tree.css("*")) > MAX_WIDE and re.search(tables()["wide"], style)
-    for _ in range(0 if is_wide or len(style) > MAX_STYLE else MAX_NESTING):
-        style = _CONDITIONAL.sub(_inner, _COMMENTS.sub("", style))
-    values, matches = dict[int, _Values](), dict[str, list[int]]()
+    is_over = len(style) > MAX_STYLE or (len(tree.css("*")) > MAX_WIDE and re.search(tables()["wide"], style))
+    for _ in range(0 if is_over else MAX_NESTING):
+        style = re.sub(tables()["conditional"], _inner, re.sub(tables()["comments"], r"\1", style))
     words = set(_WORD.findall(_STYLE.sub("", page)))
-    rules = [] if _NESTED.search(style) else sorted(_rules(tables()["browser"] + style))
+    return _matched(tree, "" if is_over or _NESTED.search(style) else style, words) or _matched(tree, "", words)
+
+
+def _matched(tree: LexborHTMLParser, style: str, words: set[str]) -> dict[int, _Values]:
+    """Return the values that the rules of a browser, and over them those of a page, give its elements."""
+    values, matches = dict[int, _Values](), dict[str, list[int]]()
+    rules = [*_rules(tables()["browser"]), *sorted(_rules(style))]
     ends = time.process_time() + STYLES_S
     for (is_important, *_), selectors, selector, name, value in rules:
         for part in {selectors, selector} - matches.keys():
@@ -100,7 +101,7 @@ def _inner(rule: re.Match[str]) -> str:
     queries, inner = "".join((rule[1] or "").lower().split()).split(","), rule[2] or ""
     holds = any(re.fullmatch(tables()["screen"], query) for query in queries)
     fails = all(re.fullmatch(tables()["paper"], query) for query in queries)
-    return inner if holds else "" if fails else _VALUE.sub(":", inner)
+    return "" if fails or "{" not in inner else inner if holds else re.sub(":[^;{}]*(?=[;}])", ":", inner)
 
 
 def _rules(style: str) -> Iterator[tuple[tuple[int, ...], str, str, str, str]]:
@@ -109,7 +110,7 @@ def _rules(style: str) -> Iterator[tuple[tuple[int, ...], str, str, str, str]]:
     The largest rank wins: importance, specificity (CSS Selectors, 17) and place.
     """
     for place, (selectors, body) in enumerate(_RULE.findall(style)):
-        for selector in _COMMA.split(selectors):
+        for selector in re.split(r",(?![^(]*\))", selectors):
             weight = *(len(re.findall(kind, selector)) for kind in tables()["specificity"]), place
             for name, (is_important, value) in _declared(body).items():
                 yield (is_important, *weight), selectors.strip(), selector.strip(), name, value
@@ -266,7 +267,6 @@ class _Page:
         is_apart = not {"position", "float"}.isdisjoint(texts) or texts.get("display", "inline") != "inline"
         is_boxed = node.tag not in tables()["unboxed"] and (node.tag not in tables()["inline"] or is_apart)
         key = tuple(sorted({**texts, "box": "block" if is_boxed else ""}.items()))
-        # An element inside with a style may come back onto the page or out of a clipped box.
         is_away = _hides(key, "away") and len(node.css("[style], [class], [id]")) <= bool(values)
         if hidden := node.tag in tables()["struck"] or _hides(key, "ways") or is_away:
             self._parts.hide(node.text(deep=True))
