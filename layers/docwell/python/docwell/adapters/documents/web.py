@@ -46,9 +46,9 @@ def read(text: str, parts: Parts) -> Metadata:
     """Add the text of a page that a browser shows."""
     tree = LexborHTMLParser(text)
     title, author = tree.css_first("head title"), tree.css_first('meta[name="author" i]')
-    _Page(parts, _cascade(tree, text), "shaded" if re.search(tables()["grounds"], text) else "white").add(
-        tree.root
-    )
+    is_over_picture = re.search("(?i)position", text) and tree.css(tables()["pictures"])
+    is_shaded = is_over_picture or tree.css(tables()["links"]) or re.search(tables()["grounds"], text)
+    _Page(parts, _cascade(tree, text), "shaded" if is_shaded else "white").add(tree.root)
     return Metadata(title.text(deep=True) if title else None, author.attributes.get("content") if author else None)
 
 
@@ -111,7 +111,8 @@ def _rules(style: str) -> Iterator[tuple[tuple[int, ...], str, str, str, str]]:
     """
     for place, (selectors, body) in enumerate(_RULE.findall(style)):
         for selector in re.split(r",(?![^(]*\))", selectors):
-            weight = *(len(re.findall(kind, selector)) for kind in tables()["specificity"]), place
+            heavy = re.sub(r":where\([^()]*\)", "", selector)
+            weight = *(len(re.findall(kind, heavy)) for kind in tables()["specificity"]), place
             for name, (is_important, value) in _declared(body).items():
                 yield (is_important, *weight), selectors.strip(), selector.strip(), name, value
 
@@ -189,8 +190,7 @@ class _Page:
         self._parts, self._styles = parts, styles
         # The values that hide text on this paper, and the inherited properties that hide the text of each element.
         self._inherited, self._unseen = tables()[paper], dict[int, set[str]]()
-        self._texts: list[str] = []
-        self._tables: list[_Table] = []
+        self._texts, self._tables = list[str](), list[_Table]()
         # The open lists, and the number of an item that has no text yet.
         self._lists: list[Numbering] = []
         self._mark = ""
@@ -236,9 +236,8 @@ class _Page:
         """Begin or end a list or an item."""
         if node.tag in {"ol", "ul"}:
             if enters:
-                form = tables()["forms"].get(
-                    node.attributes.get("type") or "", DECIMAL if node.tag == "ol" else "bullet"
-                )
+                kind = node.attributes.get("type") or ""
+                form = tables()["forms"].get(kind, DECIMAL if node.tag == "ol" else "bullet")
                 start = whole(node.attributes.get("start"), 1)
                 self._lists.append(Numbering({0: Level(start, form, "%1.")}))
             else:
@@ -255,19 +254,21 @@ class _Page:
             return not unseen
         if node.tag in tables()["unseen"] or node.tag.startswith(("-", "!", "_")):
             return bool(node.tag == "-document")
-        values = dict(self._styles.get(node.mem_id, {}))
-        for name, declared in _declared(node.attributes.get("style") or "").items():
-            if declared[0] or not values.get(name, declared)[0]:
-                values[name] = declared
+        values, declared = self._styles.get(node.mem_id, {}), _declared(node.attributes.get("style") or "").items()
+        values = values | {name: style for name, style in declared if style[0] or not values.get(name, style)[0]}
         texts = {name: value for name, (_, value) in values.items()}
         for name in (name for name in texts.keys() & self._inherited if texts[name] not in tables()["keeps"]):
             (unseen.add if re.fullmatch(self._inherited[name], texts[name]) else unseen.discard)(name)
         self._unseen[node.mem_id] = unseen
-        # A part of a line, and of a table, has no width and height to hide in.
-        is_apart = not {"position", "float"}.isdisjoint(texts) or texts.get("display", "inline") != "inline"
-        is_boxed = node.tag not in tables()["unboxed"] and (node.tag not in tables()["inline"] or is_apart)
+        place = {"display": "inline" if node.tag in tables()["inline"] else "block", **texts}
+        box = " ".join(place.get(name, "") for name in ("display", "position", "float"))
+        is_boxed = node.tag not in tables()["unboxed"] and re.fullmatch(tables()["boxed"], box)
         key = tuple(sorted({**texts, "box": "block" if is_boxed else ""}.items()))
-        is_away = _hides(key, "away") and len(node.css("[style], [class], [id]")) <= bool(values)
+        is_away = _hides(key, "away") and not any(
+            "style" in inner.attributes or self._styles.get(inner.mem_id, {}).keys() & tables()["places"]
+            for inner in node.css("*")
+            if inner.mem_id != node.mem_id
+        )
         if hidden := node.tag in tables()["struck"] or _hides(key, "ways") or is_away:
             self._parts.hide(node.text(deep=True))
         return not hidden
@@ -299,8 +300,7 @@ class _Page:
     def _flush(self, level: int | None = None) -> None:
         """End the block. Inside a row, the block goes into its cell."""
         lines = "".join(self._texts).split("\n")
-        if not self._preformatted:
-            lines = [" ".join(line.split()) for line in lines]
+        lines = lines if self._preformatted else [" ".join(line.split()) for line in lines]
         text = "\n".join(lines).strip("\n")
         self._texts = []
         if not text.strip():
