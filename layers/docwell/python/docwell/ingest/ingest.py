@@ -258,17 +258,17 @@ class Ingest:
         waits, age_s = lease.record.reason == Reason.OVER_QUOTA, time() - step.head.modified
         is_new = waits or (lease.record.version != step.head.version and age_s < _UNPAID_S)
         # Use a random number, not the fence: a worker that keeps its lease can start the same version twice.
-        lease.record = replace(step.record, attempt=randbits(_ATTEMPT_BITS))
+        begun = replace(step.record, attempt=randbits(_ATTEMPT_BITS))
         try:
             if is_new:  # before the write, after which the next delivery of the message would not charge
-                self.charge(lease.record, Use(bytes=step.head.size), begins=True)
-            lease.write(lease.record, fresh=True)
-            if step.has_leftovers:
-                for id_ in self.generation_ids(lease.record.key, step.head.version):
-                    lease.remove(of=id_)
+                self.charge(begun, Use(bytes=step.head.size), begins=True)
+            lease.write(begun, fresh=True)
+            for id_ in self.generation_ids(begun.key, step.head.version) if step.has_leftovers else ():
+                lease.remove(of=id_)
             self._read(lease, step.head, is_new=is_new)
         except Refused as refused:
-            self.settle(lease, ranges.rejected(lease.record, refused.reason, refused.detail))
+            record = lease.record if lease.record.attempt == begun.attempt else begun
+            self.settle(lease, ranges.rejected(record, refused.reason, refused.detail))
 
     def _read(self, lease: DocumentLease, head: ObjectVersion, *, is_new: bool) -> None:
         """Plan the ranges, and index the document if it has only one. Raises `NotFound`, `Refused`."""
