@@ -77,8 +77,11 @@ class ServerSecrets:
         self._token, self._pair = f"{stack}/token", f"{stack}/pair"
         self._secrets, self._acm = boto3.client("secretsmanager"), boto3.client("acm")
 
-    def ensure(self, kms_key: str = "") -> None:
-        """Create the secrets that do not exist, encrypted by `kms_key` or AWS's own key."""
+    def ensure(self, parameters: Mapping[str, str]) -> None:
+        """Create the secrets that do not exist, if the parameters create a server."""
+        if "" not in (parameters["ChromaUrl"], parameters["OllamaUrl"]):
+            return
+        kms_key = parameters["KmsKeyArn"]
         with aws_errors(f"the secrets of {self._stack}"):
             pair = self._read(self._pair)
             if pair is None:
@@ -137,9 +140,3 @@ class ServerSecrets:
         """Store a new version of a secret; return its id."""
         put = self._secrets.put_secret_value(SecretId=name, SecretString=json.dumps(secret), VersionStages=[stage])
         return str(put["VersionId"])
-
-
-def prepare(stack: str, parameters: Mapping[str, str]) -> None:
-    """Create the secrets of a stack whose parameters create a server. Raises `StepError`."""
-    if "" in (parameters["ChromaUrl"], parameters["OllamaUrl"]):
-        ServerSecrets(stack).ensure(parameters["KmsKeyArn"])

@@ -8,7 +8,6 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import boto3
 
@@ -46,10 +45,6 @@ class Tree:
         """Return the folder with the parameters of each stage."""
         return self.root / "infra" / "parameters"
 
-    def profile(self, stage: str) -> dict[str, Any]:
-        """Return the parameters of a stage."""
-        return tomllib.loads((self.profiles / f"{stage}.toml").read_text(encoding="utf-8"))
-
     def images(self) -> dict[str, str]:
         """Return the container images by template and parameter."""
         return {
@@ -69,7 +64,7 @@ def unpinned(tree: Tree) -> list[str]:
     lines = [
         f"{name}: {value} has no digest" for name, value in tree.images().items() if not _DIGEST.search(value)
     ]
-    profiles = {stage: tree.profile(stage) for stage in STAGES}
+    profiles = {stage: tomllib.loads((tree.profiles / f"{stage}.toml").read_text("utf-8")) for stage in STAGES}
     lines += [
         f"{' and '.join(f'{stage}.toml' for stage in STAGES)}: {name} differs, but one build serves both"
         for name in BUILT_BY

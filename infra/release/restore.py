@@ -48,8 +48,9 @@ def restore(part: str, profile: str, at: str | None) -> dict[str, str]:
 
 def restore_table(client: DynamoDBClient, source: str, target: str, at: datetime | None) -> None:
     """Restore a table, or a deleted one's last backup, under a new name. Raises `StepError`, `ClientError`."""
-    if not _exists(client, target):
-        if _exists(client, source):
+    names = {name for page in client.get_paginator("list_tables").paginate() for name in page["TableNames"]}
+    if target not in names:
+        if source in names:
             when: Any = {"RestoreDateTime": at} if at else {"UseLatestRestorableTime": True}
             client.restore_table_to_point_in_time(SourceTableName=source, TargetTableName=target, **when)
         else:
@@ -144,11 +145,3 @@ def _left(stack: str) -> dict[str, str]:
     if tables[0]:
         tables[0] = f"{tables[0]}/stream/{start_stream(client, tables[0])}"
     return {"Adopt": "true", _RESTORED: ",".join(tables)}
-
-
-def _exists(client: DynamoDBClient, table: str) -> bool:
-    try:
-        client.describe_table(TableName=table)
-    except client.exceptions.ResourceNotFoundException:
-        return False
-    return True

@@ -13,6 +13,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,7 @@ def heard(profile: str, values: Mapping[str, str], outputs: Mapping[str, str]) -
         return
     problem = (
         f'the alarms of {profile} reach no one: write Alarms = "ADDRESS,0" into infra/parameters/{profile}.toml, '
-        "or subscribe to the stack's AlarmTopic"
+        "or subscribe to the AlarmTopic of its app"
     )
     if profile != "small":
         raise StepError(problem)
@@ -212,33 +213,34 @@ def deploy(stack: str, path: Path, options: Sequence[str] = ()) -> None:
     before, outputs = protected(stack, path.stem, values)
     live, its = deployed(app)
     previous = live_version(its.get("QueryFunction"))
-    values[RELEASE] = named(values[RELEASE], (live or {}).get(RELEASE, ""), time.time())
     if not preview:
         # The stack names its secrets, so they come first.
-        credentials.prepare(stack, values)
+        credentials.ServerSecrets(stack).ensure(values)
     if lines := list(changes(preflight.SYSTEM, before, values)):
         print(f"{stack} (data and servers):", *lines, sep="\n  ")
-        if preview and before is None:
+        if preview and not before:
             return
         write(path, values)
         _sam(stack, path, "--template-file", str(preflight.SYSTEM), *options)
-        outputs = deployed(stack)[1]
+        outputs = outputs if preview else _changed(stack, preflight.SYSTEM, values)[1]
     if missing := preflight.given() - outputs.keys():
         print(f"{app}: its changes are known once {stack} has {', '.join(sorted(missing))}")
         return
-    values |= {name: outputs[name] for name in preflight.given()}
+    given = {name: outputs[name] for name in sorted(preflight.given())}
+    release = sha256(f"{values[RELEASE]}{json.dumps(given)}".encode()).hexdigest()
+    values |= given | {RELEASE: named(release, (live or {}).get(RELEASE, ""), time.time())}
     write(path, values)
     lines = list(changes(preflight.APP, live, values)) or ["at most the image of ingest: see SAM's change set"]
     print(f"{app} (the app):", *lines, sep="\n  ")
     _sam(app, path, "--resolve-image-repos", *options)
     if not preview:
-        after(app, values, previous, is_new=live is None)
+        after(app, values, previous)
 
 
 def changes(template: Path, before: Mapping[str, str] | None, values: Mapping[str, str]) -> Iterator[str]:
     """Yield what a deployment of a stack changes and what is down meanwhile; nothing without a change."""
     parts = {name for name in preflight.declared(template) if (before or {}).get(name) != values[name]}
-    if before is None:
+    if not before:
         yield OUTAGES["new"][template.stem]
         return
     if template == preflight.SYSTEM and RELEASE in before:
@@ -252,7 +254,9 @@ def changes(template: Path, before: Mapping[str, str] | None, values: Mapping[st
         parts.update(f"{name}.yaml" for name in names)
     if RELEASE in parts:
         yield "a new version of the query function, and every function whose build changed"
-    yield from (row["says"] for row in OUTAGES["outage"] if parts & set(row["parts"]))
+    # The other rows are about data and servers, whose parameters and outputs the app has too.
+    down = parts if template == preflight.SYSTEM else parts & {RELEASE}
+    yield from (row["says"] for row in OUTAGES["outage"] if down & set(row["parts"]))
 
 
 def _sam(stack: str, path: Path, *options: str) -> None:
@@ -264,18 +268,25 @@ def _sam(stack: str, path: Path, *options: str) -> None:
         raise StepError("\n".join([*why(stack, since), f"sam deploy: exit {done.returncode}. {_FAILED}"]))
 
 
-def after(app: str, values: Mapping[str, str], previous: str, *, is_new: bool) -> None:
+def _changed(stack: str, template: Path, values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return parameters and outputs of a stack that has the values. Raises `StepError`: else it was declined."""
+    parameters, outputs = deployed(stack)
+    if not parameters or any(changes(template, parameters, values)):
+        raise StepError(f"{stack} was not changed, so the deployment ends here")
+    return parameters, outputs
+
+
+def after(app: str, values: Mapping[str, str], previous: str) -> None:
     """Protect both stacks, delete old versions, publish the console; print its address and what still starts.
 
     Raises `StepError`.
     """
-    parameters, outputs = deployed(app)
+    parameters, outputs = _changed(app, preflight.APP, values)
     with aws_errors(app):
         protect = boto3.client("cloudformation").update_termination_protection
         for name in (values["SystemName"], app):
             protect(EnableTerminationProtection=True, StackName=name)
-        if is_new:
-            enlist(outputs["UsagePlanId"], outputs["PrincipalsTable"])
+        enlist(outputs["UsagePlanId"], outputs["PrincipalsTable"])
         if values["Adopt"] == "true":
             notify(outputs["Bucket"], outputs["IngestQueueUrl"])
         prune(outputs.get("QueryFunction"), previous)
@@ -291,14 +302,15 @@ def after(app: str, values: Mapping[str, str], previous: str, *, is_new: bool) -
 
 
 def enlist(plan: str, table: str) -> None:
-    """Put the gateway's keys of all principals into a new usage plan."""
+    """Put the gateway's keys of all principals into a usage plan: a new one has none of them."""
     gateway, pages = boto3.client("apigateway"), boto3.client("dynamodb").get_paginator("scan")
+    listed = set(gateway.get_paginator("get_usage_plan_keys").paginate(usagePlanId=plan).search("items[].id"))
     for page in pages.paginate(TableName=table, FilterExpression="attribute_exists(key_id)"):
-        for key in (row["key_id"]["S"] for row in page["Items"] if "-" not in row["key_id"]["S"]):
+        for key in {row["key_id"]["S"] for row in page["Items"] if "-" not in row["key_id"]["S"]} - listed:
             try:
                 gateway.create_usage_plan_key(usagePlanId=plan, keyId=key, keyType="API_KEY")
             except (gateway.exceptions.ConflictException, gateway.exceptions.NotFoundException):
-                continue  # it is in the plan, or was deleted by hand
+                continue  # another deployment put it there, or it was deleted by hand
 
 
 def starting(group: str) -> int:
@@ -345,7 +357,10 @@ def prune(function: str | None, previous: str) -> None:
 if __name__ == "__main__":
     name, parameters, *options = sys.argv[1:]
     path = Path(parameters)
-    heard(path.stem, read(path), deployed(f"{name}-app")[1])
-    if problems := list(preflight.of_account(read(path), builds=False)):
-        raise StepError("\n".join(problems))
-    deploy(name, path, options)
+    try:
+        heard(path.stem, read(path), deployed(f"{name}-app")[1])
+        if problems := list(preflight.of_account(read(path), builds=False)):
+            sys.exit("\n".join(problems))
+        deploy(name, path, options)
+    except StepError as error:
+        sys.exit(str(error))

@@ -22,7 +22,7 @@ from infra.release.credentials import ServerSecrets
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 STACK, OTHER = "docwell-team", "docwell-team-2"
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "eu-central-1"}
-KINDS = ("documents", "access-logs", "app-consolestack")
+KINDS = ("documents", "access-logs", "consolestack", "app-consolestack")
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def leftovers(stack: str) -> None:
     tag = {"Key": "docwell-snapshots", "Value": f"{stack}-ServersStack-A1-ChromaStack-B2"}
     tags: Any = [{"ResourceType": "snapshot", "Tags": [tag]}]
     ec2.create_snapshot(VolumeId=volume, TagSpecifications=tags)
-    ServerSecrets(stack).ensure()
+    ServerSecrets(stack).ensure(dict.fromkeys(("ChromaUrl", "OllamaUrl", "KmsKeyArn"), ""))
 
 
 def left(stack: str) -> dict[str, int]:
@@ -88,5 +88,5 @@ def test_the_remains_of_a_stack_are_deleted_and_its_name_can_be_reused() -> None
     certificates = boto3.client("acm").list_certificates()["CertificateSummaryList"]
     assert len(certificates) == 1
     # A deleted secret keeps its name for 30 days if it can be recovered.
-    ServerSecrets(STACK).ensure()
+    ServerSecrets(STACK).ensure(dict.fromkeys(("ChromaUrl", "OllamaUrl", "KmsKeyArn"), ""))
     assert left(STACK)["secrets"] == 2

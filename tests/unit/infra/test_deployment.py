@@ -63,9 +63,9 @@ class Sam:
         return self.deployed
 
     def __call__(self, stack: str, path: Path, *options: str) -> None:
-        if "--fail" in options and stack == APP:
+        if f"--fails={stack}" in options:
             raise StepError(stack)
-        if stage.PREVIEW in options:
+        if {stage.PREVIEW, f"--declined={stack}"} & {*options}:
             return
         self.deployed.append(stack)
         values = stage.read(path)
@@ -112,10 +112,16 @@ def test_data_and_servers_come_first_and_only_what_changes_is_deployed(sam: Sam)
     assert (stage.deployed(APP)[0] or {})["ChromaUrl"] == STACK
     (sam.build / "QueryFunction/handler.py").write_text("B = 2\n")
     assert sam.deploy() == [APP]
-    sam.profile.write_text("QueryConcurrency = 8\n")
-    assert sam.deploy() == [APP]
     sam.profile.write_text('OllamaHosts = "1,3"\nQueryConcurrency = 8\n')
     assert sam.deploy() == [STACK, APP]
+    # Data and servers may give another address, from which the query function gets a version.
+    releases = list[str]()
+    for address, days in (("one", 60), ("one", 90), ("two", 180)):
+        sam.outputs["OllamaUrl"] = address
+        sam.profile.write_text(f"RetentionDays = {days}\n")
+        sam.deploy()
+        releases.append((stage.deployed(APP)[0] or {})["Release"])
+    assert releases[0] == releases[1] != releases[2]
     assert not [*deployment.RELEASES.iterdir()]  # a later deployment of another build would publish no version
 
 
@@ -136,19 +142,26 @@ def test_a_preview_changes_nothing(sam: Sam, capsys: pytest.CaptureFixture[str])
     assert "the API gets another address" in next(stage.changes(preflight.SYSTEM, older, older))
 
 
-def test_a_failed_app_leaves_data_and_servers_and_is_deployed_alone_again(sam: Sam) -> None:
-    with pytest.raises(StepError):
-        sam.deploy("--fail")
-    assert sam.deployed == [STACK]
-    assert sam.deploy() == [APP]
+@pytest.mark.parametrize("end", ["fails", "declined"])
+@pytest.mark.parametrize("stack", [STACK, APP])
+def test_a_stack_that_did_not_change_ends_the_deployment(sam: Sam, stack: str, end: str) -> None:
+    before = [STACK, APP].index(stack)
+    with pytest.raises(StepError, match=stack):
+        sam.deploy(f"--{end}={stack}")
+    assert sam.deployed == [STACK, APP][:before]
+    assert sam.deploy() == [STACK, APP][before:]
 
 
-def test_a_new_app_takes_the_keys_of_the_principals_that_there_are(sam: Sam) -> None:
+def test_an_app_takes_the_keys_of_the_principals_that_there_are_after_a_failure_too(sam: Sam) -> None:
     gateway = boto3.client("apigateway")
     key = gateway.create_api_key(name="reader", enabled=True)["id"]
     for name in (key, "own-1", "deleted"):
         row = {"principal": {"S": f"hash:{name}"}, "item": {"S": "key"}, "key_id": {"S": name}}
         boto3.client("dynamodb").put_item(TableName="principals", Item=row)
+    sam.outputs["PrincipalsTable"] = "missing"
+    with pytest.raises(StepError, match="not found"):
+        sam.deploy()
+    sam.outputs["PrincipalsTable"] = "principals"
     sam.deploy()
     (listed,) = gateway.get_usage_plan_keys(usagePlanId=sam.outputs["UsagePlanId"])["items"]
     assert listed["id"] == key

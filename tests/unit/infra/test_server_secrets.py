@@ -12,7 +12,7 @@ from cryptography import x509
 from moto import mock_aws
 
 from infra.release import credentials
-from infra.release.credentials import ServerSecrets, prepare, servers_of
+from infra.release.credentials import ServerSecrets, servers_of
 
 STACK = "docwell-team"
 CREATED = {"ChromaUrl": "", "OllamaUrl": "", "KmsKeyArn": ""}
@@ -37,10 +37,10 @@ def in_balancer() -> str:
 
 
 def test_a_deployment_makes_the_secrets_once_and_takes_back_one_that_would_be_deleted() -> None:
-    prepare(STACK, CREATED)
+    ServerSecrets(STACK).ensure(CREATED)
     first = read("token"), read("pair")
     boto3.client("secretsmanager").delete_secret(SecretId=f"{STACK}/pair")
-    prepare(STACK, CREATED)
+    ServerSecrets(STACK).ensure(CREATED)
     assert (read("token"), read("pair")) == first
     listed = boto3.client("secretsmanager").list_secrets()["SecretList"]
     assert {secret["Name"] for secret in listed} == {f"{STACK}/token", f"{STACK}/pair"}
@@ -48,7 +48,7 @@ def test_a_deployment_makes_the_secrets_once_and_takes_back_one_that_would_be_de
 
 
 def test_the_functions_trust_the_pair_and_cannot_read_its_key() -> None:
-    prepare(STACK, CREATED)
+    ServerSecrets(STACK).ensure(CREATED)
     token, pair = read("token"), read("pair")
     assert token["certificates"].strip() == pair["certificate"].strip() == in_balancer().strip()
     assert set(token) == {"token", "certificates"}
@@ -68,7 +68,7 @@ class Step(NamedTuple):
 
 
 def test_a_rotation_gives_each_part_time_to_read_before_the_next_needs_it() -> None:
-    prepare(STACK, CREATED)
+    ServerSecrets(STACK).ensure(CREATED)
     old, old_pair = read("token"), read("pair")
     steps: list[Step] = []
 
