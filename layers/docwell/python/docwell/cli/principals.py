@@ -155,7 +155,7 @@ def revoke(
 def _admin(settings: Settings) -> PrincipalAdmin:
     from docwell.adapters.dynamodb.principals import PrincipalAdmin
 
-    return PrincipalAdmin(aws_client(settings, "dynamodb"), settings.need("principals_table"))
+    return PrincipalAdmin(table=settings.need("principals_table"), client=aws_client(settings, "dynamodb"))
 
 
 def _keys(settings: Settings) -> DynamoApiKeys:
