@@ -6,6 +6,7 @@ import contextlib
 import re
 import time
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -64,7 +65,9 @@ def read_markdown(text: str, parts: Parts) -> Metadata:
 @cache
 def tables() -> Any:
     """Return the tables of `styles.toml`. The child loads them before its sandbox closes."""
-    return tomllib.loads(files("docwell.adapters.documents").joinpath("styles.toml").read_text(encoding="utf-8"))
+    text = files("docwell.adapters.documents").joinpath("styles.toml").read_text(encoding="utf-8")
+    patterns = tomllib.loads(text)["patterns"]
+    return tomllib.loads(re.sub(r"<([a-z-]+)>", lambda name: patterns[name[1]], text))
 
 
 def _cascade(tree: LexborHTMLParser, page: str) -> dict[int, _Values]:
@@ -131,10 +134,11 @@ def _declared(style: str) -> _Values:
 
 
 @lru_cache(maxsize=10_000)
-def _hides(values: tuple[tuple[str, str], ...], ways: str) -> bool:
-    """Return whether properties hide an element and all in it in one of the ways of a table."""
-    known = dict(values)
-    return any(all(re.fullmatch(way[name], known.get(name, "")) for name in way) for way in tables()[ways])
+def _hides(values: tuple[tuple[str, str], ...], table: str) -> bool:
+    """Return whether properties hide an element and all in it in one of the ways of a table, unless it moves."""
+    known = defaultdict(str, values)
+    ways = [] if known["animation"] else tables()[table]
+    return any(all(re.fullmatch(way[key], known[name]) for key in way for name in key.split()) for way in ways)
 
 
 class _Cell(NamedTuple):
@@ -319,13 +323,9 @@ def _walk(root: Any, is_shown: Any) -> Iterator[tuple[Any, bool]]:
     stack: list[tuple[Any, bool]] = [(root, True)]
     while stack:
         node, enters = stack.pop()
-        if not enters:
-            yield node, False
+        if enters and not is_shown(node):
             continue
-        if not is_shown(node):
-            continue
-        yield node, True
-        if node.tag == _TEXT:
-            continue
-        stack.append((node, False))
-        stack += [(child, True) for child in node.iter(include_text=True)][::-1]
+        yield node, enters
+        if enters and node.tag != _TEXT:
+            stack.append((node, False))
+            stack += [(child, True) for child in node.iter(include_text=True)][::-1]
