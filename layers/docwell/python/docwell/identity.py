@@ -139,7 +139,7 @@ class Use:
     reading_s: float = 0.0
 
     def __add__(self, other: Use) -> Use:
-        return Use(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
+        return Use(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 REQUEST = Use(requests=1)
