@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -149,6 +150,7 @@ class Quotas:
 def test_who_uploads_pays_and_over_a_quota_a_document_waits_unread_for_another_day(body: str, pages: int) -> None:
     quotas, world = Quotas(), World(range_pages=1)
     object.__setattr__(world.ingest, "quotas", quotas)
+    world.store.before_download = lambda: time.sleep(0.002)
     for name in ("a/1", "a/2"):
         world.store.put(name, body, {"docwell-uploader": Principal("key:u", bytes_per_day=10).as_uploader})
         world.update(name)
