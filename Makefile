@@ -155,7 +155,7 @@ deploy: dev embedder ## Build, show what changes, and deploy to AWS; PROFILE=sma
 	$(PY) -m infra.release deploy --profile $(or $(PROFILE),team) --options="$(ARGS)"
 
 .PHONY: costs
-costs: dev ## Print what a month without questions costs, of the templates and the price file; ARGS=PROFILE
+costs: dev ## Print what a month without questions costs, of the templates and the price file; ARGS="PROFILE NAME=VALUE"
 	$(PY) scripts/costs $(ARGS)
 
 .PHONY: restore

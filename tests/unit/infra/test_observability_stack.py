@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -162,6 +163,16 @@ def test_every_metric_that_is_emitted_is_on_the_dashboard(
 ) -> None:
     really = {metric for recording in emitted.values() for metric in recording.metrics}
     assert really <= shown(template)
+
+
+def test_the_price_of_a_month_counts_the_metrics_that_come_without_questions(
+    emitted: dict[str, Recording],
+) -> None:
+    bill = tomllib.loads((ROOT / "scripts" / "costs.toml").read_text())["row"]
+    by_clock = emitted["reconcile"].metrics | emitted["canary"].metrics
+    idle = len(by_clock) + 1  # the canary starts the query function
+    servers = len(FROM_OTHERS) - 1  # but for its failures
+    assert [row["times"] for row in bill if row.get("price") == "metric"][:2] == [[idle], ["own_chroma", servers]]
 
 
 def test_the_exporter_reads_every_metric_that_is_emitted_in_its_unit(emitted: dict[str, Recording]) -> None:

@@ -57,6 +57,16 @@ def test_a_parameter_takes_what_works_and_nothing_else(name: str) -> None:
     assert refused == {"right": [], "wrong": values["wrong"]}
 
 
+@pytest.mark.parametrize("row", CASES["secrets"], ids=str)
+def test_the_functions_read_the_secret_of_each_server(row: dict[str, Any]) -> None:
+    servers = content(SYSTEM.parent / "servers.yaml")
+    names = {name: given(row).get(name, "") for name in servers["Parameters"]}
+    names |= {"ProxyStack.Outputs.TokenArn": "the stack's", "OllamaStack.Outputs.Url": "of the hosts"}
+    values = Values(names, Values(names).holding(servers["Conditions"]))
+    outputs = ("ChromaSecretArn", "OllamaSecretArn", "OllamaUrl")
+    assert [values.of(servers["Outputs"][name]["Value"]) for name in outputs] == row["outputs"]
+
+
 # --- what make deploy refuses before it builds ---
 
 QUOTAS = {
