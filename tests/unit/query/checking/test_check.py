@@ -209,9 +209,9 @@ def test_the_embedding_model_supports_a_sentence_about_a_passage_in_another_lang
     for text in ("They inspect the boiler every spring [1].", "Они проверяют котёл [1]."):
         (sentence,) = checker.check(text)[1]
         assert (sentence.support, sentence.supported) == (likeness, likeness > 0.4)
-    assert checker.check("They inspect the boiler every 12 weeks [1].") == (None, ())
-    (sentence,) = sentences("They inspect the boiler every spring [1].", passages=[BADGES])
-    assert not sentence.supported
+    for least in (0.4, 0.5):  # without a likeness, the models of a demo are marked
+        (sentence,) = Checker([BADGES], QUESTION, least).check("They inspect the boiler every spring [1].")[1]
+        assert sentence.supported == (least == sentence.support)
 
 
 @pytest.mark.parametrize("answer", rows("streamed"))

@@ -20,7 +20,7 @@ from docwell.query.model_host import charged
 from docwell.query.overview import digest
 from docwell.query.prompting import build_prompt, is_refusal, may_be_refusal
 from docwell.query.waking import Sleeper
-from docwell.text.lexicon import content_words, words
+from docwell.text.lexicon import content_words
 
 # The share of the deadline for facts of the model host.
 _FACTS_SHARE = 0.1
@@ -96,7 +96,7 @@ class Reports:
 
     def citations(self, inquiry: Inquiry) -> list[Citation]:
         """Return a citation of each passage, whose quote is nearest to the question."""
-        evidence, question_words = Evidence(inquiry.passages, inquiry.text), words(inquiry.text)
+        evidence, question_words = Evidence(inquiry.passages, inquiry.text), content_words(inquiry.text)
         return [
             self._linked(cite(number, passage, *evidence.window(question_words, number - 1)))
             for number, passage in enumerate(inquiry.passages, 1)

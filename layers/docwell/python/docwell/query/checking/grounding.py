@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -25,7 +25,6 @@ from docwell.text.lexicon import (
     segments,
     statements,
     windows,
-    words,
 )
 from docwell.text.prose import after_headings
 from docwell.text.visible import strip_invisible
@@ -54,18 +53,12 @@ class GroundedAnswer:
 
 
 class Evidence:
-    """The words of some passages, weighted by inverse document frequency among them.
+    """The content words of some passages, `known`, weighted by inverse document frequency among them."""
 
-    `split` returns the words of a text in the form for comparing, and `known` has the words of each passage.
-    """
-
-    def __init__(
-        self, passages: Sequence[Passage], question: str, split: Callable[[str], frozenset[str]] = words
-    ) -> None:
+    def __init__(self, passages: Sequence[Passage], question: str) -> None:
         self.passages = passages
-        self.known = [split(passage.chunk.text) for passage in passages]
-        self._split = split
-        self._question = split(question)
+        self.known = [content_words(passage.chunk.text) for passage in passages]
+        self._question = content_words(question)
         self._weights: dict[str, float] = {}
 
     def weight(self, weighed: frozenset[str]) -> float:
@@ -90,7 +83,7 @@ class Evidence:
         question = self._question - content
         spans, merits = windows(text), list[float]()
         for span in spans:
-            have = self._split(text[slice(*span)])
+            have = content_words(text[slice(*span)])
             shown = self.weight(content & have) + _QUESTION_WEIGHT * self.weight(question & have)
             merits.append(shown - _LENGTH_PENALTY * len(have))
         start, end = spans[merits.index(max(merits))]
@@ -202,9 +195,7 @@ def quoted(
     chosen: Sequence[Candidate], passages: Sequence[Passage]
 ) -> tuple[GroundedAnswer, tuple[Sentence, ...]]:
     """Return the sentences as an answer, "" for none, and each; the first of each passage is its quote."""
-    firsts: dict[int, Candidate] = {}
-    for candidate in chosen:
-        firsts.setdefault(candidate.marker, candidate)
+    firsts = {candidate.marker: candidate for candidate in reversed(chosen)}
     texts = [row.text + ("" if row.text.endswith(tuple(SENTENCE_ENDS)) else ".") for row in chosen]
     sentences = [(with_marker(text, row.marker), row.marker) for text, row in zip(texts, chosen, strict=True)]
     return numbered(
@@ -217,7 +208,7 @@ def quoted(
 def candidates(question: str, passages: Sequence[Passage]) -> Iterator[Candidate]:
     """Yield the sentences that can be quoted, in order."""
     asked = content_words(question)
-    evidence = Evidence(passages, question, content_words)
+    evidence = Evidence(passages, question)
     for marker, passage in enumerate(passages, 1):
         text = passage.chunk.text
         if suspicion(text):
