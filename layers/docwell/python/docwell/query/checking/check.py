@@ -390,7 +390,7 @@ class Checker:
     def _is_asked(self, sentences: Sequence[Sentence]) -> bool:
         """Return whether no piece apart from the sources of an answer has far more of the question than both."""
         bare = MARKER.sub("", " ".join(sentence.text for sentence in sentences))
-        sources = [(marker, content_words(MARKER.sub("", row.text))) for row in sentences for marker in row.markers]
+        sources = [(at, content_words(MARKER.sub("", row.text))) for row in sentences for at in row.markers]
         is_foreign = any(_is_foreign(self._question, self._texts[marker - 1]) for marker, _ in sources)
         if self._each or is_foreign or split_reply(bare)[0] is not None:
             return True
