@@ -27,10 +27,8 @@ def parameters(profile: str) -> dict[str, str]:
     """Return all parameters of both stacks: the profile's, else the defaults. Raises `StepError`."""
     declared = preflight.settable()
     chosen = profile_parameters(profile)
-    problems = preflight.refused(
-        chosen, {name: row for name, row in declared.items() if name not in (RELEASE, TEMPLATES)}
-    )
-    refuse(profile, problems)
+    offered = {name: declared[name] for name in declared.keys() - {*stage.COMPUTED}}
+    refuse(profile, preflight.refused(chosen, offered))
     return {name: str(parameter.get("Default", "")) for name, parameter in declared.items()} | chosen
 
 

@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from infra.container.sam import ROOT, SAM, StepError, aws_errors
 from infra.release import console, credentials, preflight
 
-RELEASE, TEMPLATES = "Release", "Templates"
+COMPUTED = RELEASE, TEMPLATES, PREVIOUS_MODEL = "Release", "Templates", "PreviousModel"
 PREVIEW = "--no-execute-changeset"
 # What is down while a part changes, by parameters and templates.
 OUTAGES = tomllib.loads(Path(__file__).with_name("outages.toml").read_text(encoding="utf-8"))
@@ -213,6 +213,9 @@ def deploy(stack: str, path: Path, options: Sequence[str] = ()) -> None:
     before, outputs = protected(stack, path.stem, values)
     live, its = deployed(app)
     previous = live_version(its.get("QueryFunction"))
+    # Hosts keep the model of the app that answers, which may roll back; without a change, the one that they keep.
+    model = (live or values)["ModelName"]
+    values[PREVIOUS_MODEL] = model if model != values["ModelName"] else (before or {}).get(PREVIOUS_MODEL, "")
     if not preview:
         # The stack names its secrets, so they come first.
         credentials.ServerSecrets(stack).ensure(values)
@@ -220,8 +223,7 @@ def deploy(stack: str, path: Path, options: Sequence[str] = ()) -> None:
         print(f"{stack} (data and servers):", *lines, sep="\n  ")
         if preview and not before:
             return
-        write(path, values)
-        _sam(stack, path, "--template-file", str(preflight.SYSTEM), *options)
+        _sam(stack, path, values, "--template-file", str(preflight.SYSTEM), *options)
         outputs = outputs if preview else _changed(stack, preflight.SYSTEM, values)[1]
     if missing := preflight.given() - outputs.keys():
         print(f"{app}: its changes are known once {stack} has {', '.join(sorted(missing))}")
@@ -229,10 +231,9 @@ def deploy(stack: str, path: Path, options: Sequence[str] = ()) -> None:
     given = {name: outputs[name] for name in sorted(preflight.given())}
     release = sha256(f"{values[RELEASE]}{json.dumps(given)}".encode()).hexdigest()
     values |= given | {RELEASE: named(release, (live or {}).get(RELEASE, ""), time.time())}
-    write(path, values)
     lines = list(changes(preflight.APP, live, values)) or ["at most the image of ingest: see SAM's change set"]
     print(f"{app} (the app):", *lines, sep="\n  ")
-    _sam(app, path, "--resolve-image-repos", *options)
+    _sam(app, path, values, "--resolve-image-repos", *options)
     if not preview:
         after(app, values, previous)
 
@@ -259,8 +260,9 @@ def changes(template: Path, before: Mapping[str, str] | None, values: Mapping[st
     yield from (row["says"] for row in OUTAGES["outage"] if down & set(row["parts"]))
 
 
-def _sam(stack: str, path: Path, *options: str) -> None:
+def _sam(stack: str, path: Path, values: Mapping[str, str], *options: str) -> None:
     """Run `sam deploy`. Raises `StepError` with what failed first and the ends of boot logs."""
+    write(path, values)
     since = datetime.now(UTC)
     command = [str(SAM), "deploy", "--config-env", path.stem, "--stack-name", stack, *options]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"SAM_CLI_TELEMETRY": "0"}, check=False)

@@ -173,15 +173,17 @@ def test_secrets_that_cannot_be_read_or_used_change_nothing(
 
 
 def test_a_warm_host_enters_service_and_signals_once(host: Machine) -> None:
+    host.fail("ollama pull PreviousModel")  # a model that has gone does not keep the new one from serving
     assert host.boot() == 0
     ends = [row for row in host.calls if "complete-lifecycle-action" in row or "signal-resource" in row]
     # The signal lets CloudFormation stop an old host, so the load balancer uses the new one by then.
     assert [item.split()[-1] for item in ends] == ["CONTINUE", "SUCCESS"]
     assert "--logical-resource-id Hosts --unique-id i-1" in ends[1]
-    warm, served, signalled = (
-        next(i for i, entry in enumerate(host.calls) if text in entry) for text in ("api/generate", *ends)
+    steps = ("api/generate", "ollama pull PreviousModel", *ends)
+    warm, former, served, signalled = (
+        next(i for i, row in enumerate(host.calls) if text in row) for text in steps
     )
-    assert warm < served < signalled
+    assert warm < former < served < signalled
     check = host.content["Resources"]["TargetGroup"]["Properties"]
     waited = sum(int(line.split()[1]) for line in host.calls[served:signalled] if line.startswith("sleep"))
     assert waited >= check["HealthCheckIntervalSeconds"] * check["HealthyThresholdCount"]

@@ -62,13 +62,12 @@ class Sam:
         deployment.deploy(self.profile.stem, options)
         return self.deployed
 
-    def __call__(self, stack: str, path: Path, *options: str) -> None:
+    def __call__(self, stack: str, _: Path, values: dict[str, str], *options: str) -> None:
         if f"--fails={stack}" in options:
             raise StepError(stack)
         if {stage.PREVIEW, f"--declined={stack}"} & {*options}:
             return
         self.deployed.append(stack)
-        values = stage.read(path)
         names = preflight.declared(preflight.APP if stack == APP else preflight.SYSTEM)
         outputs = dict.fromkeys(preflight.given(), stack) | self.outputs
         body = {
@@ -152,6 +151,16 @@ def test_a_stack_that_did_not_change_ends_the_deployment(sam: Sam, stack: str, e
     assert sam.deploy() == [STACK, APP][before:]
 
 
+def test_hosts_keep_the_model_of_the_app_that_answers_or_rolls_back(sam: Sam) -> None:
+    for model, fails, expected in rows(__file__, "model_changes"):
+        sam.profile.write_text(f'ModelName = "{model}"\n')
+        with contextlib.suppress(StepError):
+            sam.deploy(f"--fails={fails}")
+        system, app = (stage.deployed(stack)[0] or {} for stack in (STACK, APP))
+        assert app["ModelName"] in (system["ModelName"], system["PreviousModel"])
+        assert [system["ModelName"], system["PreviousModel"], app["ModelName"], len(sam.deployed)] == expected
+
+
 def test_an_app_takes_the_keys_of_the_principals_that_there_are_after_a_failure_too(sam: Sam) -> None:
     gateway = boto3.client("apigateway")
     key = gateway.create_api_key(name="reader", enabled=True)["id"]
@@ -219,11 +228,7 @@ def test_a_deployment_whose_alarms_reach_no_one_is_refused(
     assert ("warning" in capsys.readouterr().out) is (profile == "small" and not reaches)
 
 
-@pytest.mark.parametrize(
-    ("live", "previous", "left"),
-    [(1, "", [1]), (6, "5", [5, 6]), (6, "3", [3, 6]), (4, "4", range(1, 7))],
-    ids=str,
-)
+@pytest.mark.parametrize(("live", "previous", "left"), rows(__file__, "versions"), ids=str)
 def test_the_live_version_and_the_one_that_answered_before_it_are_left(
     aws: None, live: int, previous: str, left: list[int]
 ) -> None:

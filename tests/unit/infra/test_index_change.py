@@ -32,11 +32,7 @@ def fingerprint(data: Path, **settings: Any) -> str:
     return next(iter(pipelines(read)))
 
 
-@pytest.mark.parametrize(
-    ("settings", "switched", "rebuilt"),
-    rows(__file__, "index_changes"),
-    ids=["same", "OCR", "chunks", "chunks, after the switch"],
-)
+@pytest.mark.parametrize(("settings", "switched", "rebuilt"), rows(__file__, "index_changes"), ids=str)
 def test_an_index_is_rebuilt_for_other_chunks_but_not_for_ocr(
     tmp_path: Path, settings: dict[str, Any], *, switched: bool, rebuilt: bool
 ) -> None:
