@@ -35,10 +35,7 @@ class Tree:
     @property
     def templates(self) -> list[Path]:
         """Return the templates that name images: of the function, of Chroma and of Ollama."""
-        return [
-            self.root / "template.yaml",
-            *(self.root / "infra" / f"{name}.yaml" for name in ("chroma", "ollama")),
-        ]
+        return [self.root / f"{name}.yaml" for name in ("template", "infra/chroma", "infra/ollama")]
 
     @property
     def profiles(self) -> Path:

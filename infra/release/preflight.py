@@ -187,6 +187,8 @@ def _thing(row: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[str]:
     used = [name for name in row["parameters"] if not values.get(row.get("unless", ""))]
     for parameter, match in ((name, part) for name in used for part in re.finditer(row["pattern"], values[name])):
         names = {**values, **match.groupdict()}
+        if "quota" in row:
+            names["quota"] = f"{_quota(*row['quota'])['Value']:g}"
         arguments, answer, right, says = (
             re.sub(r"\{(\w+)\}", lambda name: _QUOTES.get(part, str)(names[name[1]]), row[part])  # noqa: B023 - used at once
             for part in ("arguments", "answer", "right", "says")
@@ -196,12 +198,15 @@ def _thing(row: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[str]:
         try:
             described = getattr(client, call)(**json.loads(arguments))
         except ClientError as error:
-            if not re.search("NotFound|NoSuch", error.response["Error"]["Code"]):
+            if not re.search("NotFound|NoSuch|Nonexistent", error.response["Error"]["Code"]):
                 raise
             described = {}
-        fact = jmespath.search(answer, described) if described else ""
-        if not re.fullmatch(right, str(fact)):
+        if not re.fullmatch(right, str(jmespath.search(answer, described) if described else "")):
             yield f"{parameter}: {says}"
+
+
+def _quota(service: str, code: str) -> Any:
+    return boto3.client("service-quotas").get_service_quota(ServiceCode=service, QuotaCode=code)["Quota"]
 
 
 def _rights(_: Mapping[str, str]) -> Iterable[str]:
@@ -294,7 +299,7 @@ def _quotas(values: Mapping[str, str], kind: str, processors: int) -> Iterator[s
     for code, hosts in needs.items():
         if not hosts:
             continue
-        quota = boto3.client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]
+        quota = _quota("ec2", code)
         if quota["Value"] < hosts * processors:
             yield (
                 f"OllamaHosts: {hosts} {kind} need {hosts * processors} vCPUs, and the quota "

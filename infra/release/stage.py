@@ -294,9 +294,7 @@ def after(app: str, values: Mapping[str, str], previous: str) -> None:
         prune(outputs.get("QueryFunction"), previous)
         waiting = starting(values["ModelHostGroup"])
     if waiting:
-        print(
-            f"still starting: {waiting} model hosts, for up to 30 minutes. Until then, answers quote the documents"
-        )
+        print(f"until {waiting} model hosts have started, for up to 30 minutes, answers quote the documents")
     if not all(_subscribers(outputs.get("AlarmTopic"))):
         print("alarms: AWS has sent a mail with a link. Until you follow it, no alarm reaches that address")
     if address := console.publish(values, parameters, outputs):

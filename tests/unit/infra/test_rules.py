@@ -11,6 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 import boto3
+import jmespath  # type: ignore[import-untyped] # ships no types
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
@@ -70,8 +71,9 @@ def test_the_functions_read_the_secret_of_each_server(row: dict[str, Any]) -> No
 # --- what make deploy refuses before it builds ---
 
 QUOTAS = {
-    "L-DB2E81BA": "Running On-Demand G and VT instances",
-    "L-3819A6DF": "All G and VT Spot Instance Requests",
+    "L-DB2E81BA": ("Running On-Demand G and VT instances", 8.0),
+    "L-3819A6DF": ("All G and VT Spot Instance Requests", 8.0),
+    "L-F678F1CE": ("VPCs per Region", 4.0),
 }
 DENIED: dict[str, str] = {}  # decisions of IAM by action, others are allowed
 
@@ -116,7 +118,7 @@ def places() -> Iterator[dict[str, str]]:
     def answer(client: Any, operation: str, arguments: dict[str, str]) -> Any:
         match operation:
             case "GetServiceQuota":
-                return {"Quota": {"QuotaName": QUOTAS[arguments["QuotaCode"]], "Value": 8.0}}
+                return {"Quota": dict(zip(("QuotaName", "Value"), QUOTAS[arguments["QuotaCode"]], strict=True))}
             case "GetAccountSettings":
                 return {"AccountLimit": {"ConcurrentExecutions": 1000}}
             case "SimulatePrincipalPolicy":
@@ -171,6 +173,15 @@ def test_rights_that_iam_may_deny_are_a_warning(
     with patch.dict(DENIED, {"iam:CreateRole": "implicitDeny"}):
         assert list(preflight.of_account(given({"given": {}}))) == []
     assert "warning: IAM may deny" in capsys.readouterr().out
+
+
+def test_only_a_new_network_needs_room_for_a_vpc(places: dict[str, str]) -> None:
+    with patch.dict(QUOTAS, {"L-F678F1CE": ("VPCs per Region", 3.0)}):
+        (sentence,) = preflight.of_account(given({"given": {}}))
+    assert sentence.startswith("Network: a new VPC is over the quota 'VPCs per Region', which is 3.")
+    (answer,) = (row["answer"].replace("{quota}", "1") for row in preflight.ACCOUNT["thing"] if "quota" in row)
+    tag = {"Key": "aws:cloudformation:stack-name", "Value": "docwell-team-ServersStack-1-NetworkStack-2"}
+    assert [jmespath.search(answer, {"Vpcs": [{}, {"Tags": tags}]}) for tags in ([], [tag])] == [False, True]
 
 
 @EACH_PROFILE

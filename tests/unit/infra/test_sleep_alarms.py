@@ -10,9 +10,9 @@ import pytest
 
 from docwell.query.metrics import record_sleep
 from infra.container.sam import ROOT
+from tests.unit.cases import rows
 from tests.unit.infra.templates import content
 
-IDLE_MINUTES = 20
 # A minute of the metric ModelAsleep: its values, one for each question. None: no question.
 Minute = Sequence[int] | None
 
@@ -46,22 +46,11 @@ def state(resources: dict[str, Any], *minutes: Minute) -> str:
 NOTHING: list[Minute] = [None] * 60
 
 
-def test_unused_hosts_stop_although_the_metric_has_no_value(resources: dict[str, Any]) -> None:
-    assert state(resources, *NOTHING) == "stop"
-
-
-def test_a_question_that_finds_no_host_starts_one(resources: dict[str, Any]) -> None:
-    assert state(resources, *NOTHING, [1]) == "start"
-    assert state(resources, *NOTHING, [1, 1, 0]) == "start"
-    # Answers keep the host and start no other.
-    assert state(resources, *NOTHING, [0]) == "keep"
-    assert state(resources, *[[0, 0], *[None] * 15] * 4) == "keep"
-
-
-def test_the_host_may_start_for_as_long_as_it_may_be_idle(resources: dict[str, Any]) -> None:
-    for minutes in range(3, IDLE_MINUTES):
-        assert state(resources, *NOTHING, [1], *[None] * minutes) == "keep", minutes
-    assert state(resources, *NOTHING, [1], *[None] * IDLE_MINUTES) == "stop"
+@pytest.mark.parametrize(("minutes", "idle", "order"), rows(__file__, "sleep_minutes"), ids=str)
+def test_a_question_that_finds_no_host_starts_one_and_unused_hosts_stop(
+    resources: dict[str, Any], minutes: list[Minute], idle: int, order: str
+) -> None:
+    assert state(resources, *NOTHING, *minutes, *[None] * idle) == order
 
 
 def test_both_read_the_metric_of_the_query_function(

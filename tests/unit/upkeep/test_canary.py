@@ -14,6 +14,7 @@ from docwell.errors import Unavailable
 from docwell.upkeep.canary import KEY, PAGE, Canary, Finding, last_canary
 from docwell.wiring import small_functions as wiring
 from functions.canary.handler import handler
+from tests.unit.cases import rows
 from tests.unit.infra.emissions import CONTEXT
 from tests.unit.query.query_fakes import FakeStates
 
@@ -40,30 +41,14 @@ def canary(**answers: list[Answer]) -> Canary:
     return Canary(Mock(), versions(**answers), FakeStates(), b"pdf")
 
 
-@pytest.mark.parametrize(
-    ("new", "live", "allowed"),
-    [
-        (HIT, HIT, True),
-        (HIT, ERROR, True),
-        (MISS, HIT, False),
-        (ERROR, HIT, False),
-        (ERROR, MISS, False),
-        # Its index has never had the document: the first release, or one with a new pipeline.
-        (None, set(), True),
-        (None, HIT, True),
-        (ERROR, None, False),
-        (MISS, None, False),
-        # The live one is no better.
-        (MISS, MISS, True),
-        # A server is down.
-        (ERROR, ERROR, True),
-        (MISS, ERROR, True),
-    ],
-)
+TURNS: dict[str, Answer] = {"hit": HIT, "miss": MISS, "error": ERROR, "nothing": set(), "unindexed": None}
+
+
+@pytest.mark.parametrize(("case", "new", "live", "allowed"), rows(__file__, "turns"), ids=str)
 def test_a_version_takes_traffic_if_it_does_no_worse_than_the_live_one(
-    new: Answer, live: Answer, allowed: bool
+    case: str, new: str, live: str, *, allowed: bool
 ) -> None:
-    assert canary(new=[new], live=[live]).allows("new", "live") is allowed
+    assert canary(new=[TURNS[new]], live=[TURNS[live]]).allows("new", "live") is allowed, case
 
 
 def test_one_failure_of_a_new_version_is_forgiven() -> None:
