@@ -85,6 +85,7 @@ _ITEM = re.compile(r"(?:[-*\u2022\u2023\u25aa\u25cf\u25e6\u2013\u2014\uf0b7]|\(?
 # Function words do not say what a sentence is about.
 _FUNCTION_WORDS = {name: frozenset(entries) for name, entries in by_language("function").items()}
 FUNCTION_WORDS = _FUNCTION_WORDS["en"]
+ALL_FUNCTION_WORDS = frozenset(word for known in _FUNCTION_WORDS.values() for word in known if len(word) > 1)
 # A text in a language has at least this many of its function words, and this share; a table has fewer.
 _LEAST_OF_LANGUAGE, _LEAST_SHARE_OF_LANGUAGE = 2, 0.1
 

@@ -207,6 +207,8 @@ class Claim:
         has_several = sum(not (other.is_date or other.is_grammar) for other in self.figures) > 1
         # In a sentence with several figures, use only the words of this figure's part, if it has any.
         named = figure.near if has_several and figure.near - _word(figure.unit) - _GENITIVE else self.named
+        if figure.sign and mention.sign and not mention.in_table:  # an amount of money has no other rivals
+            rivals = [rival for rival in rivals if rival.sign == mention.sign]
         return any(self._is_rival(rival, mention, _word(figure.unit), named) for rival in rivals)
 
     def _is_rival(self, rival: Mention, mention: Mention, unit: frozenset[str], named: frozenset[str]) -> bool:
@@ -249,8 +251,6 @@ def _word(word: str) -> frozenset[str]:
 
 def _equal(figure: Figure, scale: int, other: Figure, other_scale: int) -> bool:
     """Return whether two figures are equal; if both have scales, the first may be rounded."""
-    if not (scale or other_scale):  # the common case
-        return not figure.plain.isdisjoint(other.plain)
     if figure.plain == other.plain and scale and other_scale:
         return scale == other_scale  # 1,234 thousand is not 1.234 million
     exact = {shifted(form, scale) for form in figure.plain}
@@ -304,11 +304,8 @@ class Checker:
         self._each = each
         self._likeness = likeness
         self._texts = [passage.chunk.text for passage in passages]
-        parts = [(row.document, row.chunk.heading or row.chunk.text) for row in passages]
-        of_parts: dict[tuple[str, str], str] = {}
-        for part, text in zip(parts, self._texts, strict=True):
-            of_parts[part] = f"{of_parts.get(part, '')}\n{text}"
-        self._parts = {text: of_parts[part] for part, text in zip(parts, self._texts, strict=True)}
+        parts = [((row.document, row.chunk.heading or row.chunk.text), row.chunk.text) for row in passages]
+        self._parts = {text: "\n".join(row for of, row in parts if of == part) for part, text in parts}
         self._evidence = Evidence(passages, question)
         self._lacks_subject = _lacks_names(question, passages)
         self._checked: dict[str, Sentence] = {}
@@ -538,11 +535,10 @@ def _lacks_names(question: str, passages: Sequence[Passage]) -> bool:
 
 def _is_foreign(sentence: str, passage: str) -> bool:
     """Return whether a sentence is in another script or language than a passage."""
-    written, read = script(sentence), script(passage)
-    if written and read and written != read:
+    scripts, languages = ({kind(sentence), kind(passage)} - {""} for kind in (script, language_of))
+    if len(scripts) > 1:
         return not (UNSPACED.search(sentence) and UNSPACED.search(passage))
-    written, read = language_of(sentence), language_of(passage)
-    return bool(written and read) and written != read
+    return len(languages) > 1
 
 
 def _repeats(bare: str, question: str) -> bool:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from docwell.query.checking.dates import Period, located_periods, numeric_dates, periods
 from docwell.text.lexicon import (
+    ALL_FUNCTION_WORDS,
     FUNCTION_WORDS,
     SPELLED,
     SPELLED_ABROAD,
@@ -225,7 +226,7 @@ def in_sentence(sentence: str) -> list[Mention]:
                 here,
                 scale=scale,
                 sign=sign,
-                unit=following[1] if following and sign != "%" else "",
+                unit=following[1] if following and sign != "%" and following[1] not in ALL_FUNCTION_WORDS else "",
                 is_date=within is not None and not sign,
                 bound=(bound.lastgroup or "") if bound and not within else "",
             )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from docwell.query.checking.figures import labels, weight_of, weights_of
-from docwell.text.lexicon import UNSPACED, segments, windows
+from docwell.text.lexicon import ALL_FUNCTION_WORDS, UNSPACED, segments, windows
 from docwell.text.words import pattern, words
 
 _REPLIES = dict.fromkeys(words("yes"), True) | dict.fromkeys(words("no"), False)
@@ -18,6 +18,7 @@ _NO_DENIAL = r"(?!-|\.?\s*\d|\s+(?:only|just|merely|nur|seulement|s[o\u00f3]lo|e
 _NEGATIONS = pattern("negation.verb", "negation.ever", "negation.rest")
 _NEGATED = re.compile(rf"{_SHORT_DENIAL}|(?:{_NEGATIONS}){_NO_DENIAL}", re.IGNORECASE)
 _FIRST = re.compile(r"\W*([^\W\d_]+)\s*(?:[,.;:!\u2013\u2014\u060c\u061b\u3001\u3002\uff0c\uff01\uff1a]|$)")
+_FUNCTION_LABELS = frozenset[str]().union(*map(labels, ALL_FUNCTION_WORDS))
 QUESTION_ENDS = ("?", "\uff1f", "\u061f")
 _CLAUSE_END = re.compile(r"[,;:.!?\u060c\u061b\u3002\uff0c\uff1b](?:\s|$)")
 _CLAUSE_START = re.compile(rf"{_CLAUSE_END.pattern}|{pattern('join.but', 'join.clause')}", re.IGNORECASE)
@@ -88,7 +89,8 @@ def contradicts(sentence: str, passages: Sequence[str]) -> bool:
 
 
 def _is_denied(sentence: str, named: frozenset[str]) -> bool:
-    """Return whether a negation of the sentence denies one of the named words."""
+    """Return whether a negation of the sentence denies one of the named words, which is no function word."""
+    named -= _FUNCTION_LABELS
     for match in _NEGATED.finditer(sentence):
         after = _CLAUSE_END.split(sentence[match.end() :], maxsplit=1)[0]
         before = _CLAUSE_START.split(sentence[: match.start()])[-1]
