@@ -286,7 +286,7 @@ def _instances(values: Mapping[str, str]) -> Iterator[str]:
         offered = {offer["Location"] for offer in offers["InstanceTypeOfferings"]}
         if not offered & places:
             elsewhere = ", ".join(sorted(offered)) or "no zone of this region"
-            yield f"{name}: EC2 has no {kind} in {', '.join(sorted(places))}, but in {elsewhere}"
+            yield f"{name}: EC2 has no {kind} in {', '.join(sorted(places))}; a VPC of yours may use {elsewhere}"
         elif name == "OllamaInstance" and kind[0] in _ON_DEMAND:
             yield from _quotas(values, kind, types[0]["VCpuInfo"]["DefaultVCpus"])
 

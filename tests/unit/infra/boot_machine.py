@@ -60,10 +60,8 @@ class Machine:
         self.device.parent.mkdir(parents=True)
         self.device.write_bytes(bytes(4096))
         (self.root / "opt/aws/amazon-cloudwatch-agent/bin").mkdir(parents=True)
-        for path in ("amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl", "bin/cfn-signal"):
-            stand_in = self.root / "opt/aws" / path
-            stand_in.parent.mkdir(exist_ok=True)
-            shutil.copy(self.state / "bin" / "aws", stand_in)
+        agent = self.root / "opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl"
+        shutil.copy(self.state / "bin" / "aws", agent)
 
     def volume(self, *, formatted: bool = True, index: bool = True, tag: bool = True) -> None:
         """Set what the volume holds."""

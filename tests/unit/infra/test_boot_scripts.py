@@ -32,7 +32,7 @@ def test_a_new_volume_is_formatted_and_marked_when_chroma_answers(chroma: Machin
     assert chroma.boot() == 0
     assert chroma.called("mkfs.xfs")
     assert chroma.called("create-tags --resources vol-1 --tags Key=docwell-filled,Value=true")
-    assert chroma.called("cfn-signal --exit-code 0")
+    assert chroma.called("--status SUCCESS")
 
 
 def test_the_next_server_keeps_the_index(chroma: Machine) -> None:
@@ -40,7 +40,7 @@ def test_the_next_server_keeps_the_index(chroma: Machine) -> None:
     assert chroma.boot() == 0
     assert not chroma.called("mkfs")
     assert index(chroma) == "the index"
-    assert chroma.called("cfn-signal --exit-code 0")
+    assert chroma.called("--status SUCCESS")
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_chroma_does_not_begin_an_empty_index_in_place_of_a_lost_one(
     chroma.boot()
     assert not chroma.called("mkfs")
     assert not (chroma.state / "up").exists()
-    assert chroma.called("cfn-signal --exit-code 1")
-    assert not chroma.called("cfn-signal --exit-code 0")
+    assert chroma.called("--status FAILURE")
+    assert not chroma.called("--status SUCCESS")
     assert not chroma.called("create-tags")
     assert chroma.reported == TRACE
 
@@ -68,7 +68,7 @@ def test_a_volume_that_cannot_be_told_from_a_blank_one_is_not_formatted(chroma: 
     chroma.boot()
     assert not chroma.called("mkfs")
     assert not (chroma.state / "up").exists()
-    assert chroma.called("cfn-signal --exit-code 1")
+    assert chroma.called("--status FAILURE")
 
 
 def test_each_start_mounts_the_volume_and_uses_all_of_it(chroma: Machine) -> None:
@@ -106,7 +106,7 @@ def test_a_server_that_does_not_answer_for_five_minutes_is_reported(chroma: Mach
 def test_a_server_that_cannot_start_fails_the_deployment(chroma: Machine, step: str) -> None:
     chroma.fail(step, *(["aws logs"] if step == "docker pull" else []))
     assert chroma.boot() != 0
-    assert chroma.called("cfn-signal --exit-code 1")
+    assert chroma.called("--status FAILURE")
     assert chroma.reported == ([] if step == "docker pull" else TRACE)  # the signal does not need the report
 
 
