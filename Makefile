@@ -53,6 +53,11 @@ console-test: dev embedder ## Test the console in Chromium, which it installs wh
 	@scripts/install-programs chromium
 	$(PY) -m pytest $(SIDE_BY_SIDE) -q tests/console $(ARGS)
 
+.PHONY: rendered-test
+rendered-test: dev ## Compare which text Chromium, LibreOffice and Poppler draw with the readers' tests: 2 minutes
+	@scripts/install-programs chromium libreoffice poppler
+	$(PY) -m pytest -q tests/rendered $(ARGS)
+
 .PHONY: mlflow-test
 mlflow-test: dev ## Test integrations/mlflow in a separate environment
 	@.venv/bin/uv venv --quiet --allow-existing --python $(PY) .venv-mlflow

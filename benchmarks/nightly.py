@@ -48,6 +48,7 @@ STEPS = {
     "bench": Step(_SHORT, tuple(f"bench-{name}" for name in _BENCHES)),
     "bench-compare": Step(_SHORT, ("bench-compare",)),
     "console-test": Step(),
+    "rendered-test": Step(),
     "mcp-conformance": Step(),
     "container": Step((), ("container",)),
     "mlflow-test": Step(),
@@ -86,8 +87,7 @@ def run(name: str, step: Step, *, short: bool) -> tuple[list[dict[str, Any]], bo
         done = subprocess.run(
             command, cwd=ROOT, env=_ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
         )
-    texts = [path.read_text(encoding="utf-8") for path in paths if path.exists()]
-    rows = [row for text in texts for row in json.loads(text)["rows"]]
+    rows = [row for path in paths if path.exists() for row in json.loads(path.read_text("utf-8"))["rows"]]
     return rows, done.returncode == 0 and bool(rows or not paths)
 
 

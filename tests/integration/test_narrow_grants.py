@@ -19,6 +19,7 @@ from docwell.adapters.dynamodb.principals import Grant
 from docwell.identity import Rule
 from docwell.models import Attributes
 from docwell.query.retrieval import scope
+from tests.unit.cases import rows
 
 from .isolation_world import QUESTION, Person, Reply, World, isolated_world
 
@@ -229,26 +230,13 @@ def test_a_listing_that_would_pass_too_many_foreign_documents_is_refused_without
     assert "prefix" in reply.body["detail"]
 
 
-UNREADABLE_RULES: list[Any] = [
-    {},
-    {"collection": None, "prefix": "", "tags": {}},
-    {"collection": None, "prefix": "amber/"},
-    {"collection": "amber", "prefix": "", "tags": {"team": 7}},
-    {"collection": "amber", "prefix": "", "tags": ["team"]},
-    {"collection": "amber", "prefix": 1, "tags": {}},
-    {"collection": 1, "prefix": "amber/", "tags": {}},
-    {"collection": "amber", "prefix": "", "tags": {}, "until": "2026-01-01"},
-    "amber",
-]
-
-
 def test_a_rule_that_cannot_be_read_grants_nothing(world: World) -> None:
     library = Library(world, 2)
     library.grant("sub:reader", frozenset(), frozenset())
     table = world.admin._table
     row = table.get({"principal": "sub:reader", "item": "grant"})
     assert row is not None
-    for stored in UNREADABLE_RULES:
+    for stored in rows(__file__, "unreadable_rules"):
         for rules in ([stored], {"amber": stored}, stored):
             table.put({**row, "rules": rules})
             assert library.listed() == [], rules

@@ -10,28 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.unit.cases import rows
+
 BUCKET = "documents"
-ANSWER: dict[str, Any] = {
-    "answer": "Roll back after five minutes [1].",
-    "status": "answered",
-    "citations": [
-        {
-            "marker": 1,
-            "document": "handbooks/é.pdf",
-            "version": "v1",
-            "page": 9,
-            "page_label": "6",
-            "quote": "more than 2 %\nfor five minutes",
-            "score": 0.8,
-        }
-    ],
-    "usage": {"prompt_tokens": 1200, "completion_tokens": 30},
-    "timings_ms": {"embed": 5, "retrieve": 4, "generate": 900, "total": 912.4},
-    "model": "small-model",
-    "prompt_version": "abc",
-    "dropped_passages": 0,
-    "request_id": "request-7",
-}
+ANSWER: dict[str, Any] = rows(__file__, "api_answers")[0]
 
 
 class FakeApi:

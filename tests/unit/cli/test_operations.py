@@ -246,16 +246,7 @@ def test_the_page_names_the_days_of_the_templates() -> None:
 STORE = re.compile(
     r"AWS::.*::(?!Route)(\w*(Table|Bucket|Queue|Volume|FileSystem|Cluster|Stream|Topic|Instance|Archive))"
 )
-WRITE = {"put_object", "upload_file", "copy_object", "put_item", "put_events", "send_message", "upsert"}
-WRITE |= {
-    "write_text",
-    "write_bytes",
-    "NamedTemporaryFile",
-    "TemporaryFile",
-    "TemporaryDirectory",
-    "mkstemp",
-    "mkdtemp",
-}
+WRITE = {*rows(__file__, "write_calls")}
 
 
 def test_each_store_of_the_templates_and_each_module_that_writes_is_erased_or_says_why_not() -> None:

@@ -12,24 +12,12 @@ from docwell.answers import Receipt
 from docwell.errors import NotFound
 from docwell.identity import Principal
 from docwell.query.receipts import Change, ReceiptBook, compare
+from tests.unit.cases import rows
 from tests.unit.fakes import FakeLedger
 from tests.unit.query.query_fakes import FakeReceipts
 
 READER = Principal("key:a", frozenset({"handbooks"}))
-ANSWER: dict[str, Any] = {
-    "answer": "Five minutes [1].",
-    "status": "answered",
-    "citations": [
-        {
-            "marker": 1,
-            "document": "handbooks/a.pdf",
-            "page": 9,
-            "quote": "five minutes",
-            "link": "https://bucket.example/a.pdf?signature#page=9",
-        }
-    ],
-    "timings_ms": {"total": 912.4},
-}
+ANSWER: dict[str, Any] = rows(__file__, "told_answers")[0]
 THEN = Receipt(
     principal="key:a",
     request_id="request-7",

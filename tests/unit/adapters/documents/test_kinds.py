@@ -81,17 +81,12 @@ def test_a_form_feed_and_other_separators_end_no_line() -> None:
     assert cited(parts_of("name,note\nAnn,x\u2028y\nBob,z\n".encode())[0])["A2:B2"] == "name: Ann | note: x y"
 
 
-def test_a_tag_without_an_end_takes_little_time() -> None:
-    began = time.process_time()
-    assert text_kind("<a " + "=" * 60_000) == Kind.TEXT
-    assert time.process_time() - began < 1
-
-
-@pytest.mark.parametrize("piece", ["-", ":-", ":-|", "- ", "| ", ": ", "-\n", "| -", "#", "a,", ", "])
+@pytest.mark.parametrize("piece", ["=", "-", ":-", ":-|", "- ", "| ", ": ", "-\n", "| -", "#", "a,", ", "])
 def test_detecting_the_kind_of_a_repetitive_text_takes_little_time(piece: str) -> None:
     begun = time.process_time()
-    text_kind("|" + piece * (60_000 // len(piece)) + "x")
-    assert time.process_time() - begun < 2  # measured: under 0.1 s
+    for start in ("|", "<a "):
+        text_kind(start + piece * (60_000 // len(piece)) + "x")
+    assert time.process_time() - begun < 2
 
 
 def test_a_very_wide_table_is_a_table_of_values() -> None:

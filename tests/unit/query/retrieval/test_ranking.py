@@ -16,6 +16,7 @@ from docwell.query.retrieval import ranking
 from docwell.query.retrieval.ranking import newest, rank
 from docwell.text.lexicon import beginnings
 from docwell.text.naming import file_words
+from tests.unit.cases import rows
 
 ASKED = np.eye(4, dtype=np.float32)[0]
 
@@ -48,22 +49,10 @@ def test_a_question_tells_documents_apart_by_the_words_and_years_of_their_file_n
         assert ids("sales of Acme in FY2022", candidates)[0] != "asked"
 
 
-VERSIONS = {
-    "the latest year": (["f/ACME_2022_10K.pdf", "f/ACME_2023_10K.pdf"], 1),
-    "the most recent quarter": (["f/ACME_Q4_2022.pdf", "f/ACME_Q1_2023.pdf"], 1),
-    "das neueste Protokoll": (["m/minutes-30-05-2023.pdf", "m/minutes-02-06-2023.pdf"], 1),
-    "the latest handbook": (["h/Handbook March 2024.docx", "h/Handbook April 2023.docx"], 0),
-    "up to date": (["a/guide v2.10.pdf", "a/guide v2.9.pdf"], 0),
-    "最新": (["a/指南 2023.pdf", "a/指南 2024.pdf"], 1),
-    "give notice at the latest": (["f/ACME_2022_10K.pdf", "f/ACME_2023_10K.pdf"], None),
-    "current assets": (["f/ACME_2022_10K.pdf", "f/ACME_2023_10K.pdf"], None),
-    "the latest of all": (["f/ACME_2022.pdf", "f/BOLT_2023.pdf"], None),  # not versions of a document
-}
-
-
-@pytest.mark.parametrize("question", VERSIONS)
-def test_a_question_for_the_newest_prefers_the_version_with_the_last_date_in_its_name(question: str) -> None:
-    keys, place = VERSIONS[question]
+@pytest.mark.parametrize(("question", "keys", "place"), rows(__file__, "newest_versions"))
+def test_a_question_for_the_newest_prefers_the_version_with_the_last_date_in_its_name(
+    question: str, keys: list[str], place: int | None
+) -> None:
     assert place is None or newest(keys) == newest(keys[::-1]) == {keys[place]}
     candidates = [passage(key, "the sales rose", 0.5, key=key) for key in keys]
     assert ids(question, candidates)[0] == (min(keys) if place is None else keys[place])
