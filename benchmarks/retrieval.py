@@ -45,7 +45,7 @@ from docwell.query.document_names import written
 from docwell.query.modes import Router
 from docwell.query.prompting import shorten
 from docwell.query.retrieval import ranking
-from docwell.query.retrieval.retrieval import Retrieval
+from docwell.query.retrieval.retrieval import RankedHits, Retrieval
 from docwell.query.retrieval.scope import Scope
 from docwell.text.naming import file_words
 from infra.local.names import HOST
@@ -54,8 +54,11 @@ from infra.measuring import interval_of_difference, interval_of_mean
 from infra.progress import CONSOLE, bar
 from infra.report import EVALUATION, ROOT, Report, machine
 
-# The scopes of a question: the set's collection, the document with its answer, or the PDFs of all sets together.
-POOLED, DOCUMENT, MIXED = "pooled", "in the document", "mixed"
+# The scopes of a question: the set's collection, the document with its answer, the PDFs of all sets together, or
+# those of other sets, which have no answer.
+POOLED, DOCUMENT, MIXED, ELSEWHERE = "pooled", "in the document", "mixed", "elsewhere"
+# Questions of either set are about companies like those of the other.
+_AKIN = frozenset({"financebench", "filings2"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +82,13 @@ class Question:
 class EvaluationSet:
     """Questions, and the files of their documents by key, all in one collection.
 
-    `scopes` is where the questions are asked. `judged` is where they judge parts of the ranking: nowhere for
-    questions that another set has in other words, which would count twice.
+    `judged` is where the questions judge parts of the ranking.
     """
 
     name: str
     title: str
     files: Mapping[str, Path]
     questions: tuple[Question, ...]
-    scopes: tuple[str, ...] = (POOLED, DOCUMENT, MIXED)
     judged: tuple[str, ...] = ()
 
     def sample(self, count: int | None) -> Self:
@@ -251,32 +252,37 @@ Scores = dict[tuple[str, str], dict[str, list[float]]]
 
 
 class Asker:
-    """Asks the questions of sets in one index. `mixed` names the collections that are searched together."""
+    """Asks the questions of sets in one index. `mixed` names the collections that are searched together.
 
-    def __init__(self, indexed: Indexed, mixed: Collection[str]) -> None:
-        self._mixed = tuple(mixed) if len(mixed) > 1 else ()
+    The gate refuses questions with less fit than `min_fit`.
+    """
+
+    def __init__(self, indexed: Indexed, mixed: Collection[str], min_fit: float | None) -> None:
+        self._mixed, self._min_fit = mixed, min_fit
         self._indexed = indexed
         self._retrieval = Retrieval(indexed.catalogue, indexed.index)
 
     def ask(self, material: EvaluationSet, variants: Collection[str] = ()) -> Scores:
         """Return the scores of docwell and of `variants`.
 
-        The `variants` are asked in the scopes that judge, and get ranks only. docwell also gets the evidence.
+        The `variants` are asked in the scopes that judge, and get ranks only. docwell also gets the evidence, and
+        the questions that its gate refuses.
         """
         scores: Scores = {}
-        scopes = [
-            scope for scope in material.scopes if scope != MIXED or self._mixed
-        ]  # one set alone is not mixed
+        scopes = [POOLED, DOCUMENT, *([MIXED, ELSEWHERE] if len(self._mixed) > 1 else [])]
         searches = [(scope, DEFAULT) for scope in scopes]
         searches += [(scope, variant) for scope in scopes if scope in material.judged for variant in variants]
         vectors = self._indexed.embedder.embed_queries([question.text for question in material.questions])
         with bar(f"{material.title}: asking", len(vectors)) as step:
             for question, vector in zip(material.questions, vectors.tolist(), strict=True):
                 for scope, variant in searches:
-                    passages = self._search(variant, question, vector, scope)
-                    values = of_ranks(question, passages)
-                    if variant == DEFAULT:
-                        values |= of_evidence(question, passages)
+                    hits = self._search(variant, question, vector, scope)
+                    values = {} if scope == ELSEWHERE else of_ranks(question, hits.passages)
+                    if variant == DEFAULT and scope != ELSEWHERE:
+                        values |= of_evidence(question, hits.passages)
+                    if variant == DEFAULT and scope != DOCUMENT:  # no gate
+                        is_refused = self._min_fit is not None and (hits.fit or 0.0) < self._min_fit
+                        values["refused before the model"] = 100.0 * is_refused
                     for measure, value in values.items():
                         scores.setdefault((variant, scope), {}).setdefault(measure, []).append(value)
                 step()
@@ -289,14 +295,15 @@ class Asker:
             POOLED: {collection: None},
             DOCUMENT: {collection: (question.key,)},
             MIXED: dict.fromkeys(self._mixed),
+            ELSEWHERE: dict.fromkeys(set(self._mixed) - (_AKIN if collection in _AKIN else {collection})),
         }
         return places[scope]
 
-    def _search(self, variant: str, question: Question, vector: Sequence[float], scope: str) -> Sequence[Passage]:
+    def _search(self, variant: str, question: Question, vector: Sequence[float], scope: str) -> RankedHits:
         text = "" if variant == NEAREST else question.text
         where = Scope(_EVERYBODY, self._places(question, scope))
         with patch.object(ranking, variant, 0.0) if variant in PARTS else nullcontext():
-            return self._retrieval.search(where, vector, TOP_K, text).passages
+            return self._retrieval.search(where, vector, TOP_K, text)
 
 
 def of_ranks(question: Question, passages: Sequence[Passage]) -> dict[str, float]:
@@ -387,7 +394,7 @@ GOALS: Mapping[tuple[str, str], Mapping[str, float]] = {
     ("xquad", POOLED): {"hit@1": 97, "hit@5": 99.5},
     ("xquad", MIXED): {"hit@1": 96.5, "hit@5": 99},
 }
-_SCOPES = {POOLED: "", DOCUMENT: ", in the document", MIXED: ", in the mixed collection"}
+_SCOPES = {POOLED: "", DOCUMENT: ", in the document", MIXED: ", in the mixed collection", ELSEWHERE: ", unrelated"}
 
 
 def main() -> int:
@@ -398,26 +405,18 @@ def main() -> int:
     parser.add_argument("--ocr", action="store_true", help="read scanned pages too; install it with `make ocr`")
     parser.add_argument("--model", type=Path, default=MODEL_DIR, help="a folder that `make model` wrote")
     options = parser.parse_args()
-    measured = tuple(name for name in SETS if name != "northwind")
-    names = options.sets or (QUICK if options.without else measured)
+    names = tuple(options.sets or (QUICK if options.without else SETS))
     try:
         sets = [SETS[name]().sample(options.n) for name in names]
-        with _asker(sets, options.model, recognises=options.ocr) as asker:
+        files = {key: path for material in sets for key, path in material.files.items()}
+        with indexed(files, options.model, recognises=options.ocr) as documents:
+            asker = Asker(documents, names, ModelCalibration.read(options.model).gate.min_fit)
             return (_without if options.without else _measure)(asker, sets, options)
     except FileNotFoundError as error:
         CONSOLE.print(f"no {error.filename}: DOCWELL_EVAL names the folder of the evaluation sets", style="red")
     except ModelDamaged as error:
         CONSOLE.print(error.detail, style="red")
     return 2
-
-
-@contextmanager
-def _asker(sets: Sequence[EvaluationSet], model: Path, *, recognises: bool) -> Iterator[Asker]:
-    """Index the documents of all sets, and run their Chroma server during the block."""
-    files = {key: path for material in sets for key, path in material.files.items()}
-    mixed = {collection_of(key) for material in sets if MIXED in material.scopes for key in material.files}
-    with indexed(files, model, recognises=recognises) as documents:
-        yield Asker(documents, sorted(mixed))
 
 
 def _measure(asker: Asker, sets: Sequence[EvaluationSet], options: argparse.Namespace) -> int:

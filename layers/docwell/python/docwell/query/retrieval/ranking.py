@@ -1,10 +1,7 @@
 """Order the candidates of a search, join neighbours, and refuse a question far from all of them. Pure.
 
 A part of the order stays only if it helps on sets of questions that it was not chosen on (`make eval-retrieval`).
-
-A fixed cosine means less in a larger index: with more chunks, the nearest one is nearer to any question. So the
-gate compares the nearest passage with the other candidates. The model decides whether a passage on the right topic
-answers the question, and may refuse too.
+The model decides whether a passage on the right topic answers the question, and may refuse too.
 """
 
 from __future__ import annotations
@@ -25,31 +22,23 @@ from docwell.text.lexicon import beginnings, content_words, fold_each
 from docwell.text.naming import file_beginnings, file_words
 from docwell.text.words import numbers, pattern
 
-# The gate judges this many best passages for any `top_k`: the threshold was chosen for this number.
+# The gate judges this many best chunks for any `top_k`: the threshold was chosen for this number.
 JUDGED = 5
-# The nearest candidates that the background counts, fewer than one search returns.
-_CANDIDATES = 110
-# The weights of the other candidates and of the question's words. Chosen on XQuAD, MMLongBench and FinanceBench:
-# each needs almost the threshold that the others choose.
-_BACKGROUND_WEIGHT = 0.75
+# The weight of the question's words. Chosen on XQuAD, MMLongBench and FinanceBench.
 _WORDS_OF_FIT = 0.5
 
 
-def fit_of(question: str, passages: Sequence[Passage], candidates: Sequence[Passage]) -> float:
-    """Return how far the best of the `JUDGED` passages stands out: its cosine and words, less the background.
+def fit_of(question: str, passages: Iterable[Passage]) -> float | None:
+    """Return the highest sum of a passage's cosine and the question's words; None without passages.
 
-    The words count up to 0.5, as the share of the question's words that the passage has. The background is the
-    mean cosine of the nearest 110 candidates. A missing candidate counts as 0: in a scope of a few chunks the
-    cosine alone decides. Copies count once: else many copies of the right passage would be its own background.
+    The words count up to 0.5, as the share of the question's words that the passage has.
     """
     question_words = content_words(question)
-    best = max(
-        passage.score
-        + _WORDS_OF_FIT * len(question_words & content_words(passage.chunk.text)) / max(len(question_words), 1)
+    shares = (
+        (passage.score, len(question_words & content_words(passage.chunk.text)) / max(len(question_words), 1))
         for passage in passages
     )
-    scores = {candidate.chunk.text: candidate.score for candidate in candidates}.values()
-    return best - _BACKGROUND_WEIGHT * math.fsum(sorted(scores, reverse=True)[:_CANDIDATES]) / _CANDIDATES
+    return max((score + _WORDS_OF_FIT * share for score, share in shares), default=None)
 
 
 # Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), section 3.

@@ -62,23 +62,19 @@ class Retrieval:
             return RankedHits()
         generations: dict[str, str | None] = {}
         judged: list[Passage] = []
-        fit, most = None, top_k + spare
+        most = top_k + spare
         depth = (CANDIDATES if question else most) + _SPARE_HITS
         while True:
             hits, is_end, is_cut = self._nearest(scope, vector, depth, generations)
             ranked = [passage for passage, _ in rank(question, vector, hits)] if question else hits
             live = _Live(scope, self.catalogue, ranked, most, generations)
-            passages = merge(live, most) if question else list(islice(live, most))
-            crowded = live.dropped + live.copies
-            # Always judge JUDGED passages, so that the gate does not depend on the number of passages to show.
-            if question and len(judged) < JUDGED:
-                of_gate = _Live(scope, self.catalogue, ranked, JUDGED, generations)
-                judged = merge(of_gate, JUDGED)
-                fit = fit_of(question, judged, ranked) if judged else None
-                crowded += of_gate.dropped + of_gate.copies
+            first = list(islice(live, JUDGED if question else most))
+            passages = merge(chain(first, live), most) if question else first
+            # Judge the first search with JUDGED chunks, so that the gate does not depend on `top_k`.
+            judged = judged if len(judged) >= JUDGED else first
             enough = len(passages) >= most and (len(judged) >= JUDGED or not question)
             # Copies, and hits that are not live, can crowd out others, so search deeper.
-            if enough or is_end or not (crowded or depth < most):
+            if enough or is_end or not (live.dropped or live.copies or depth < most):
                 break
             depth = min(depth * _DEEPER, self.deepest)
         if is_cut and scope.is_narrowed and live.shown + live.copies < top_k:
@@ -87,7 +83,7 @@ class Retrieval:
         if question and (names := named(question, documents)):
             of_names = (passage for passage in ranked if passage.document in names)
             passages = with_named(names, passages, filter(live.has, of_names))
-        return RankedHits(tuple(passages), fit, documents)
+        return RankedHits(tuple(passages), fit_of(question, judged) if question else None, documents)
 
     def _nearest(
         self, scope: Scope, vector: Sequence[float], count: int, generations: dict[str, str | None]
