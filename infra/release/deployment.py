@@ -110,8 +110,8 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
     """
     if any(option.startswith("--parameter-overrides") for option in options):
         raise StepError(f"change infra/parameters/{profile}.toml: --parameter-overrides would replace all of them")
-    stack, path = stack_name(profile), RELEASES / f"{profile}.toml"
     values = parameters(profile)
+    stack, path = stack_name(profile), RELEASES / f"{profile}.toml"
     before, _ = stage.protected(stack, profile, values)
     # An older release's topic of alarms is deleted when the app moves.
     check(profile, values, stage.deployed(f"{stack}-app")[1])

@@ -16,7 +16,6 @@ from infra.container.sam import StepError, aws_errors
 STAGES = ("staging", "large")
 # `sam build` reads these parameters, and one build serves all stages, so they must be equal.
 BUILT_BY = ("Architecture", "BaseImage", "Index", "NextIndex")
-
 MACHINE_IMAGES = "MachineImages"
 
 _IMAGE = re.compile(r"^  (?P<name>\w*Image): \{Type: String, Default: (?P<value>[^\s,]+),", re.MULTILINE)

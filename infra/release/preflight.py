@@ -17,6 +17,7 @@ import boto3
 import jmespath  # type: ignore[import-untyped] # ships no types
 import yaml  # type: ignore[import-untyped] # ships no types
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 # Codes of EC2's quotas of running vCPUs by the first letter of an instance type, on demand.
 _ON_DEMAND = {"g": "L-DB2E81BA", "p": "L-417A185B"}
@@ -176,7 +177,7 @@ def of_account(values: Mapping[str, str], *, builds: bool = True) -> Iterator[st
     for check in (_subnets, _instances, _concurrency, _rights, *things, *([_docker] if builds else [])):
         try:
             yield from check(values)
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError) as error:  # gaps of emulators
             print(f"not checked: {error}")
 
 

@@ -14,7 +14,7 @@ Refusal = Literal[
 ]
 # The sentence of each cause of a refusal.
 REFUSALS: Mapping[Refusal, str] = {
-    "nothing_indexed": "None of the documents to search is indexed: the list of documents says why.",
+    "nothing_indexed": "No document to search is indexed. Some may still be indexing: see the list of documents.",
     "nothing_near": "No passage of the documents is near enough to this question.",
     "not_in_documents": "The passages found do not answer this question.",
     "not_verified": "No answer could be verified. The model's text is withdrawn: the passages do not hold it.",
