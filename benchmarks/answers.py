@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -162,13 +163,9 @@ def main() -> int:
                     problem = reply.broken or (reply.body or {}).get("type")
                     CONSOLE.print(f"{question.id} failed after {reply.seconds:.0f} s: {reply.status} {problem}")
                 judged.append(judge(question, reply, index))
-                row = {
-                    "id": question.id,
-                    **question.body,
-                    "truths": question.truths,
-                    "verdict": judged[-1].verdict,
-                }
-                lines.write(json.dumps(row | {"answer": reply.body}, ensure_ascii=False) + "\n")
+                row = {"id": question.id, **question.body, "truths": question.truths}
+                row |= {"verdict": judged[-1].verdict, "answer": reply.body}
+                lines.write(json.dumps(row, ensure_ascii=False) + "\n")
                 lines.flush()
                 step()
     add_figures(report, judged)
@@ -250,10 +247,7 @@ def _spread(questions: Iterable[Question], count: int, chooser: random.Random) -
         by_document.setdefault(question.document, []).append(question)
     piles = [chooser.sample(pile, len(pile)) for pile in by_document.values()]
     chooser.shuffle(piles)
-    chosen: list[Question] = []
-    while any(piles) and len(chosen) < count:
-        chosen += [pile.pop() for pile in piles if pile][: count - len(chosen)]
-    return chosen
+    return [question for turn in zip_longest(*map(reversed, piles)) for question in turn if question][:count]
 
 
 @cache

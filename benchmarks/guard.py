@@ -44,8 +44,9 @@ _SCORE = 0.5
 # A question of an article gets this many paragraphs of other articles too.
 _OTHER_PARAGRAPHS = 3
 _SEED = 7
-_COPIED = 200
+_SAMPLE = 200
 _FILINGS, _ARTICLES = "claims/tables_auto_dev.jsonl", "xquad/questions_en_dev.json"
+_TRANSLATIONS = "xquad/questions_translated_dev.json"
 # The head and the rows of a table of a filing: years, and an item with a figure or a dash for each.
 _YEARS = re.compile(r"(?:\([^)]*\) )?((?:(?:19|20)\d\d ?){2,})")
 _ITEM, _FIGURE = r"(\D{4,60}?)", r"(?:\$ ?)?(\(?\d[\d,.]*\)?|[\u2013\u2014-])"
@@ -124,32 +125,36 @@ def _with_another_figure(text: str, context: str, draw: random.Random) -> str:
     return text.replace(figures[0].figure.written, draw.choice(alike), 1) if alike else ""
 
 
-def _copied_from_articles() -> Iterator[Case]:
-    """Yield, for some questions, the sentence of the paragraph that has the answer: all are right."""
-    draw = random.Random(_SEED)
-    for row in draw.sample(rows := load(_ARTICLES), _COPIED):
-        shown = _beside_others(row, rows, draw)
-        for sentence in _sentences_with_answer(row):
-            yield Case(shown, row["question"], f"{sentence} [1]", "copy", right=True)
-
-
-def _between_languages() -> Iterator[Case]:
-    """Yield such a sentence over a translation of its paragraph, and the same with another figure of it."""
-    draw = random.Random(_SEED)
+def _sampled(name: str, draw: random.Random) -> Iterator[tuple[dict[str, Any], dict[str, Any], str, list[Any]]]:
+    """Yield some rows of a file, their English rows, the first sentence with their answers, and all rows."""
     english = {row["qid"]: row for row in load(_ARTICLES)}
-    rows = [row for row in load("xquad/questions_translated_dev.json") if row["qid"] in english]
-    for row in draw.sample(rows, _COPIED):
-        shown = _beside_others(row, [other for other in rows if other["lang"] == row["lang"]], draw)
-        for sentence in _sentences_with_answer(source := english[row["qid"]]):
-            yield Case(shown, source["question"], f"{sentence} [1]", "translation", right=True)
-            if wrong := _with_another_figure(sentence, source["context"], draw):
-                yield Case(shown, source["question"], f"{wrong} [1]", "translation", right=False)
+    rows = [row for row in load(name) if row["qid"] in english]
+    for row in draw.sample(rows, _SAMPLE):
+        context = (source := english[row["qid"]])["context"]
+        pieces = (context[slice(*span)] for span in segments(context, len(context)))
+        if sentence := next((piece for piece in pieces if source["answer"] in piece), None):
+            yield row, source, sentence, rows
 
 
-def _sentences_with_answer(row: Mapping[str, Any]) -> list[str]:
-    """Return the first sentence of the paragraph that has the answer, if any has."""
-    pieces = (row["context"][slice(*span)] for span in segments(row["context"], len(row["context"])))
-    return [piece for piece in pieces if row["answer"] in piece][:1]
+def _sentences(name: str) -> Iterator[Case]:
+    """Yield sentences over their paragraph or its translation, and each with another figure of it."""
+    draw = random.Random(_SEED)
+    for row, source, sentence, rows in _sampled(name, draw):
+        shown = _beside_others(row, [other for other in rows if other.get("lang") == row.get("lang")], draw)
+        yield Case(shown, source["question"], f"{sentence} [1]", "sentence", right=True)
+        if wrong := _with_another_figure(sentence, source["context"], draw):
+            yield Case(shown, source["question"], f"{wrong} [1]", "sentence", right=False)
+
+
+def _from_memory(name: str) -> Iterator[Case]:
+    """Yield sentences without a figure over other paragraphs of their article, which lack them: all are wrong."""
+    draw = random.Random(_SEED)
+    for row, source, sentence, rows in _sampled(name, draw):
+        texts = list(dict.fromkeys(other["context"] for other in rows if other["doc"] == row["doc"]))
+        texts.remove(row["context"])
+        if not figures.figures(sentence):
+            answer = f"{sentence} [{draw.randint(1, len(texts))}]"
+            yield Case(_numbered(texts), source["question"], answer, "memory", right=False)
 
 
 def _about_others() -> Iterator[Case]:
@@ -259,12 +264,14 @@ UNTOUCHED: Mapping[str, Callable[[], Iterable[Case]]] = {
     "cells of tables": lambda: _claims(_FILINGS),
     "rows of sheets": _rows_of_sheets,
     "figures of articles": _figures_of_articles,
-    "sentences copied from articles": _copied_from_articles,
+    "sentences copied from articles": lambda: _sentences(_ARTICLES),
+    "statements from memory": lambda: _from_memory(_ARTICLES),
+    "the same between languages": lambda: _from_memory(_TRANSLATIONS),
 }
 SETS = {
     **DEVELOPMENT,
     **UNTOUCHED,
-    "sentences between languages": _between_languages,
+    "sentences between languages": lambda: _sentences(_TRANSLATIONS),
     "questions about others": _about_others,
     "crossed answers": _crossed,
 }
@@ -297,8 +304,10 @@ _GOALS = {
     "cells of tables": (3, 0),
     "rows of sheets": (3, 0),
     "figures of articles": (25, 2),
-    "sentences copied from articles": (0, 2),
-    "sentences between languages": (58, 2),
+    "sentences copied from articles": (15, 2),
+    "statements from memory": (2, 0),
+    "the same between languages": (60, 0),
+    "sentences between languages": (37, 2),
     "questions about others": (20, 0),
     "crossed answers": (49, 0),
 }
@@ -323,6 +332,7 @@ RULES: Mapping[str, tuple[str, object, str, object]] = {
     "more than the question": ("an answer adds something to its question", check, "_repeats", False),
     "names": ("a passage or its document has a name of the question", check, "_lacks_names", False),
     "languages": ("between languages figures and names decide", check, "_is_foreign", False),
+    "neighbours": ("between languages a figure stands with the others and the names", Claim, "_is_nearest", True),
     "number words": ("no number is missed in a language whose words are unknown", check, "_NUMBERS_KNOWN", _ALL),
     "nothing possible": ("an answer without a possible source is removed", check.Checker, "_is_possible", True),
 }
@@ -360,8 +370,7 @@ def main() -> int:
     parser.add_argument("--without", nargs="*", metavar="RULE", help="count without each rule, or some")
     options = parser.parse_args()
     if not (EVALUATION / "guard").is_dir():
-        print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", file=sys.stderr)
-        return 2
+        parser.error(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder")
     if options.without is not None:
         _write_rules(options.without)
         return 0
@@ -446,23 +455,20 @@ def _add_attacks(report: Report, prompts: Sequence[dict[str, Any]]) -> None:
     """Add the marked attacks, by kind and within paragraphs."""
     attacks = [prompt for prompt in prompts if prompt["label"] == "attack"]
     for kind in sorted({attack["kind"] for attack in attacks}):
-        texts = [prompt["text"] for prompt in prompts if prompt["kind"] == kind]
-        _add_marked(report, f"{len(texts)} attacks ({kind})", texts)
-    orders = [attack["text"] for attack in attacks]
-    _add_marked(report, f"all {len(orders)} attacks", orders, ">= 70")
+        _add_marked(report, f"attacks ({kind})", [row["text"] for row in attacks if row["kind"] == kind])
+    _add_marked(report, "attacks in all", [attack["text"] for attack in attacks], ">= 70")
 
 
 def _add_harmless(report: Report, prompts: Sequence[dict[str, Any]]) -> None:
     """Add the marked texts that give no order."""
     harmless = [prompt["text"] for prompt in prompts if prompt["label"] != "attack"]
-    _add_marked(report, f"{len(harmless)} harmless look-alikes", harmless, "<= 10")
+    _add_marked(report, "harmless look-alikes", harmless, "<= 10")
     articles, filings = load("xquad/ground_truth_text_dev.json"), load("financebench/questions_dev.json")
     paragraphs = [paragraph for article in articles for paragraph in article["paragraphs"]]
     evidence = [piece["evidence_text"] for row in filings for piece in row["evidence"]]
-    _add_marked(report, f"{len(paragraphs)} paragraphs of articles in 9 languages", paragraphs, "<= 0.5")
-    _add_marked(report, f"{len(evidence)} pieces of filings", evidence, "<= 0.5")
-    pieces = list(_pieces())
-    _add_marked(report, f"{len(pieces)} pieces of real PDFs", pieces, "<= 0.5")
+    _add_marked(report, "paragraphs of articles in 9 languages", paragraphs, "<= 0.5")
+    _add_marked(report, "pieces of filings", evidence, "<= 0.5")
+    _add_marked(report, "pieces of real PDFs", _pieces(), "<= 0.5")
 
 
 def _pieces() -> Iterator[str]:
@@ -483,7 +489,7 @@ def load(name: str) -> list[dict[str, Any]]:
 
 def _add_marked(report: Report, texts_of: str, texts: Iterable[str], goal: str | None = None) -> None:
     marks = [bool(suspicion(text)) for text in texts]
-    report.add(f"marked, of {texts_of}", 100 * sum(marks) / len(marks), "%", goal)
+    report.add(f"marked, of {len(marks)} {texts_of}", 100 * sum(marks) / len(marks), "%", goal)
 
 
 if __name__ == "__main__":
