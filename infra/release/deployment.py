@@ -35,7 +35,7 @@ def parameters(profile: str) -> dict[str, str]:
 def refuse(profile: str, problems: Iterable[str]) -> None:
     """Raise `StepError` with the problems, if there are any."""
     file = f"infra/parameters/{profile}.toml: "
-    if lines := [problem if problem.startswith("infra/") else file + problem for problem in problems]:
+    if lines := [problem if problem.startswith(("infra/", "Docker")) else file + problem for problem in problems]:
         raise StepError("\n".join(lines))
 
 

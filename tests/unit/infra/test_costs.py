@@ -34,6 +34,10 @@ def test_a_row_is_a_number_of_resources_times_facts_times_a_price(script: dict[s
     assert script["costs"]("team", {"OllamaInstance": "g5.xlarge,1.4"})["model hosts"] == pytest.approx(365)
 
 
-def test_the_page_has_the_table_of_the_command(script: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_has_what_the_command_prints(script: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs/operate/deploy.md").read_text()
     script["main"]([])
-    assert capsys.readouterr().out in (ROOT / "docs/operate/deploy.md").read_text()
+    assert capsys.readouterr().out in page
+    for profile in ("small", "team", "large", "staging"):
+        assert f"| `{profile}` | {sum(script['costs'](profile, {}).values()):,.0f} |" in page
+    assert f"costs {sum(script['costs']('small', {}).values()):,.0f} USD" in (ROOT / "README.md").read_text()
