@@ -54,9 +54,10 @@ from infra.measuring import interval_of_difference, interval_of_mean
 from infra.progress import CONSOLE, bar
 from infra.report import EVALUATION, ROOT, Report, machine
 
-# The scopes of a question: the set's collection, the document with its answer, the PDFs of all sets together, or
-# those of other sets, which have no answer.
-POOLED, DOCUMENT, MIXED, ELSEWHERE = "pooled", "in the document", "mixed", "elsewhere"
+# The scopes of a question, as reports name them: the set's collection, the document with its answer, the PDFs of
+# all sets; without an answer, one other set, or all others.
+POOLED, DOCUMENT, MIXED = "", ", in the document", ", in the mixed collection"
+ANOTHER, OTHERS = UNRELATED = ", unrelated, in another set", ", unrelated, in all other sets"
 # Questions of either set are about companies like those of the other.
 _AKIN = frozenset({"financebench", "filings2"})
 
@@ -252,12 +253,9 @@ Scores = dict[tuple[str, str], dict[str, list[float]]]
 
 
 class Asker:
-    """Asks the questions of sets in one index. `mixed` names the collections that are searched together.
+    """Asks the questions of the sets `mixed` in one index; the gate has the threshold `min_fit`."""
 
-    The gate refuses questions with less fit than `min_fit`.
-    """
-
-    def __init__(self, indexed: Indexed, mixed: Collection[str], min_fit: float | None) -> None:
+    def __init__(self, indexed: Indexed, mixed: Sequence[str], min_fit: float | None) -> None:
         self._mixed, self._min_fit = mixed, min_fit
         self._indexed = indexed
         self._retrieval = Retrieval(indexed.catalogue, indexed.index)
@@ -269,7 +267,8 @@ class Asker:
         the questions that its gate refuses.
         """
         scores: Scores = {}
-        scopes = [POOLED, DOCUMENT, *([MIXED, ELSEWHERE] if len(self._mixed) > 1 else [])]
+        scopes = [POOLED, DOCUMENT, *([MIXED] if self._mixed[1:] else [])]
+        scopes += UNRELATED if self._others(material.name) else ()
         searches = [(scope, DEFAULT) for scope in scopes]
         searches += [(scope, variant) for scope in scopes if scope in material.judged for variant in variants]
         vectors = self._indexed.embedder.embed_queries([question.text for question in material.questions])
@@ -277,25 +276,32 @@ class Asker:
             for question, vector in zip(material.questions, vectors.tolist(), strict=True):
                 for scope, variant in searches:
                     hits = self._search(variant, question, vector, scope)
-                    values = {} if scope == ELSEWHERE else of_ranks(question, hits.passages)
-                    if variant == DEFAULT and scope != ELSEWHERE:
+                    values = {} if scope in UNRELATED else of_ranks(question, hits.passages)
+                    if variant == DEFAULT and scope not in UNRELATED:
                         values |= of_evidence(question, hits.passages)
                     if variant == DEFAULT and scope != DOCUMENT:  # no gate
-                        is_refused = self._min_fit is not None and (hits.fit or 0.0) < self._min_fit
-                        values["refused before the model"] = 100.0 * is_refused
+                        values["refused before the model"] = 100.0 * ((hits.fit or 0.0) < (self._min_fit or 0.0))
                     for measure, value in values.items():
                         scores.setdefault((variant, scope), {}).setdefault(measure, []).append(value)
                 step()
         return scores
 
+    def _others(self, name: str) -> list[str]:
+        """Return the sets that have no answer to the questions of a set."""
+        return sorted(set(self._mixed) - (_AKIN if name in _AKIN else {name}))
+
     def _places(self, question: Question, scope: str) -> Places:
         """Return the collections and documents of a scope."""
         collection = collection_of(question.key)
+        others = self._others(collection)
+        # Choose by the question, so that all sets have their turn.
+        another = others[len(question.text) % max(len(others), 1) :][:1]
         places: dict[str, Places] = {
             POOLED: {collection: None},
             DOCUMENT: {collection: (question.key,)},
             MIXED: dict.fromkeys(self._mixed),
-            ELSEWHERE: dict.fromkeys(set(self._mixed) - (_AKIN if collection in _AKIN else {collection})),
+            ANOTHER: dict.fromkeys(another),
+            OTHERS: dict.fromkeys(others),
         }
         return places[scope]
 
@@ -394,7 +400,6 @@ GOALS: Mapping[tuple[str, str], Mapping[str, float]] = {
     ("xquad", POOLED): {"hit@1": 97, "hit@5": 99.5},
     ("xquad", MIXED): {"hit@1": 96.5, "hit@5": 99},
 }
-_SCOPES = {POOLED: "", DOCUMENT: ", in the document", MIXED: ", in the mixed collection", ELSEWHERE: ", unrelated"}
 
 
 def main() -> int:
@@ -420,11 +425,15 @@ def main() -> int:
 
 
 def _measure(asker: Asker, sets: Sequence[EvaluationSet], options: argparse.Namespace) -> int:
-    """Add the figures of each set, with their goals where all questions are asked."""
+    """Add a row for each set, scope and measure, with the goals where all questions are asked."""
     report = Report("retrieval")
-    goals = {} if options.n else GOALS
     for material in sets:
-        _add_set(report, material, asker.ask(material), goals)
+        for (_, scope), measures in asker.ask(material).items():
+            goals = {} if options.n else GOALS.get((material.name, scope), {})
+            for measure, values in measures.items():
+                text = f">= {goals[measure]:g}" if measure in goals else None
+                low, high = interval_of_mean(values)
+                report.add(f"{material.title}: {measure}{scope} [{low:.1f}, {high:.1f}]", fmean(values), "%", text)
     return report.finish()
 
 
@@ -439,18 +448,6 @@ def _without(asker: Asker, sets: Sequence[EvaluationSet], _: argparse.Namespace)
     TABLE.write_text(head + rows, encoding="utf-8")
     CONSOLE.print(f"written: {TABLE}")
     return report.finish()
-
-
-def _add_set(
-    report: Report, material: EvaluationSet, scores: Scores, goals: Mapping[tuple[str, str], Mapping[str, float]]
-) -> None:
-    """Add a row for each scope and measure of a set."""
-    for (_, scope), measures in scores.items():
-        for measure, values in measures.items():
-            goal = goals.get((material.name, scope), {}).get(measure)
-            (low, high), text = interval_of_mean(values), None if goal is None else f">= {goal:g}"
-            metric = f"{material.title}: {measure}{_SCOPES[scope]} [{low:.1f}, {high:.1f}]"
-            report.add(metric, fmean(values), "%", text)
 
 
 if __name__ == "__main__":
