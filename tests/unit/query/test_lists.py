@@ -153,10 +153,8 @@ def test_a_document_named_in_the_question_is_the_only_one_looked_through(questio
     world.add("letters/letters-a.pdf", HOLT, page=3)
     world.add("letters/letters-b.pdf", HOLT)
     for mode in (Mode.LIST, Mode.AUTO):
-        assert (
-            ask(world, question, mode=mode).answer
-            == f"- page 3: “{HOLT}” [1]\n\n1 of its pages mentions “Ada Holt”."
-        )
+        answer = ask(world, question, mode=mode).answer
+        assert answer == f"- page 3: “{HOLT}” [1]\n\n1 of its pages mentions “Ada Holt”."
     assert "2 of the 2 documents" in ask(world, "Which documents mention Ada Holt?").answer
 
 
@@ -226,10 +224,8 @@ def test_collections_and_filters_narrow_the_list() -> None:
     assert "1 of the 6 documents mentions" in ask(world, collections=("memos",)).answer
     named = Filter(documents=("letters/1.pdf", "letters/2.pdf", "memos/0.pdf"))
     assert "2 of the 3 documents mention" in ask(world, filter=named).answer
-    assert (
-        "2 of the 2 documents have dates"
-        in ask(with_leases(), "List all dates.", filter=Filter(documents=(LEASE, NOTE))).answer
-    )
+    answer = ask(with_leases(), "List all dates.", filter=Filter(documents=(LEASE, NOTE))).answer
+    assert "2 of the 2 documents have dates" in answer
 
 
 def test_old_generations_and_deleted_documents_are_not_listed() -> None:

@@ -18,7 +18,7 @@ from docwell.query.prompting import load_prompt
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
 from tests.unit.fakes import FakeEmbedder, FakeIndex, FakeLedger
-from tests.unit.query.query_world import EVERYTHING
+from tests.unit.query.query_world import EVERYTHING, World
 
 # Questions about a document are near the first axis, ordinary ones near the second.
 OVERVIEW, ORDINARY = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
@@ -137,9 +137,14 @@ def test_a_question_that_names_several_documents_in_their_own_words_compares_the
     modes = Modes(Router(Axes()), {Mode.COMPARE: FixedWay()}, RETRIEVAL)
     rivals = replace(searched("Acme or Bolt?"), documents=("a/ACME_2022.pdf", "a/BOLT_2022.pdf"))
     assert modes.basis(rivals) is BASIS
-    assert modes.basis(replace(rivals, text="Acme?")) is None
-    assert modes.basis(replace(rivals, documents=("a/ACME_2021.pdf", "a/ACME_2022.pdf"))) is None
-    assert modes.basis(replace(rivals, mode=Mode.PASSAGES)) is None
+    for changed in ({"text": "Acme?"}, {"documents": ("a/ACME_1.pdf", "a/ACME_2.pdf")}, {"mode": Mode.PASSAGES}):
+        assert modes.basis(replace(rivals, **changed)) is None
+
+
+def test_a_document_that_the_search_has_not_found_can_be_named() -> None:
+    world, text = World(), "List all dates in far-rules.pdf"
+    world.add("a/far-rules.pdf", "On 22 March 2025.")
+    assert replace(world.query.modes, sources={Mode.LIST: FixedWay()}).basis(searched(text)) is BASIS
 
 
 def test_a_mode_that_does_not_suit_the_question_is_an_error_of_the_caller_and_not_of_the_router() -> None:

@@ -84,6 +84,7 @@ class Modes:
         if searched.mode is Mode.PASSAGES:
             return None
         name = self._name(searched)
+        searched = replace(searched, documents=(*searched.documents, *([name.key] if name else ())))
         mode = self.router.mode(searched, name) if searched.mode is Mode.AUTO else searched.mode
         if mode is None or mode not in self.sources:
             return None
