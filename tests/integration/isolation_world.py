@@ -40,6 +40,7 @@ from docwell.wiring.pipelines import pipelines
 from functions.query.handler import handler
 from infra.local.names import AUDIT_TABLE, TABLES
 from tests.fresh_wiring import clear_caches
+from tests.unit.cases import rows
 from tests.unit.fakes import FakeEmbedder, FakeIndex
 from tests.unit.http.http_calls import CONTEXT, whole_answer
 
@@ -86,14 +87,7 @@ PEOPLE = (
 # May operate the system, and read only its own collections.
 OPERATOR = "two"
 # Callers that are in no table, and events without a caller.
-UNKNOWN_CALLERS: tuple[dict[str, Any], ...] = (
-    {"authorizer": {"principalId": "key:revoked"}},
-    {"authorizer": {"principalId": None}},
-    {"authorizer": {"principalId": "sub:unknown", "groups": '["unknown"]'}},
-    {"authorizer": {}, "identity": {"apiKeyId": "one"}},
-    {"authorizer": {"claims": {"sub": "three", "cognito:groups": "elders"}}},
-    {},
-)
+UNKNOWN_CALLERS: list[dict[str, Any]] = rows(__file__, "unknown_callers")
 
 
 def word(collection: str, number: int) -> str:

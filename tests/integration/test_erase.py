@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -64,8 +66,30 @@ class Erasing:
         self.receipts = DynamoReceipts(client("dynamodb"), "receipts", days=2)
         self.trail = DynamoAudit(client("dynamodb"), "audit")
         for name, document in (("one", KEY), ("two", OTHER)):
-            self.receipts.keep(replace(RECEIPT, request_id=name, passages=(("id", document, "v1"),)))
+            self.keep(name, document)
             self.trail.append(AuditEvent("key:a", Action.ASKED, frozenset({document}), request_id=name))
+        # The conversation goes on, and no later turn has a passage of the document.
+        for turn in range(3):
+            told = [f"the {self.secret} of turn {earlier}" for earlier in range(turn)]
+            self.keep(f"turn {turn}", KEY if turn == 0 else OTHER, f"the {self.secret} of turn {turn}", told)
+
+    def keep(self, name: str, document: str, answer: str = "", told: Sequence[str] = ()) -> None:
+        request = {"question": "Why?", "history": [{"question": "Why?", "answer": earlier} for earlier in told]}
+        receipt = replace(RECEIPT, request_id=name, request=request, passages=(("id", document, "v1"),))
+        created_at = RECEIPT.created_at + len(told)
+        self.receipts.keep(replace(receipt, created_at=created_at, answer={"answer": answer or name}))
+
+    def words(self) -> bytes:
+        """Return the content of each table, object version, message and temporary file."""
+        tables = boto3.resource("dynamodb").tables.all()
+        versions = boto3.resource("s3").Bucket(self.world.bucket).object_versions.all()
+        contents = [version.get()["Body"].read() for version in versions if version.size is not None]
+        contents += [path.read_bytes() for path in Path(tempfile.gettempdir()).rglob("*") if path.is_file()]
+        for value in (value for table in tables for row in table.scan()["Items"] for value in row.values()):
+            packed = getattr(value, "value", b"")
+            contents.append(zlib.decompress(packed) if packed else str(value).encode())
+        queue = boto3.client("sqs").receive_message(QueueUrl=self.world.queue_url, MaxNumberOfMessages=10)
+        return b" ".join([*contents, str(queue.get("Messages")).encode()])
 
     def __call__(self, event: dict[str, Any]) -> dict[str, Any]:
         """Answer as the reconcile function does, and let ingest work."""
@@ -96,6 +120,7 @@ class Erasing:
 
     def check_gone(self) -> None:
         """Check that nothing of the document is left, and that its neighbours are complete."""
+        assert self.secret.encode() not in self.words()
         self.world.queue.send([Hint(KEY), Hint(KEY, sweep=True)])  # late messages
         self.world.work(self.world.known)
         versions = S3Versions(client("s3"), self.world.bucket)
@@ -119,6 +144,8 @@ def erasing(
     chroma_url: str, chroma_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Erasing]:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setattr(command, "_PAUSE_S", 0.01)
     with mock_aws():
@@ -142,12 +169,13 @@ def test_nothing_of_an_erased_document_is_left(erasing: Erasing, *, deleted: boo
         erasing.world.queue.send([Hint(KEY)])
         erasing.world.work(erasing.world.known)
     assert erasing.chroma_has(erasing.secret)
+    assert erasing.words().count(erasing.secret.encode()) >= 3  # of the receipts, and of the versions
     result = erasing.erase(KEY, "--yes", "--json")
     assert result.exit_code == 0, result.output
     erasing.check_gone()
     report = json.loads(result.stdout[result.stdout.index("{\n") :])
     counts = [report["erased"][name] for name in ("versions", "receipts", "ledger_rows", "audit_events")]
-    assert (report["documents"], counts) == ([KEY], [2 + deleted, 1, 2, 1])
+    assert (report["documents"], counts) == ([KEY], [2 + deleted, 4, 2, 1])
     assert (report["left"], report["remains"]) == ([], {})
     assert erasing.secret not in result.output
 

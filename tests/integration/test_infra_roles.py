@@ -40,13 +40,7 @@ from tests.unit.infra.templates import whole
 from tests.unit.query.query_fakes import FakeModel
 
 pytestmark = pytest.mark.integration
-TABLES = {
-    "ledger": "LedgerTable",
-    "principals": "PrincipalsTable",
-    "usage": "UsageTable",
-    "receipts": "ReceiptsTable",
-    "audit": "AuditTable",
-}
+TABLES = {name: f"{name.title()}Table" for name in ("ledger", "principals", "usage", "receipts", "audit")}
 # Lambda's own calls with the function's role.
 PLATFORM = {
     (f"sqs:{action}", queue)

@@ -29,12 +29,7 @@ def test_everything_else_is_unauthenticated(authorizer: Any) -> None:
 
 
 def test_only_the_request_context_names_the_caller() -> None:
-    headers = {
-        "x-api-key": "k",
-        "authorizer": "a",
-        "authorization": "Bearer x",
-        "requestContext.principalId": "key:k",
-    }
+    headers = dict.fromkeys(("x-api-key", "authorizer", "authorization", "requestContext.principalId"), "key:k")
     with pytest.raises(Unauthenticated):
         identity_of({"headers": headers, "body": '{"requestContext": {}}', "principalId": "key:k", **event({})})
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from tests.unit.cases import rows
 
 BUCKET = "documents"
-ANSWER: dict[str, Any] = rows(__file__, "api_answers")[0]
+ANSWER, HIT = rows(__file__, "api_answers")
 
 
 class FakeApi:

@@ -34,17 +34,10 @@ from docwell.observability import logger
 from docwell.text.visible import escape_json
 from tests.unit.cases import rows
 from tests.unit.cli.conftest import Run
-from tests.unit.cli.fake_api import ANSWER, BUCKET, FakeApi
+from tests.unit.cli.fake_api import ANSWER, BUCKET, HIT, FakeApi
 
 ANSWERS: list[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("answers.toml").read_text())["case"]
 REQUESTS: list[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("requests.toml").read_text())["case"]
-HIT: Json = {
-    "document": "handbooks/é.pdf",
-    "page": 9,
-    "page_label": "6",
-    "quote": "more than\n2 %",
-    "score": 0.812,
-}
 SUSPICIOUS = {"document": "handbooks/b.pdf", "page": 1, "score": 0.812, "suspicious": True}
 TOKENS = [sse.event("token", {"text": text}) for text in ("Roll back ", "\x1b[2Jat once [9].")]
 STREAM = [sse.event("passages", {"passages": []}), *TOKENS, sse.WAITING, sse.event("answer", ANSWER)]

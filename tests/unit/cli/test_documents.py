@@ -87,11 +87,13 @@ def test_a_folder_keeps_its_paths_and_other_files_stay_out(run: Run, bucket: S3C
     others = ("Makefile", "b.EXE", "c.json", "deep/tool.exe", "._a.pdf", ".git/info.txt", "b/.venv/lib/c.pdf")
     folder = folder_of(tmp_path, *keys, *others, "README.md", "deep/README.md", ".docwellignore")
     (folder / ".docwellignore").write_text("README.md\n# a comment\n\n")
+    (folder / "secret.pdf").symlink_to(tmp_path / "secret.pdf")
+    (tmp_path / "secret.pdf").write_bytes(b"%PDF-1.7")
     result = run("put", folder, "--no-wait", "--bucket", BUCKET, "--json")
     assert list(statuses(result.stdout)) == keys == stored(bucket)
     types = [bucket.head_object(Bucket=BUCKET, Key=key)["ContentType"] for key in keys]
     assert types == ["application/pdf", "text/plain", "application/pdf"]
-    assert "left out 9 files (hidden" in result.stderr
+    assert "left out 10 files (hidden" in result.stderr
     assert run("put", folder / ".git", "--no-wait", "--bucket", BUCKET).exit_code == 0
 
 

@@ -5,27 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from infra.container.sam import ROOT
+from tests.unit.cases import rows
 from tests.unit.infra.intrinsics import NO_VALUE, Values
 from tests.unit.infra.templates import content
 
 POOL = "arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_Ab1;client1,client2"
-NAMES = {
-    "SystemName": "docwell",
-    "Endpoint": "https://a1b2.execute-api.eu-central-1.amazonaws.com/live",
-    "ConsoleMark": "0a-1b",
-    "DocumentsBucket": "docwell-documents-111122223333-eu-central-1",
-    "Console": ",,",
-    "UserPool": "",
-    "AWS::URLSuffix": "amazonaws.com",
-    "ConsoleBucket": "console-bucket",
-    "ConsoleBucket.Arn": "arn:aws:s3:::console-bucket",
-    "ConsoleBucket.RegionalDomainName": "console-bucket.s3.eu-central-1.amazonaws.com",
-    "BucketAccess.Id": "access-1",
-    "Headers": "headers-1",
-    "ViewerAddress.FunctionARN": "function-1",
-    "Distribution": "E1",
-    "Distribution.DomainName": "d1.cloudfront.net",
-}
+NAMES: dict[str, str] = dict(rows(__file__, "console_names"))
 
 
 def values(**given: str) -> Values:

@@ -13,7 +13,7 @@ import pytest
 from docwell.errors import DeadlineExceeded, QuotaExceeded, Unavailable
 from docwell.identity import Principal, Use
 from docwell.models import Attributes, Hint, Page, RangeTask, Reason, Status
-from tests.unit.fakes import FakeReader, FakeRecogniser
+from tests.unit.fakes import FakeLedger, FakeReader, FakeRecogniser
 from tests.unit.ingest.ingest_world import KEY, World
 
 
@@ -175,6 +175,19 @@ def test_who_uploads_pays_and_over_a_quota_a_document_waits_unread_for_another_d
     world.update("a/2")
     world.work_off()
     assert (world.ledger.records["a/2"].reason, quotas.charged.pages) == (first.reason, 2 * pages)
+
+
+def test_a_pipeline_that_is_built_reads_no_document_that_waits_for_a_quota() -> None:
+    quotas, world = Quotas(), World()
+    object.__setattr__(world.ingest, "quotas", quotas)
+    built = replace(world.ingest, ledger=FakeLedger(), fingerprint="next", quotas=None, active=world.ledger)
+    world.store.put(KEY, "a b c", {"docwell-uploader": Principal("key:u", bytes_per_day=10).as_uploader})
+    for quotas.today, status in ((10, Status.REJECTED), (10, Status.REJECTED), (0, Status.INDEXED)):
+        for ingest in (world.ingest, built):
+            ingest.update(Hint(KEY), f"message-{status}-{quotas.today}", lambda: 900.0)
+            record = ingest.ledger.get(KEY)
+            assert record is not None
+            assert record.status is status
 
 
 @pytest.mark.parametrize("fails", [1, 2, 3])

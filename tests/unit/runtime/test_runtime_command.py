@@ -24,17 +24,9 @@ from runtime.http_server import HttpServer
 from runtime.ingest import queues
 from runtime.service import function_spec, guarded
 from runtime.settings import WorkerSettings, processors
+from tests.unit.cases import rows
 
-NEEDED = {
-    "DOCWELL_BUCKET": "b",
-    "DOCWELL_CHROMA_URL": "http://chroma:8000",
-    "DOCWELL_MODEL_DIR": "/app/model",
-    "DOCWELL_QUEUE_URL": "https://sqs/1/ingest",
-    "DOCWELL_DEAD_LETTER_QUEUE_URL": "https://sqs/1/dead",
-    "DOCWELL_PARKED_QUEUE_URL": "https://sqs/1/parked",
-    "DOCWELL_OLLAMA_URL": "http://ollama:11434",
-    "AWS_DEFAULT_REGION": "eu-west-1",
-}
+NEEDED: dict[str, str] = dict(rows(__file__, "needed_settings"))
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import Pipeline
 from tests.fresh_wiring import clear_caches
+from tests.unit.cases import rows
 
 
 @pytest.fixture(autouse=True)
@@ -27,18 +28,7 @@ def _nothing_made_yet() -> Iterator[None]:
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The folders of loaded models, under settings without a reachable server."""
-    variables = {
-        "DOCWELL_BUCKET": "documents",
-        "DOCWELL_CHROMA_URL": "http://127.0.0.1:9",
-        "DOCWELL_OLLAMA_URL": "http://127.0.0.1:9",
-        "DOCWELL_MODEL_DIR": "/the/model",
-        "DOCWELL_QUEUE_URL": "http://127.0.0.1:9/ingest",
-        "DOCWELL_PARKED_QUEUE_URL": "http://127.0.0.1:9/parked",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    for name, value in variables.items():
+    for name, value in rows(__file__, "unreachable_settings"):
         monkeypatch.setenv(name, value)
     folders: list[Path] = []
     monkeypatch.setattr(pipelines, "embedder_loading", lambda _settings, folder: folders.append(folder))

@@ -33,8 +33,7 @@ PARTIAL = "\n\nPart of the index did not answer: some documents were not searche
 
 def answer_in(text: str) -> str:
     """Return the answer in a message without docwell's additions. An erasure searches for this text."""
-    answer = text.partition(SOURCES)[0].partition(PARTIAL)[0]
-    return answer.rpartition(CORRECTION)[2].replace(NOT_SUPPORTED, "")
+    return text.partition(SOURCES)[0].partition(PARTIAL)[0].rpartition(CORRECTION)[2].replace(NOT_SUPPORTED, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def files_of(folder: Path, omitted: list[Path]) -> Iterator[tuple[Path, str]]:
         name = file.relative_to(folder).as_posix()
         if name in {IGNORE_FILE, _ID_FILE}:
             continue
-        if is_left_out(name) or not is_readable(name):
+        if is_left_out(name) or not is_readable(name) or not file.resolve().is_relative_to(folder.resolve()):
             omitted.append(file)
         else:
             yield file, name

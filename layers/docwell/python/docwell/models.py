@@ -207,8 +207,7 @@ class Page:
     def may_be_picture(self) -> bool:
         """Return whether a recogniser may find more text: the page is mostly a picture, or lacks text."""
         can_be_drawn = not self.blank and all(unit.kind is UnitKind.IMAGE for _, unit in self.citation_units)
-        lacks_text = self.picture or not self.text.strip()
-        return can_be_drawn and lacks_text and self.unreadable in RECOGNISABLE
+        return can_be_drawn and (self.picture or not self.text.strip()) and self.unreadable in RECOGNISABLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from docx.opc.packuri import PackURI
 from docx.opc.part import Part
 from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
+from openpyxl.cell.rich_text import CellRichText, TextBlock
+from openpyxl.cell.text import InlineFont
 from openpyxl.formatting.rule import FormulaRule
 from openpyxl.styles import Color, Font, PatternFill
 from pptx.enum.dml import MSO_THEME_COLOR
@@ -43,7 +45,12 @@ def _word(row: dict[str, Any]) -> bytes:
 def _sheets(row: dict[str, Any]) -> bytes:
     book = openpyxl.Workbook()
     cell = book.active["B2"]
-    cell.value, cell.number_format = row.get("value", row["text"]), row.get("format", "General")
+    runs = [TextBlock(InlineFont(color=colour), row["text"]) for colour in row.get("runs", ())]
+    cell.value, cell.number_format = (
+        CellRichText(runs) or row.get("value", row["text"]),
+        row.get("format", "General"),
+    )
+    book.active["C2"] = row.get("beside")
     fonts = {name: Color(**{name: row[name]}) for name in ("theme", "indexed") if name in row}
     cell.font = Font(color=next(iter(fonts.values()), row.get("font")), size=row.get("size", 11))
     fill = Color(indexed=row["palette"]) if "palette" in row else row.get("fill", "FF000000")

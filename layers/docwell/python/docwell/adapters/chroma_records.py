@@ -126,8 +126,7 @@ class Layout:
 
     def name(self, collection: str) -> str:
         """Return the name of the Chroma collection that holds a docwell collection."""
-        number = int(_digest(collection)[_MARK:], 16) % self.shards
-        return f"docwell-shard-{number:03}-{self._short}"
+        return f"docwell-shard-{int(_digest(collection)[_MARK:], 16) % self.shards:03}-{self._short}"
 
     def by_name(self, places: Places) -> dict[str, Places]:
         """Return the places by the name of their Chroma collection."""

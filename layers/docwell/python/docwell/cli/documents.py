@@ -308,7 +308,7 @@ def _plan(paths: Sequence[Path], prefix: str | None, key: str | None) -> list[Up
 
 def _say_omitted(omitted: Sequence[Path]) -> None:
     if omitted:
-        hint = "hidden, ignored, or of a suffix that docwell does not read"
+        hint = "hidden, ignored, linked from elsewhere, or of a suffix that docwell does not read"
         names = ", ".join([*map(str, omitted[:10]), *(["…"] if omitted[10:] else [])])
         display.say(f"docwell: left out {len(omitted):,} files ({hint}): {names}", err=True)
 

@@ -64,7 +64,8 @@ class IngestReport:
 class Ingest:
     """The use case for one pipeline. `fingerprint` hashes its model, chunker and text extraction.
 
-    `ocr_queue`, if there is one, takes the ranges to recognise, so that no other document waits behind them.
+    `ocr_queue`, if there is one, takes the ranges to recognise, so that no other document waits behind them. A
+    pipeline that is built beside the `active` one does not read what waits there for its uploader's quota.
     """
 
     bucket: str
@@ -76,14 +77,16 @@ class Ingest:
     fingerprint: str
     ocr_queue: TaskQueue | None = None
     quotas: Principals | None = None
+    active: Ledger | None = None
     trail: AuditTrail | None = None
 
     def audit(self, key: str, version: str | None) -> None:
         """Add an upload with a form to the audit trail: the version that a notification of S3 names."""
         head = self.store.head(key, version) if self.trail and version else None
         if self.trail and head and (payer := uploader(head.uploader)):
-            event = AuditEvent(payer.id, Action.STORED, frozenset({key}), head.version, at=head.modified)
-            self.trail.append(event)
+            self.trail.append(
+                AuditEvent(payer.id, Action.STORED, frozenset({key}), head.version, at=head.modified)
+            )
 
     def charge(self, record: DocumentRecord, use: Use, *, begins: bool = False) -> None:
         """Charge the uploader of a document, if it has one. If it `begins`, raise `Refused` over a quota."""
@@ -274,8 +277,10 @@ class Ingest:
         """Plan the ranges, and index the document if it has only one. Raises `NotFound`, `Refused`."""
         limit = self.indexer.limits.max_document_bytes
         if head.size > limit:
-            detail = f"{head.size:,} bytes; the limit is {limit:,} (max_document_bytes)"
-            raise Refused(Reason.TOO_LARGE, detail)
+            raise Refused(Reason.TOO_LARGE, f"{head.size:,} bytes; the limit is {limit:,} (max_document_bytes)")
+        paying = self.active.get(lease.record.key) if self.active else None
+        if paying and paying.reason == Reason.OVER_QUOTA:
+            raise Refused(Reason.OVER_QUOTA, paying.detail or "")
         with self.downloaded(lease.record, head) as path:
             info = self.indexer.reader.inspect(path)
             count = ranges.count_ranges(info.page_count, self.indexer.limits.range_pages)

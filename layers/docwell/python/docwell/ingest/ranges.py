@@ -45,8 +45,7 @@ def count_ranges(pages: int, size: int) -> int:
 
 def is_current(task: RangeTask, record: DocumentRecord) -> bool:
     """Whether the document is still being indexed from the task's version, in the task's attempt."""
-    current = (Status.PENDING, task.version, task.attempt)
-    return (record.status, record.version, record.attempt) == current
+    return (record.status, record.version, record.attempt) == (Status.PENDING, task.version, task.attempt)
 
 
 def span(record: DocumentRecord, number: int, limits: IngestLimits) -> Span:

@@ -190,8 +190,7 @@ class Reconcile:
         # Judge twice: ingest may have changed a document while its row, object and chunks were read.
         before = {row.record.key: row for row in rows}
         unchanged = [row for key, row in self.ledger.rows_of(list(suspects)).items() if row == before[key]]
-        findings = self._judge_rows(unchanged)
-        return [finding for key, finding in findings.items() if suspects[key] == finding]
+        return [finding for key, finding in self._judge_rows(unchanged).items() if suspects[key] == finding]
 
     def _judge_rows(self, rows: Sequence[LedgerRow]) -> dict[str, Finding]:
         """Return the findings by key. The first phase retries FAILED documents."""
@@ -201,9 +200,8 @@ class Reconcile:
         chunks = count_chunks(self.index, [key for key in objects if not self._is_queued(idle[key], now)])
         findings: dict[str, Finding] = {}
         for key, (head, retagged) in objects.items():
-            row = idle[key]
-            finding = self._judge(row, head, chunks.get(key, {}), now)
-            if finding is None and retagged and not self._is_queued(row, now):
+            finding = self._judge(idle[key], head, chunks.get(key, {}), now)
+            if finding is None and retagged and not self._is_queued(idle[key], now):
                 finding = Finding(Drift.STALE, Hint(key))
             if finding is not None:
                 findings[key] = finding

@@ -40,9 +40,10 @@ def ingest() -> tuple[Ingest, ...]:
     used = roles.in_use(tuple(shared.pipelines(settings)))
     # Only the active one notes outcomes and charges uploads, so that each is one event and one charge.
     ledger_of = partial(shared.ledger_of, settings, lease_s=settings.lease_s)
-    dropped: dict[str, Any] = {name: {"quotas": None, "trail": None} for name in used if name != roles.active}
+    ledgers = {name: ledger_of(name, notes_outcomes=name == roles.active) for name in used}
+    beside: dict[str, Any] = {"quotas": None, "trail": None, "active": ledgers.get(roles.active)}
     return tuple(
-        replace(use_case, ledger=ledger_of(name, notes_outcomes=name == roles.active), **dropped.get(name, {}))
+        replace(use_case, ledger=ledgers[name], **({} if name == roles.active else beside))
         for use_case in built
         if (name := use_case.fingerprint) in used
     )

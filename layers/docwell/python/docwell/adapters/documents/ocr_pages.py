@@ -265,7 +265,6 @@ class Scan(Pdfium):
             scale = LONGEST_SIDE / max(*page.get_size(), 1.0)
             answer = self._engine.page(page.render(scale=scale, may_draw_forms=False).to_numpy(), scale)
             text_page = page.get_textpage()
-            glyphs = self._glyphs_of(page, text_page)
-            comments = self._notes(page, glyphs).comments
+            comments = self._noted(page, text_page)[1].comments
             text_page.close()
         return answer._replace(text="\n\n".join(filter(None, [answer.text, *comments])))

@@ -66,9 +66,8 @@ class Pdfium:
 
     def metadata(self) -> dict[str, str | None]:
         """Return title, author and date of creation."""
-        keys = {"title": "Title", "author": "Author", "created": "CreationDate"}
         metadata: dict[str, str | None] = {}
-        for name, key in keys.items():
+        for name, key in (("title", "Title"), ("author", "Author"), ("created", "CreationDate")):
             with contextlib.suppress(ValueError):  # text that is no UTF-16
                 metadata[name] = self._document.get_metadata_value(key)
         return metadata
@@ -86,18 +85,16 @@ class Pdfium:
     def _read(self, index: int) -> PageText:
         self._edges[index] = []  # not read again, even when reading fails
         with self._opened(index) as page:
-            box, address = page.get_bbox(), pdf_text.address(page.raw)
-            library = self._library
+            library, box, address = self._library, page.get_bbox(), pdf_text.address(page.raw)
             blank = not (library.FPDFPage_CountObjects(address) or library.FPDFPage_GetAnnotCount(address))
             # Before the text page, which has the replacement texts that this removes.
             drawn = pdf_hidden.Objects(self._library, address, box).read()
             text_page = page.get_textpage()
-            glyphs = self._glyphs_of(page, text_page)
+            glyphs, notes = self._noted(page, text_page)
             text, hidden, unchecked = self._shown(page, text_page, glyphs, drawn)
             text = glyphs.mapped(text)
             lines = glyphs.lines(text)
             text_page.close()
-            notes = self._notes(page, glyphs)
         comments = notes.comments + (self._attached if index == 0 and text.strip() else [])
         if drawn.images and not (text.strip() or notes.fields):
             comments = []  # else a commented scan would not be recognised; the recogniser adds them
@@ -134,28 +131,25 @@ class Pdfium:
         # glyphs of odd fonts.
         bounded = text_page.get_text_bounded(*box)
         is_whole = len("".join(bounded.split())) == len("".join(glyphs.text.split()))
-        text, hidden = (glyphs.text, 0) if is_whole else glyphs.within(glyphs.text, box)
-        unchecked = False
+        (text, hidden), unchecked = (glyphs.text, 0) if is_whole else glyphs.within(glyphs.text, box), False
         if drawn.doubtful:
-            address = pdf_text.address(text_page.raw)
+            characters = pdf_text.address(text_page.raw)
             self._budget.start(self._drawing_s)
-            pictures = pdf_hidden.Pictures(self._library, page, address, box, self._budget)
+            pictures = pdf_hidden.Pictures(self._library, page, characters, box, self._budget)
             text, unseen = glyphs.without(text, lambda places: pictures.hidden(drawn, places))
             hidden, unchecked = hidden + unseen, pictures.unchecked
         return text, hidden, unchecked
 
-    def _notes(self, page: Any, glyphs: pdf_text.Glyphs) -> pdf_notes.Notes:
-        """Return the fields and comments of a page."""
-        address = pdf_text.address(page.raw)
-        return pdf_notes.Annotations(self._library, self._form, address, page.get_bbox()).read(glyphs)
+    def _noted(self, page: Any, text_page: Any) -> tuple[pdf_text.Glyphs, pdf_notes.Notes]:
+        """Return the glyphs of a page, and its fields and comments."""
+        characters, text = pdf_text.address(text_page.raw), text_page.get_text_range()
+        glyphs = pdf_text.Glyphs(self._library, characters, page.get_rotation(), text)
+        notes = pdf_notes.Annotations(self._library, self._form, pdf_text.address(page.raw), page.get_bbox())
+        return glyphs, notes.read(glyphs)
 
     def _has_fields(self) -> bool:
         with self._opened(0) as page:
             return bool(self._library.FPDFPage_GetAnnotCount(page) > 0)
-
-    def _glyphs_of(self, page: Any, text_page: Any) -> pdf_text.Glyphs:
-        address, text = pdf_text.address(text_page.raw), text_page.get_text_range()
-        return pdf_text.Glyphs(self._library, address, page.get_rotation(), text)
 
     @contextlib.contextmanager
     def _opened(self, index: int) -> Iterator[Any]:

@@ -320,6 +320,4 @@ def _popen(
 @cache
 def _adopts_orphans() -> bool:
     """Become the parent of children whose parent has ended. Return whether the kernel allows it."""
-    if sys.platform != "linux":
-        return False
-    return int(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) == 0
+    return sys.platform == "linux" and int(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)) == 0

@@ -18,6 +18,7 @@ from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import openpyxl
+from openpyxl.cell.rich_text import CellRichText
 from openpyxl.utils import get_column_letter
 
 from docwell.adapters.documents.kinds import delimiter
@@ -54,8 +55,7 @@ def _add_row(parts: Parts, sheet: str, number: int, line: str, places: Iterable[
 
 def read(data: bytes, parts: Parts) -> None:
     """Add the sheets of a workbook."""
-    book = openpyxl.load_workbook(io.BytesIO(data), data_only=True, keep_links=False)
-    for sheet in book.worksheets:
+    for sheet in openpyxl.load_workbook(io.BytesIO(data), data_only=True, keep_links=False, rich_text=True):
         if sheet.sheet_state == "visible":
             parts.start_part()
             _add_sheet(sheet, parts)
@@ -126,10 +126,10 @@ def _filled(sheet: Any) -> list[Any]:
 
 def _shown_rows(sheet: Any, parts: Parts) -> Iterator[_Row]:
     """Yield number and filled cells of the rows that the sheet shows, and count what it hides."""
-    hidden = set[int]()
+    hidden, narrow = set[int](), set[int]()
     for column in sheet.column_dimensions.values():
         if (column.hidden or column.width <= LEAST_WIDTH) and column.min:
-            hidden.update(range(column.min, min(column.max, sheet.max_column) + 1))
+            (hidden if column.hidden else narrow).update(range(column.min, min(column.max, sheet.max_column) + 1))
     # Styles of tables and rules give cells another ground.
     is_plain = not sheet.tables and not len(sheet.conditional_formatting)
     drawn: dict[tuple[int, int], bool] = {}
@@ -138,14 +138,18 @@ def _shown_rows(sheet: Any, parts: Parts) -> Iterator[_Row]:
         is_hidden = row is not None and (row.hidden or not is_visible("", "", row.height))
         shown_cells = []
         for cell in cells:
+            if is_rich := isinstance(cell.value, CellRichText):
+                _join_runs(cell, parts, is_plain=is_plain)
             if isinstance(value := cell.value, bool | str):
                 section = _TEXTS if isinstance(value, str) else _BOOLEANS
             else:
                 section = 2 if value == 0 else int(isinstance(value, int | float) and value < 0)
             look = cell.style_id, section
             if look not in drawn:
-                drawn[look] = _is_drawn(cell, section, is_plain=is_plain)
-            if is_hidden or cell.column in hidden or not drawn[look]:
+                drawn[look] = _is_drawn(cell, cell.font, section, is_plain=is_plain)
+            # A text in a narrow column goes on over an empty place beside it.
+            is_cut = cell.column in narrow and (section != _TEXTS or cell.offset(0, 1).value is not None)
+            if is_hidden or is_cut or cell.column in hidden or not (is_rich or drawn[look]):
                 parts.hide(str(cell.value))
             else:
                 shown_cells.append(cell)
@@ -153,7 +157,16 @@ def _shown_rows(sheet: Any, parts: Parts) -> Iterator[_Row]:
             yield _Row(number, shown_cells)
 
 
-def _is_drawn(cell: Any, section: int, *, is_plain: bool) -> bool:
+def _join_runs(cell: Any, parts: Parts, *, is_plain: bool) -> None:
+    """Replace the runs of a cell by the text of those that it shows, and count the others."""
+    shown_runs = list[str]()
+    for run in cell.value:
+        is_drawn = _is_drawn(cell, getattr(run, "font", cell.font), _TEXTS, is_plain=is_plain)
+        (shown_runs.append if is_drawn else parts.hide)(str(run))
+    cell._value = "".join(shown_runs)
+
+
+def _is_drawn(cell: Any, font: Any, section: int, *, is_plain: bool) -> bool:
     """Return whether the font, the fill and the number format of a cell draw a value of a section."""
     form = cell.number_format or "General"
     plain = _LITERAL.sub(lambda mark: "x" * bool(mark[1] or mark[2] or _BRACKET.match(mark[0])), form)
@@ -167,7 +180,7 @@ def _is_drawn(cell: Any, section: int, *, is_plain: bool) -> bool:
     ground = _digits(cell.fill.fgColor) if cell.fill.fill_type == "solid" else ""
     # A colour in brackets replaces that of the font.
     ground = "" if "[" in form else WHITE if cell.fill.fill_type is None and is_plain else ground
-    return is_visible(_digits(cell.font.color) if cell.font.color else "000000", ground, cell.font.sz)
+    return is_visible(_digits(font.color) if font.color else "000000", ground, font.sz)
 
 
 def _digits(colour: Any) -> str:

@@ -186,7 +186,7 @@ class _Reader:
                 or _is_on(_child(row, "w:trPr/w:tblHeader"))
                 or are_heads(list(zip(texts, map(_is_bold, cells), strict=True)))
             )
-            placed = [Cell("")] * min(_number(row, "w:trPr/w:gridBefore", 0), MAX_SPAN)
+            placed = [Cell("")] * min(whole(_value(row, "w:trPr/w:gridBefore"), 0), MAX_SPAN)
             column = len(placed)
             for cell, text in zip(cells, texts, strict=True):
                 # Whether the cell continues the cell above it.
@@ -194,7 +194,7 @@ class _Reader:
                 if not is_below:
                     above[column] = text if len(text) <= MAX_HEAD else ""
                 label = text or (above.get(column, "") if is_below and not heads else "")
-                placed.append(Cell(label, _number(cell, "w:tcPr/w:gridSpan", 1)))
+                placed.append(Cell(label, whole(_value(cell, "w:tcPr/w:gridSpan"), 1)))
                 column += placed[-1].across
             self._parts.paragraph(rows.line(placed, heads=heads))
             self._add_beside()
@@ -308,7 +308,7 @@ class _Numbers:
                 for level in element.iterchildren(qn("w:lvl")):
                     at, form = whole(level.get(qn("w:ilvl")), 0), _value(level, "w:numFmt") or DECIMAL
                     is_legal, text = _is_on(_child(level, "w:isLgl")), _value(level, "w:lvlText")
-                    levels[at] = Level(_number(level, "w:start", 1), form, text, is_legal)
+                    levels[at] = Level(whole(_value(level, "w:start"), 1), form, text, is_legal)
                     self._levels_of_styles[_value(level, "w:pStyle")] = at
                 self._lists[element.get(qn("w:abstractNumId"), "")] = Numbering(levels)
             elif element.tag == qn("w:num"):
@@ -377,7 +377,7 @@ def _drawn(element: Any) -> str:
         state = _child(element, "w:default") if state is None else state
         return "\u2612" if _is_on(state) else "\u2610"
     entries = [entry.get(qn("w:val"), "") for entry in element.iterchildren(qn("w:listEntry"))]
-    chosen = _number(element, "w:result", _number(element, "w:default", 0))
+    chosen = whole(_value(element, "w:result"), whole(_value(element, "w:default"), 0))
     return entries[chosen] if chosen < len(entries) else ""
 
 
@@ -410,10 +410,6 @@ def _value(element: Any, path: str) -> str:
     """Return the value of the element at a path, "" for none."""
     child = _child(element, path)
     return "" if child is None else str(child.get(qn("w:val"), ""))
-
-
-def _number(element: Any, path: str, default: int) -> int:
-    return whole(_value(element, path), default)
 
 
 def _is_on(mark: Any) -> bool:
