@@ -401,25 +401,30 @@ class Checker:
         return best < _LEAST_ASKED_ELSEWHERE or best - weight_of(weights, shown) < _MORE_ASKED_ELSEWHERE
 
     def _is_possible(self, claim: Claim, named: Sequence[int]) -> bool:
-        """Return whether anything of a sentence can come from the passages: a figure or name, or else a word."""
+        """Return whether a sentence says something and has a figure or name of the passages, or neither."""
         if _is_open(claim.text) and not any(is_copied(claim.text, text) for text in self._texts):
             return False
         content = content_words(claim.text)
         if not content or claim.text.rstrip().endswith((":", "\uff1a")):
             return split_reply(claim.text)[0] is not None
-        cited = [self._texts[marker - 1] for marker in named] or self._texts
-        # A short sentence shows no language: it is in that of the question.
-        is_clear = language_of(claim.text) or script(claim.text) != script(self._question)
-        foreign = [text for text in cited if _is_foreign(claim.text if is_clear else self._question, text)]
+        foreign = self._abroad(claim.text, [self._texts[marker - 1] for marker in named] or self._texts)
         # A passage in another language may spell a name in other letters.
-        written, of_claim = [row for row in figures(claim.text) if _is_read(row, foreign)], names(claim.text)
+        is_read, of_claim = all(language_of(text) in _NUMBERS_KNOWN for text in foreign), names(claim.text)
+        written = [figure for figure in figures(claim.text) if is_read or figure.written[0].isdecimal()]
         if written or (of_claim and not foreign):
             return (
                 any(not self._forms.isdisjoint(figure.forms.union(figure.parts)) for figure in written)
                 or any(name in text.casefold() for name in of_claim for text in self._texts)
                 or any(claim.mentions_of(figure, text) for figure in claim.figures for text in self._texts)
             )
-        return bool(foreign) or not content.isdisjoint(frozenset[str]().union(*self._evidence.known))
+        # Small models copy the examples of an overview's prompt.
+        is_related = bool(foreign) or not content.isdisjoint(frozenset[str]().union(*self._evidence.known))
+        return is_related or not self._each
+
+    def _abroad(self, bare: str, texts: Sequence[str]) -> list[str]:
+        """Return the texts in another language than a sentence; one that shows none is in that of the question."""
+        is_clear = language_of(bare) or script(bare) != script(self._question)
+        return [text for text in texts if _is_foreign(bare if is_clear else self._question, text)]
 
     def _cleaned(self, sentence: str, markers: Sequence[int]) -> str:
         """Return a sentence without addresses that its cited passages lack, or markers that this exposes."""
@@ -435,8 +440,10 @@ class Checker:
         """Return a sentence with its verdict by the passages that it cites."""
         markers = tuple(marked(sentence, len(self._passages)))
         texts = [self._texts[marker - 1] for marker in markers]
-        foreign = [text for text in texts if _is_foreign(claim.text, text)]
-        read = [row for row in claim.figures if _is_read(row.figure, foreign)]
+        foreign = self._abroad(claim.text, texts)
+        # A passage in another language may have a number in unknown words.
+        is_read = all(language_of(text) in _NUMBERS_KNOWN for text in foreign)
+        read = [row for row in claim.figures if is_read or row.figure.written[0].isdecimal()]
         held = [
             row.figure
             for row in read
@@ -455,7 +462,7 @@ class Checker:
             figure.written
             for figure in figures(claim.text)
             if self._forms.isdisjoint(figure.forms)
-            and _is_read(figure, foreign)
+            and (is_read or figure.written[0].isdecimal())
             and figure not in computed
             and not (self._forms.issuperset(figure.parts) if figure.parts else figure in held)
         )
@@ -544,11 +551,6 @@ def _is_foreign(sentence: str, passage: str) -> bool:
 def _repeats(bare: str, question: str) -> bool:
     """Return whether a sentence only has words of its question, and no yes or no."""
     return split_reply(bare)[0] is None and content_words(bare) <= content_words(question)
-
-
-def _is_read(figure: Figure, foreign: Iterable[str]) -> bool:
-    """Return whether passages in another language can show a figure: a number may be in unknown words."""
-    return figure.written[0].isdecimal() or all(language_of(text) in _NUMBERS_KNOWN for text in foreign)
 
 
 def answer_sentences(text: str) -> list[str]:
