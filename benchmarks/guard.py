@@ -329,7 +329,7 @@ RULES: Mapping[str, tuple[str, object, str, object]] = {
     "words": ("the passage has 0.4 of a sentence's words", check.Checker, "_lexical", 1.0),
     "moved markers": ("a marker moves to a passage with far more of the words", check, "_BETTER_BY", 1.0),
     "what is asked": ("no other piece has far more of the question", check.Checker, "_is_asked", True),
-    "more than the question": ("an answer adds something to its question", check, "_repeats", False),
+    "more than the question": ("an answer adds something to its question", check, "_FEWEST_ADDED", 0),
     "names": ("a passage or its document has a name of the question", check, "_lacks_names", False),
     "languages": ("between languages figures and names decide", check, "_is_foreign", False),
     "neighbours": ("between languages a figure stands with the others and the names", Claim, "_is_nearest", True),

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cached_property
 from itertools import permutations, takewhile
 
 from docwell.answers import Sentence
@@ -65,6 +66,8 @@ _LETTERS = re.compile(
 )
 # After a list, this many more characters show whether another item follows ("12. A").
 _UNDECIDED = 8
+# An answer has a word that its question lacks.
+_FEWEST_ADDED = 1
 # A copied piece of fewer words can be a heading or a cell.
 _FEWEST_COPIED = 4
 # The least share, by rarity, of the question's words that must be near a figure. Chosen on XQuAD.
@@ -309,8 +312,12 @@ class Checker:
         self._evidence = Evidence(passages, question)
         self._lacks_subject = _lacks_names(question, passages)
         self._checked: dict[str, Sentence] = {}
-        self._forms = frozenset[str]().union(*map(known_forms, self._texts))
         self.is_open = False
+
+    @cached_property
+    def _forms(self) -> frozenset[str]:
+        """The forms of all figures of the passages: a sentence without a figure needs none."""
+        return frozenset[str]().union(*map(known_forms, self._texts))
 
     def check(self, text: str) -> Checked:
         """Return the answer with markers and quotes, and its sentences; None for an answer without a source.
@@ -407,7 +414,8 @@ class Checker:
         content = content_words(claim.text)
         if not content or claim.text.rstrip().endswith((":", "\uff1a")):
             return split_reply(claim.text)[0] is not None
-        foreign = self._abroad(claim.text, [self._texts[marker - 1] for marker in named] or self._texts)
+        cited = [self._texts[marker - 1] for marker in named] or self._texts
+        foreign = [text for text in cited if _is_foreign(claim.text, text, self._question)]
         # A passage in another language may spell a name in other letters.
         is_read, of_claim = all(language_of(text) in _NUMBERS_KNOWN for text in foreign), names(claim.text)
         written = [figure for figure in figures(claim.text) if is_read or figure.written[0].isdecimal()]
@@ -420,11 +428,6 @@ class Checker:
         # Small models copy the examples of an overview's prompt.
         is_related = bool(foreign) or not content.isdisjoint(frozenset[str]().union(*self._evidence.known))
         return is_related or not self._each
-
-    def _abroad(self, bare: str, texts: Sequence[str]) -> list[str]:
-        """Return the texts in another language than a sentence; one that shows none is in that of the question."""
-        is_clear = language_of(bare) or script(bare) != script(self._question)
-        return [text for text in texts if _is_foreign(bare if is_clear else self._question, text)]
 
     def _cleaned(self, sentence: str, markers: Sequence[int]) -> str:
         """Return a sentence without addresses that its cited passages lack, or markers that this exposes."""
@@ -440,7 +443,7 @@ class Checker:
         """Return a sentence with its verdict by the passages that it cites."""
         markers = tuple(marked(sentence, len(self._passages)))
         texts = [self._texts[marker - 1] for marker in markers]
-        foreign = self._abroad(claim.text, texts)
+        foreign = [text for text in texts if _is_foreign(claim.text, text, self._question)]
         # A passage in another language may have a number in unknown words.
         is_read = all(language_of(text) in _NUMBERS_KNOWN for text in foreign)
         read = [row for row in claim.figures if is_read or row.figure.written[0].isdecimal()]
@@ -473,7 +476,8 @@ class Checker:
             support, agrees = decided.share, decided.agrees
         else:
             agrees = len(held) == len(read) and not denied
-        fits = copied or not _repeats(claim.text, self._question)
+        added = content_words(claim.text) - content_words(self._question)
+        fits = copied or len(added) >= _FEWEST_ADDED or split_reply(claim.text)[0] is not None
         supported = support >= self._min_support and agrees and not missing and fits and not self._lacks_subject
         # A sentence with few of the words decides nothing.
         contradicted = denied and not (decided and decided.share < self._min_support)
@@ -540,17 +544,17 @@ def _lacks_names(question: str, passages: Sequence[Passage]) -> bool:
     return bool(asked) and not any(_is_foreign(question, row.chunk.text) for row in passages)
 
 
-def _is_foreign(sentence: str, passage: str) -> bool:
-    """Return whether a sentence is in another script or language than a passage."""
+def _is_foreign(sentence: str, passage: str, question: str = "") -> bool:
+    """Return whether a sentence is in another script or language than a passage.
+
+    A short sentence that shows no language is in that of its question.
+    """
+    if not language_of(sentence) and script(sentence) == script(question):
+        sentence = question
     scripts, languages = ({kind(sentence), kind(passage)} - {""} for kind in (script, language_of))
     if len(scripts) > 1:
         return not (UNSPACED.search(sentence) and UNSPACED.search(passage))
     return len(languages) > 1
-
-
-def _repeats(bare: str, question: str) -> bool:
-    """Return whether a sentence only has words of its question, and no yes or no."""
-    return split_reply(bare)[0] is None and content_words(bare) <= content_words(question)
 
 
 def answer_sentences(text: str) -> list[str]:
