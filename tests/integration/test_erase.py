@@ -87,7 +87,7 @@ class Erasing:
         contents += [path.read_bytes() for path in Path(tempfile.gettempdir()).rglob("*") if path.is_file()]
         for value in (value for table in tables for row in table.scan()["Items"] for value in row.values()):
             packed = getattr(value, "value", b"")
-            contents.append(zlib.decompress(packed) if packed else str(value).encode())
+            contents.append(zlib.decompress(packed) if packed[:1] == b"x" else repr(value).encode())
         queue = boto3.client("sqs").receive_message(QueueUrl=self.world.queue_url, MaxNumberOfMessages=10)
         return b" ".join([*contents, str(queue.get("Messages")).encode()])
 
