@@ -83,9 +83,9 @@ _LEAD_IN = re.compile(r"[:\uff1a][ \t]*(?:\n|$)")
 _ITEM = re.compile(r"(?:[-*\u2022\u2023\u25aa\u25cf\u25e6\u2013\u2014\uf0b7]|\(?(?:\d{1,2}|[^\W\d_])[.)])\s")
 
 # Function words do not say what a sentence is about.
-_FUNCTION_WORDS = {name: frozenset(entries) for name, entries in by_language("function").items()}
-FUNCTION_WORDS = _FUNCTION_WORDS["en"]
-ALL_FUNCTION_WORDS = frozenset(word for known in _FUNCTION_WORDS.values() for word in known if len(word) > 1)
+FUNCTION_WORDS_OF = {name: frozenset(entries) for name, entries in by_language("function").items()}
+FUNCTION_WORDS = FUNCTION_WORDS_OF["en"]
+ALL_FUNCTION_WORDS = frozenset(word for known in FUNCTION_WORDS_OF.values() for word in known if len(word) > 1)
 # A text in a language has at least this many of its function words, and this share; a table has fewer.
 _LEAST_OF_LANGUAGE, _LEAST_SHARE_OF_LANGUAGE = 2, 0.1
 
@@ -241,7 +241,7 @@ def language_of(text: str) -> str:
     # No codes ("W-101"), and after the first word no names ("Der Spiegel").
     first, *later = re.findall(r"\b[^\W\d_]+\b(?!-\d)", text) or [""]
     tokens = [first.casefold(), *filter(str.islower, later)]
-    counts = sorted((sum(map(known.__contains__, tokens)), name) for name, known in _FUNCTION_WORDS.items())
+    counts = sorted((sum(map(known.__contains__, tokens)), name) for name, known in FUNCTION_WORDS_OF.items())
     (second, _), (most, name) = counts[-2:]
     least = max(_LEAST_OF_LANGUAGE, _LEAST_SHARE_OF_LANGUAGE * len(tokens))
     return name if most >= least and most > second else ""

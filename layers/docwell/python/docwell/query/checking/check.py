@@ -210,8 +210,6 @@ class Claim:
         has_several = sum(not (other.is_date or other.is_grammar) for other in self.figures) > 1
         # In a sentence with several figures, use only the words of this figure's part, if it has any.
         named = figure.near if has_several and figure.near - _word(figure.unit) - _GENITIVE else self.named
-        if figure.sign and mention.sign and not mention.in_table:  # an amount of money has no other rivals
-            rivals = [rival for rival in rivals if rival.sign == mention.sign]
         return any(self._is_rival(rival, mention, _word(figure.unit), named) for rival in rivals)
 
     def _is_rival(self, rival: Mention, mention: Mention, unit: frozenset[str], named: frozenset[str]) -> bool:
@@ -416,9 +414,9 @@ class Checker:
             return split_reply(claim.text)[0] is not None
         cited = [self._texts[marker - 1] for marker in named] or self._texts
         foreign = [text for text in cited if _is_foreign(claim.text, text, self._question)]
-        # A passage in another language may spell a name in other letters.
+        # A passage in another language may spell a name in other letters, and a number in unknown words.
         is_read, of_claim = all(language_of(text) in _NUMBERS_KNOWN for text in foreign), names(claim.text)
-        written = [figure for figure in figures(claim.text) if is_read or figure.written[0].isdecimal()]
+        written = figures(claim.text) if is_read else []
         if written or (of_claim and not foreign):
             return (
                 any(not self._forms.isdisjoint(figure.forms.union(figure.parts)) for figure in written)
@@ -455,10 +453,12 @@ class Checker:
         computed = [row.figure for row in read if row.figure not in held and is_computed(row, held)]
         held += computed
         support = self._lexical(claim.text, markers, held)
+        decided = verdict(claim.text, self._question, texts)
         if foreign:
             stated = [row.figure in held for row in read if claim.asked_figures.isdisjoint(row.figure.forms)]
-            support = max(support, self._support_abroad(claim.text, foreign, stated))
-        decided = verdict(claim.text, self._question, texts)
+            # Where nothing can be compared, support is just enough, except for a yes or no. Demo models need more.
+            least = 0.0 if decided or len(foreign) < len(texts) else MIN_SUPPORT
+            support = max(support, self._support_abroad(claim.text, foreign, stated, least))
         denied = not decided.agrees if decided else contradicts(claim.text, texts)
         # No passage has these figures in any form; those in two parts ("1 000") count as their parts too.
         missing = dict.fromkeys(
@@ -484,10 +484,10 @@ class Checker:
         text = _scaled(sentence, claim, texts) if claim.figures else sentence
         return Sentence(text, markers, round(support, 3), supported, tuple(missing), contradicted)
 
-    def _support_abroad(self, bare: str, foreign: Sequence[str], stated: Sequence[bool]) -> float:
+    def _support_abroad(self, bare: str, foreign: Sequence[str], stated: Sequence[bool], least: float) -> float:
         """Return the support by passages in another language: by figures, or else by names or by meaning.
 
-        Where nothing can be compared, it is just enough, but not for the models of a demo.
+        Where nothing can be compared, it is at least `least`.
         """
         shown = stated or [any(name in text.casefold() for text in foreign) for name in names(bare)]
         support = sum(shown) / (len(shown) or 1)
@@ -495,7 +495,7 @@ class Checker:
             pieces = [" ".join(text[start:end].split()) for text in foreign for start, end in windows(text)]
             return max(support, self._likeness(bare.strip(), pieces))
         can_compare = stated or (shown and script(bare) in map(script, foreign))
-        return support if can_compare else max(support, MIN_SUPPORT)
+        return support if can_compare else max(support, least)
 
     def _lexical(self, bare: str, markers: Sequence[int], held: Sequence[Figure]) -> float:
         """Return the share of a sentence's words, by rarity, that its cited passages hold."""

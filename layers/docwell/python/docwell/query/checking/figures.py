@@ -17,14 +17,15 @@ from typing import NamedTuple
 
 from docwell.query.checking.dates import Period, located_periods, numeric_dates, periods
 from docwell.text.lexicon import (
-    ALL_FUNCTION_WORDS,
     FUNCTION_WORDS,
+    FUNCTION_WORDS_OF,
     SPELLED,
     SPELLED_ABROAD,
     TEXTS_KEPT,
     UNSPACED,
     content_words,
     is_sheet_row,
+    language_of,
     rarity,
     segments,
     stem,
@@ -214,6 +215,7 @@ def in_sentence(sentence: str) -> list[Mention]:
     here = labels(sentence)
     dates = located_periods(sentence)
     mentions: list[Mention] = []
+    grammar = FUNCTION_WORDS_OF.get(language_of(sentence), frozenset())
     for start, end, figure, scale in spots:
         sign = _sign(sentence, start, end)
         following = _NEXT_WORD.match(sentence, end)
@@ -226,7 +228,7 @@ def in_sentence(sentence: str) -> list[Mention]:
                 here,
                 scale=scale,
                 sign=sign,
-                unit=following[1] if following and sign != "%" and following[1] not in ALL_FUNCTION_WORDS else "",
+                unit=following[1] if following and sign != "%" and following[1] not in grammar else "",
                 is_date=within is not None and not sign,
                 bound=(bound.lastgroup or "") if bound and not within else "",
             )
