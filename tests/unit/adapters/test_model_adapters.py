@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 import tomllib
@@ -99,6 +100,22 @@ class HostSuite:
         assert request["messages"] == [
             {"role": "system", "content": "Be brief."}, {"role": "user", "content": f"Say:\n{SECRET}"}
         ]  # fmt: skip
+
+    @pytest.mark.parametrize("indent", [None, 1])
+    @pytest.mark.parametrize("cut", [0, 1, 7])
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+    def test_a_value_may_take_many_lines(self, end: str, cut: int, indent: int | None) -> None:
+        parts = map(self.dialect.piece, ("", "Größe\u2028", " 9 [1]"))
+        field, notes = ("", "") if self.dialect is OLLAMA else ("data: ", ": ping\nevent: message\nid: 7\n")
+        lines = b"".join([*parts, self.dialect.last("stop", 40, 2)]).decode().split("\n")
+        values = [line.removeprefix(field) for line in lines if line]
+        texts = [json.dumps(json.loads(text), indent=indent) if text[0] == "{" else text for text in values]
+        events = [notes + "".join(f"{field}{line}\n" for line in text.split("\n")) for text in texts]
+        stream_text = "\ufeff" + "\n".join(events).replace("\n", end)
+        with self.dialect.playing(raw(stream_text, "", cut)) as (_, model):
+            assert answer(model)[1] == Completion("Größe\u2028 9 [1]", 40, 2, "stop")
+        with self.dialect.playing(raw(stream_text[: stream_text.rindex("}")], "", cut)) as (_, model):
+            assert "does not speak the protocol" in failure(model).detail
 
     @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
     def test_thinking_never_reaches_a_reader_and_is_charged(self, row: dict[str, Any]) -> None:

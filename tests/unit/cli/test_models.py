@@ -24,27 +24,16 @@ def host(dialect: Dialect, *answers: bytes) -> Host:
 
 
 @pytest.mark.parametrize(("dialect", "path"), [(OLLAMA, ""), (VLLM, "/v1")], ids=["ollama", "vllm"])
-def test_a_good_model_passes_and_its_settings_are_printed(run: Run, dialect: Dialect, path: str) -> None:
-    server = host(dialect, *map(dialect.piece, ANSWERS))
+@pytest.mark.parametrize("thinks", [False, True])
+def test_a_check_counts_right_answers(run: Run, dialect: Dialect, path: str, thinks: bool) -> None:
+    server = host(dialect, *([dialect.thought("Hm.")] * 11 if thinks else map(dialect.piece, ANSWERS)))
     result = run("models", "check", "qwen3:8b", "--host", server.url + path)
     server.close()
-    assert result.exit_code == 0, result.output
-    assert "8 of 8" in result.output
-    assert "thinking: off" in result.output
-    assert {"DOCWELL_MODEL=qwen3:8b", "DOCWELL_NUM_CTX=16384", "DOCWELL_TOP_K=20"} <= set(
-        result.output.splitlines()
-    )
-    assert ANSWERS[8] in server.requests[10]["messages"][-1]["content"]
-
-
-@pytest.mark.parametrize(("dialect", "path"), [(OLLAMA, ""), (VLLM, "/v1")], ids=["ollama", "vllm"])
-def test_a_model_that_only_thinks_fails_with_room_for_its_thinking(run: Run, dialect: Dialect, path: str) -> None:
-    server = host(dialect, *[dialect.thought("Let me see.")] * 11)
-    result = run("models", "check", "qwen3:8b", "--host", server.url + path)
-    server.close()
-    assert result.exit_code == 5, result.output
-    assert "right: 0 of 8; thinking: on" in result.output
-    assert "DOCWELL_THINKING_TOKENS=2048" in result.output
+    assert result.exit_code == (5 if thinks else 0), result.output
+    assert f"right: {0 if thinks else 8} of 8; thinking: {'on' if thinks else 'off'}" in result.output
+    settings = {"DOCWELL_MODEL=qwen3:8b", "DOCWELL_NUM_CTX=16384", "DOCWELL_TOP_K=20"}
+    assert {*settings, f"DOCWELL_THINKING_TOKENS={2048 if thinks else 0}"} <= {*result.output.splitlines()}
+    assert thinks or ANSWERS[8] in server.requests[10]["messages"][-1]["content"]
 
 
 def test_the_list_says_what_docwell_does_with_each_model(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,10 +66,11 @@ _LENGTHS = ("max_model_len", "n_ctx", "context_length", "context_window", "max_c
 _REASONS = {"max_tokens": "length", "model_length": "length", "null": None}
 _BROKEN = ("abort", "error")
 _LINE_END = re.compile(rb"[\r\n]+")  # not `str.splitlines`, as of httpx: JSON may hold U+2028 and U+0085
+_EVENT_FIELD = re.compile(r"(data|event|id|retry|):")  # of a server-sent event; without a name a comment
 
 
 class _Part(NamedTuple):
-    """One line of an answer, with the tokens read and written. A `reason` means that the model has ended."""
+    """One value of an answer, with the tokens read and written. A `reason` means that the model has ended."""
 
     text: str = ""
     thinks: bool = False
@@ -154,9 +155,10 @@ class ModelServer(ABC):
         read, written, reason, room = 0, 0, None, TOKEN_CHARACTERS * self.options[self._limit]
         turns = [{"role": message.role, "content": message.content} for message in messages]
         body = {"model": self.name, "messages": turns, "stream": True, **await self._fields()}
-        async with self._exchange("POST", self.chat_path, body) as response, aclosing(_lines(response)) as lines:
-            async for line in lines:
-                part = self._part(line).after(streamed, answer.text)
+        async with self._exchange("POST", self.chat_path, body) as response, aclosing(_values(response)) as values:
+            async for value in values:
+                part = self._part(value) if value is not None else _Part(reason="stop", is_last=True)
+                part = part.after(streamed, answer.text)
                 streamed, room = streamed + part.text, room - len(part.text)
                 if room < 0:
                     part = part._replace(text=part.text[:room], reason="length", is_last=True)
@@ -241,8 +243,8 @@ class ModelServer(ABC):
         """Return the fields of a request beside the model and the messages."""
 
     @abstractmethod
-    def _part(self, line: str) -> _Part:
-        """Return the meaning of one line of an answer. A line of another protocol raises any error."""
+    def _part(self, value: Any) -> _Part:
+        """Return the meaning of one value of an answer. A value of another protocol raises any error."""
 
     @abstractmethod
     async def _read_card(self) -> tuple[Mapping[str, Any], object]:
@@ -326,6 +328,22 @@ class ModelServer(ABC):
         return Unavailable(self.dependency, detail)
 
 
+async def _values(response: httpx.Response) -> AsyncGenerator[Any]:
+    """Yield the JSON values of an answer, on any lines, and None for the end mark. Raises `ValueError`."""
+    begun = ""
+    async for line in _lines(response):
+        field = _EVENT_FIELD.match(line)
+        text = (line[field.end() :] if field[1] == "data" else "") if field else line
+        if text.strip() == "[DONE]":
+            yield json.loads(begun or "null")
+        elif begun or text.lstrip()[:1] in {"{", "["}:  # others are pings, or unknown fields
+            begun += text
+            with suppress(ValueError):  # more lines follow
+                value, begun = json.loads(begun), ""
+                yield value
+    json.loads(begun or "null")
+
+
 async def _lines(response: httpx.Response) -> AsyncGenerator[str]:
     rest = b""
     async for data in response.aiter_bytes():
@@ -382,8 +400,7 @@ class OllamaModel(ModelServer):
             thinking = {"think": [*names, False][0]}
         return {"options": self.options, "keep_alive": self._keep_alive, "truncate": False, **thinking}
 
-    def _part(self, line: str) -> _Part:
-        value = json.loads(line or "{}")
+    def _part(self, value: Any) -> _Part:
         message, done = value.get("message") or {}, value.get("done", False)
         tokens = int(value.get("prompt_eval_count") or 0), int(value.get("eval_count") or 0)  # 0 is omitted
         reason = (value.get("done_reason") or "stop") if done else None
@@ -402,28 +419,21 @@ class OpenAiModel(ModelServer):
     dependency, chat_path, list_path = "openai", "chat/completions", ("models", "data", "id")
 
     async def _fields(self) -> Mapping[str, Any]:
-        thinking = self.profile.thinking(self.dependency, self._think)
-        return {"stream_options": {"include_usage": True}, **self.options, **thinking}
+        options = self.options | {"stream_options": {"include_usage": True}}
+        return options | dict(self.profile.thinking(self.dependency, self._think))
 
-    def _part(self, line: str) -> _Part:
-        name, _, data = line.partition(":")
-        if line.startswith("{"):  # a host, or a proxy, that does not stream
-            data = line
-        elif name != "data" or data.strip()[:1] in {"", ":"}:  # a comment, a ping, or another field
-            return _Part()
-        elif data.strip() == "[DONE]":
-            return _Part(reason="stop", is_last=True)
-        event, part = json.loads(data), _Part()
-        for choice in event.get("choices") or []:
+    def _part(self, value: Any) -> _Part:
+        part = _Part()
+        for choice in value.get("choices") or []:
             delta = choice.get("delta") or choice.get("message") or {}
-            thinks = any(value and _THINKING.match(field) for field, value in delta.items())
+            thinks = any(text and _THINKING.match(field) for field, text in delta.items())
             text, ended = delta.get("content") or delta.get("refusal") or "", choice.get("finish_reason")
             if isinstance(text, list):  # parts, as of Mistral and Databricks
                 shown = [piece for piece in text if not _THINKING.match(str(piece.get("type")))]
                 thinks, text = thinks or shown != text, "".join(piece.get("text") or "" for piece in shown)
             error, is_whole = choice.get("error") or (ended in _BROKEN and ended), not choice.get("delta")
             part = _Part(text, thinks, _REASONS.get(ended, ended), error=error, is_whole=is_whole)
-        usage, error = event.get("usage") or {}, event.get("error") or part.error
+        usage, error = value.get("usage") or {}, value.get("error") or part.error
         read, written = (int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
         return part._replace(read=read, written=written, error=error)
 

@@ -43,11 +43,9 @@ class Profile:
 
     def thinking(self, protocol: Protocol, think: str) -> Mapping[str, Any]:
         """Return the fields of a request for `think`: auto, off, default (no field), or a level such as low."""
-        if think == "auto":
-            return self.ollama if protocol == "ollama" else self.openai
-        if think in {"off", "default"}:
-            return _OFF[protocol] if think == "off" else {}
-        return {"think" if protocol == "ollama" else "reasoning_effort": think}
+        auto = self.ollama if protocol == "ollama" else self.openai
+        choices = {"auto": auto, "off": _OFF[protocol], "default": {}}
+        return choices.get(think, {"think" if protocol == "ollama" else "reasoning_effort": think})
 
 
 @cache
