@@ -66,7 +66,7 @@ _LENGTHS = ("max_model_len", "n_ctx", "context_length", "context_window", "max_c
 _REASONS = {"max_tokens": "length", "model_length": "length", "null": None}
 _BROKEN = ("abort", "error")
 _LINE_END = re.compile(rb"[\r\n]+")  # not `str.splitlines`, as of httpx: JSON may hold U+2028 and U+0085
-_EVENT_FIELD = re.compile(r"(data|event|id|retry|):")  # of a server-sent event; without a name a comment
+_NO_VALUE = re.compile(r"data:|(event|id|retry|):.*")  # the fields of a server-sent event; a comment has no name
 
 
 class _Part(NamedTuple):
@@ -332,8 +332,7 @@ async def _values(response: httpx.Response) -> AsyncGenerator[Any]:
     """Yield the JSON values of an answer, on any lines, and None for the end mark. Raises `ValueError`."""
     begun = ""
     async for line in _lines(response):
-        field = _EVENT_FIELD.match(line)
-        text = (line[field.end() :] if field[1] == "data" else "") if field else line
+        text = line[match.end() :] if (match := _NO_VALUE.match(line)) else line
         if text.strip() == "[DONE]":
             yield json.loads(begun or "null")
         elif begun or text.lstrip()[:1] in {"{", "["}:  # others are pings, or unknown fields

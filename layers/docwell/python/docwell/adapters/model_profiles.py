@@ -43,9 +43,8 @@ class Profile:
 
     def thinking(self, protocol: Protocol, think: str) -> Mapping[str, Any]:
         """Return the fields of a request for `think`: auto, off, default (no field), or a level such as low."""
-        auto = self.ollama if protocol == "ollama" else self.openai
-        choices = {"auto": auto, "off": _OFF[protocol], "default": {}}
-        return choices.get(think, {"think" if protocol == "ollama" else "reasoning_effort": think})
+        auto, level = (self.ollama, "think") if protocol == "ollama" else (self.openai, "reasoning_effort")
+        return {"auto": auto, "off": _OFF[protocol], "default": {}}.get(think, {level: think})
 
 
 @cache
