@@ -31,6 +31,7 @@ from docwell.identity import KEY_HEADER, NO_CREDENTIAL, TOKEN_HEADER
 from runtime.answers import PROBLEM_JSON, MalformedAnswer, StreamedAnswer, http_answer, problem, until_gone
 from runtime.emf import metric_line, print_line
 from runtime.functions import FunctionBusy, FunctionError, FunctionPool, FunctionTimedOut, Stream
+from runtime.http_server import HEAD_S
 from runtime.log import log
 from runtime.names import ACCOUNT, HOST
 
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 # Equal to template.yaml. Clients of OpenAI's protocol send the whole conversation; API Gateway limits it.
 MAX_BODY_BYTES = 65_000
 MAX_CHAT_BYTES = 10 * 1024 * 1024
-# The time to receive a body, which is a question of some KB. Slow clients must not hold connections and memory.
-BODY_S = 30.0
+# The time to receive a body, a question of some KB, and a large one. Slow clients must not hold connections.
+BODY_S, LARGE_BODY_S = HEAD_S, 30.0
 _AGAIN = "try again; the log has more under the request id"
 # nginx's status for a client that left before the answer.
 CLIENT_GONE = 499
@@ -226,13 +227,14 @@ class Gateway:
     async def _read_and_call(
         self, request: Request, limit: int, request_id: str, caller: Caller | None
     ) -> Response:
+        longest_s = BODY_S if _announced(request, limit) <= MAX_BODY_BYTES else LARGE_BODY_S
         try:
-            async with asyncio.timeout(BODY_S):
+            async with asyncio.timeout(longest_s):
                 body = await _read_body(request, limit)
         except BodyTooLarge:
             return _too_large(limit, request_id)
         except TimeoutError:
-            detail = f"send the whole body within {BODY_S:g} s"
+            detail = f"send the whole body within {longest_s:g} s"
             return problem(
                 408, "too-slow", "The request did not arrive in time", detail, request_id, connection="close"
             )

@@ -177,17 +177,21 @@ def test_who_uploads_pays_and_over_a_quota_a_document_waits_unread_for_another_d
     assert (world.ledger.records["a/2"].reason, quotas.charged.pages) == (first.reason, 2 * pages)
 
 
-def test_a_pipeline_that_is_built_reads_no_document_that_waits_for_a_quota() -> None:
-    quotas, world = Quotas(), World()
+def test_a_pipeline_that_is_built_reads_an_upload_once_the_active_one_has_charged_it() -> None:
+    quotas, world, beside = Quotas(), World(), FakeLedger()
     object.__setattr__(world.ingest, "quotas", quotas)
-    built = replace(world.ingest, ledger=FakeLedger(), fingerprint="next", quotas=None, active=world.ledger)
-    world.store.put(KEY, "a b c", {"docwell-uploader": Principal("key:u", bytes_per_day=10).as_uploader})
-    for quotas.today, status in ((10, Status.REJECTED), (10, Status.REJECTED), (0, Status.INDEXED)):
-        for ingest in (world.ingest, built):
-            ingest.update(Hint(KEY), f"message-{status}-{quotas.today}", lambda: 900.0)
-            record = ingest.ledger.get(KEY)
-            assert record is not None
-            assert record.status is status
+    built = replace(world.ingest, ledger=beside, fingerprint="next", quotas=None, active=world.ledger)
+    # Each row: the bytes that its uploader has used today, the number of the charge that fails, and the status.
+    steps = ((10, 0, Status.REJECTED), (10, 0, Status.REJECTED), (0, 1, Status.REJECTED), (0, 0, Status.INDEXED))
+    for body in ("a b c", "d e f"):  # a second version waits for its own charge
+        world.store.put(KEY, body, {"docwell-uploader": Principal("key:u", bytes_per_day=10).as_uploader})
+        with pytest.raises(Unavailable):
+            built.update(Hint(KEY), "too early", lambda: 900.0)
+        for number, (quotas.today, quotas.fails, status) in enumerate(steps):
+            for ingest in (world.ingest, built):
+                with suppress(Unavailable):
+                    ingest.update(Hint(KEY), f"message-{number}", lambda: 900.0)
+            assert {ledger.records[KEY].status for ledger in (world.ledger, beside)} == {status}
 
 
 @pytest.mark.parametrize("fails", [1, 2, 3])

@@ -27,6 +27,8 @@ FIRST_DELAY_S = 2.0
 LONGEST_DELAY_S = 300.0
 # A dead letter must be handled within a minute after its cause is gone.
 DEAD_LETTER_DELAY_S = 15.0
+# A lease that a dead worker left expires in `lease_s` (90 s); a living worker may renew its lease for minutes.
+_RETRY_S = 10.0
 
 # A message, and a use case that handles it.
 _Work = tuple[Ingest, Hint | RangeTask]
@@ -123,10 +125,9 @@ def handle_dead_letter(use_cases: Sequence[Ingest], delivery: Delivery, park: Ca
             try:
                 record = give_up(ingest, message, delivery.message_id)
                 ingest.audit(message.key, message.version)
+                logger.warning("given up", extra={"document": message.key, "outcome": record.status.value})
             except DocwellError as error:
                 errors.append(error)
-            else:
-                logger.warning("given up", extra={"document": message.key, "outcome": record.status.value})
         if errors:
             raise errors[0]
         park(delivery.body)
@@ -242,15 +243,10 @@ def _handle(ingest: Ingest, message: Hint | RangeTask, delivery: Delivery) -> No
     )
 
 
-# A lease that a dead worker left expires in `lease_s` (90 s); a living worker may renew its lease for minutes.
-_RETRY_S = 10.0
-
-
 def give_up(ingest: Ingest, message: Hint | RangeTask, owner: str) -> DocumentRecord:
     """Make the ledger match the bucket as far as possible without indexing, else mark the document FAILED.
 
     Indexing may be what killed the message's workers, so this only writes to the ledger and removes chunks.
-
     Return its record. Raises `Unavailable` while another worker holds the document.
     """
     if ingest.is_unknown(message.key):

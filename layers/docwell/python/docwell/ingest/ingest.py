@@ -47,6 +47,7 @@ _OBSERVE_ATTEMPTS = 5
 _ATTEMPT_BITS = 53  # JSON readers keep 53 bits exactly
 # Do not charge an older upload: it was restored, or the ledger was lost, and its uploader has paid for it.
 _UNPAID_S = 86_400
+_DELETE_AT_ONCE = 500  # ids
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Ingest:
     """The use case for one pipeline. `fingerprint` hashes its model, chunker and text extraction.
 
     `ocr_queue`, if there is one, takes the ranges to recognise, so that no other document waits behind them. A
-    pipeline that is built beside the `active` one does not read what waits there for its uploader's quota.
+    pipeline that is built beside the `active` one reads an upload only once that has charged its uploader.
     """
 
     bucket: str
@@ -84,9 +85,8 @@ class Ingest:
         """Add an upload with a form to the audit trail: the version that a notification of S3 names."""
         head = self.store.head(key, version) if self.trail and version else None
         if self.trail and head and (payer := uploader(head.uploader)):
-            self.trail.append(
-                AuditEvent(payer.id, Action.STORED, frozenset({key}), head.version, at=head.modified)
-            )
+            stored = AuditEvent(payer.id, Action.STORED, frozenset({key}), head.version, at=head.modified)
+            self.trail.append(stored)
 
     def charge(self, record: DocumentRecord, use: Use, *, begins: bool = False) -> None:
         """Charge the uploader of a document, if it has one. If it `begins`, raise `Refused` over a quota."""
@@ -200,8 +200,7 @@ class Ingest:
 
     def mark_failed(self, lease: DocumentLease, reason: Reason, detail: str) -> None:
         """Store FAILED and nothing live. The caller must then sweep all chunks."""
-        failed = replace(lease.record, status=Status.FAILED, reason=reason.value, detail=detail)
-        lease.write(_hidden(failed))
+        lease.write(_hidden(replace(lease.record, status=Status.FAILED, reason=reason.value, detail=detail)))
 
     def remove_stale(self, lease: DocumentLease, task: RangeTask) -> None:
         """Remove the chunks that any delivery of the task may have written for a document that changed."""
@@ -265,6 +264,8 @@ class Ingest:
         try:
             if is_new:  # before the write, after which the next delivery of the message would not charge
                 self.charge(begun, Use(bytes=step.head.size), begins=True)
+            if self.active:
+                _require_charge(begun, self.active.get(begun.key), is_new=is_new)
             lease.write(begun, fresh=True)
             for id_ in self.generation_ids(begun.key, step.head.version) if step.has_leftovers else ():
                 lease.remove(of=id_)
@@ -278,9 +279,6 @@ class Ingest:
         limit = self.indexer.limits.max_document_bytes
         if head.size > limit:
             raise Refused(Reason.TOO_LARGE, f"{head.size:,} bytes; the limit is {limit:,} (max_document_bytes)")
-        paying = self.active.get(lease.record.key) if self.active else None
-        if paying and paying.reason == Reason.OVER_QUOTA:
-            raise Refused(Reason.OVER_QUOTA, paying.detail or "")
         with self.downloaded(lease.record, head) as path:
             info = self.indexer.reader.inspect(path)
             count = ranges.count_ranges(info.page_count, self.indexer.limits.range_pages)
@@ -335,6 +333,15 @@ class Ingest:
         return Attributes(record.title, record.author, record.created, head.metadata, tags, record.media_type)
 
 
+def _require_charge(begun: DocumentRecord, active: DocumentRecord | None, *, is_new: bool) -> None:
+    """Raise `Refused` if the active pipeline waits for a quota, `Unavailable` if it has not charged the upload."""
+    if active is None or active.version != begun.version:
+        if is_new and uploader(begun.uploader):
+            raise Unavailable("quota", "the active pipeline has not charged this upload")
+    elif active.reason == Reason.OVER_QUOTA:
+        raise Refused(Reason.OVER_QUOTA, active.detail or "")
+
+
 def _version(head: ObjectVersion | None) -> str:
     """Return an object's version; empty where there is no object."""
     return head.version if head is not None else ""
@@ -343,9 +350,6 @@ def _version(head: ObjectVersion | None) -> str:
 def _hidden(record: DocumentRecord) -> DocumentRecord:
     """Return the record with nothing live. The caller must then sweep all chunks."""
     return replace(record, live_generation=None, live_version=None, live_attributes=None, swept=False)
-
-
-_DELETE_AT_ONCE = 500  # ids in one delete
 
 
 @dataclass(slots=True)
