@@ -308,7 +308,7 @@ def bodies(api: FakeApi) -> list[dict[str, Any]]:
 def test_a_question_carries_the_conversation_before_it_and_the_end_of_input_ends(api: FakeApi) -> None:
     result = chat(api, "When?", "", "   ", "And then?", flags=("--collection", "handbooks"))
     assert result.exit_code == 0
-    scope = {"collection": "handbooks"}
+    scope = {"collections": ["handbooks"]}
     turn = {"question": "When?", "answer": ANSWER["answer"]}
     assert bodies(api) == [{"question": "When?"} | scope, {"question": "And then?", "history": [turn]} | scope]
     assert result.stdout.count("Roll back after five minutes [1].") == 2

@@ -48,9 +48,3 @@ def test_the_list_says_what_docwell_does_with_each_model(run: Run, monkeypatch: 
     assert "demo only" in lines["smollm2:135m"]
     assert "room of 1024 tokens" in lines["gpt-oss:20b"]
     assert "unknown" in lines["never-seen:3b"]
-
-
-def test_without_a_host_the_command_says_what_to_give(run: Run) -> None:
-    result = run("models", "list")
-    assert result.exit_code == 2
-    assert "--host" in result.output

@@ -237,6 +237,13 @@ def test_every_help_fits_80_columns_without_cut_summaries_and_types(
         assert panels == ["Options", "Ask", "Documents", "Quality", "Operate"]
 
 
+@pytest.mark.parametrize(
+    ("line", "name"), [("documents", "ls"), ("delete", "rm"), ("principals remove", "revoke")]
+)
+def test_the_failure_for_an_unknown_command_lists_the_commands(run: Run, line: str, name: str) -> None:
+    assert f" {name}, " in run(*line.split()).stderr.replace(".", ", ")
+
+
 def test_completion_offers_the_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     words = {"_DOCWELL_COMPLETE": "complete_bash", "COMP_WORDS": "docwell s", "COMP_CWORD": "1"}
     command = [sys.executable, "-c", "from docwell.cli.app import app; app(prog_name='docwell')"]

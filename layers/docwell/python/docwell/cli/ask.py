@@ -53,7 +53,6 @@ def scope_of(
     metadata: Annotated[list[str] | None, option("NAME=VALUE", "With this S3 metadata. May be repeated.")] = None,
 ) -> Json:
     """Return the fields of a request that set where to search. Raises `Failure` (usage)."""
-    # The API has one field for a single collection or document, and another for several.
     several = bool(document and document[1:])
     days = {"created_from": day_from, "created_to": day_to}
     conditions = _without_empty(
@@ -65,12 +64,8 @@ def scope_of(
         tags=pairs("--tag", tag),
         metadata=pairs("--metadata", metadata),
     )
-    return _without_empty(
-        collection=collection[0] if collection and not collection[1:] else None,
-        collections=collection if collection and collection[1:] else None,
-        document=document[0] if document and not several else None,
-        filter=conditions,
-    )
+    single = document[0] if document and not several else None
+    return _without_empty(collections=collection, document=single, filter=conditions)
 
 
 class ScopedCommand(ConnectedCommand):
@@ -92,10 +87,7 @@ def ask(
     question: QuestionArgument,
     *,
     top_k: TopKOption = None,
-    mode: Annotated[
-        Literal["auto", "passages", "overview", "compare", "list"] | None,
-        typer.Option(help="How to answer (docs/use/answers.md, Modes)."),
-    ] = None,
+    mode: Annotated[Mode | None, typer.Option(help="How to answer (docs/use/answers.md, Modes).")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a question; the answer cites its pages. Exit status 4 when the documents do not answer it."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any
 
 import typer
-from typer._click import Context, HelpFormatter, Parameter
+from typer._click import Command, Context, HelpFormatter, Parameter
+from typer._click.exceptions import UsageError
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from docwell.cli import display
@@ -44,6 +45,14 @@ class Group(TyperGroup):
         except DocwellError as error:
             display.show_failure(error)
             raise typer.Exit(error.code if isinstance(error, Failure) else ExitCode.ERROR) from None
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        """Return the command that the arguments name. The failure for an unknown name lists the commands."""
+        try:
+            return super().resolve_command(ctx, args)
+        except UsageError as error:
+            error.message += f" The commands: {', '.join(self.list_commands(ctx))}."
+            raise
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the commands with the first sentence of their help."""
@@ -87,10 +96,15 @@ class ConnectedCommand(TyperCommand):
                 panels["Connection" if item.name in connection else "Options"].append(record)
         _write_panels(formatter, panels)
 
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Parse the arguments. Raises `Failure` (usage) for a text that is no value of its parameter."""
+        left = super().parse_args(ctx, args)
+        _check_texts(self.params, ctx.params)
+        return left
+
     def invoke(self, ctx: Context) -> object:
         """Resolve the settings, then run the command without the connection flags."""
         flags = take_options(ctx, find_settings)
-        _refuse_other_encodings(ctx.params)
         # `docwell eval --compare` needs no connection.
         if not ctx.params.get("compare"):
             ctx.obj = find_settings(**flags)
@@ -101,16 +115,22 @@ class ConnectedCommand(TyperCommand):
         return super().invoke(ctx)
 
 
-def _refuse_other_encodings(parameters: dict[str, Any]) -> None:
-    """Raise a `Failure` (usage) for a text that is not UTF-8. A file name may have any bytes."""
-    for name, value in parameters.items():
-        for text in value if isinstance(value, list) else [value]:
-            try:
-                if isinstance(text, str):
-                    text.encode()
-            except UnicodeEncodeError:
-                message = f"{name.strip('_').replace('_', '-')} is not UTF-8: set the terminal to UTF-8"
-                raise Failure(message, ExitCode.USAGE) from None
+def _check_texts(parameters: Iterable[Parameter], values: Mapping[str, Any]) -> None:
+    """Raise a `Failure` (usage) for a text that is not UTF-8, or an option in the place of an option's value.
+
+    A file name may have any bytes, and an argument may look like an option.
+    """
+    options = [item for item in parameters if not isinstance(item, TyperArgument)]
+    names = {name for item in options for name in item.opts}
+    for item in parameters:
+        value = values.get(str(item.name))
+        texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+        for text in texts:
+            if text != text.encode(errors="replace").decode():
+                name = str(item.name).strip("_").replace("_", "-")
+                raise Failure(f"{name} is not UTF-8: set the terminal to UTF-8", ExitCode.USAGE)
+            if item in options and text in names:
+                raise Failure(f"{item.opts[0]} needs a value before {text}", ExitCode.USAGE)
 
 
 class Commands(typer.Typer):
@@ -145,6 +165,4 @@ def options_of(function: Callable[..., object]) -> list[Parameter]:
 
 def take_options(ctx: Context, function: Callable[..., object]) -> dict[str, Any]:
     """Remove the options of a function from a command's parameters and return their values."""
-    values = {str(option.name): ctx.params.pop(str(option.name)) for option in options_of(function)}
-    _refuse_other_encodings(values)
-    return values
+    return {str(option.name): ctx.params.pop(str(option.name)) for option in options_of(function)}

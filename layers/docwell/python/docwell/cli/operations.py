@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from docwell.cli import display
 from docwell.cli.command import OPERATE, Commands, DryRunFlag, JsonFlag
 from docwell.cli.remote import Api, Json, aws_client, plain_failures, s3_client
-from docwell.cli.settings import ExitCode, Failure, Settings, option
+from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
 
 _OPERATIONS = "/v1/operations"
 
@@ -39,25 +39,20 @@ def reconcile(
 @app.command()
 def reindex(
     ctx: typer.Context,
+    step: Annotated[
+        Literal["start", "status", "switch", "abort"], argument("STEP", "start, status, switch or abort.")
+    ] = "status",
     *,
-    start: Annotated[bool, typer.Option("--start", help="Build the index of the next pipeline.")] = False,
-    status: Annotated[bool, typer.Option("--status", help="Show the progress. The default.")] = False,
-    switch: Annotated[bool, typer.Option("--switch", help="Use the new index and delete the old one.")] = False,
-    abort: Annotated[bool, typer.Option("--abort", help="Delete the new index.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Switch although the new index is incomplete.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Change the embedding model, the chunk size or the shards of the index.
 
-    --start builds a new index while the old one answers; --switch then uses the new one.
+    `start` builds a new index while the old one answers, `switch` uses it and deletes the old one.
     """
-    flags = {"start": start, "status": status, "switch": switch, "abort": abort}
-    steps = [name for name, flag in flags.items() if flag] or ["status"]
-    if len(steps) > 1:
-        raise Failure("give only one of --start, --status, --switch and --abort", ExitCode.USAGE)
-    event: Json = {"action": "reindex", "step": steps[0], "force": force}
+    event: Json = {"action": "reindex", "step": step, "force": force}
     call = ReconcileFunction(ctx.obj)
-    answer = call.repeat(event, until="all_hinted") if start else call(event)
+    answer = call.repeat(event, until="all_hinted") if step == "start" else call(event)
     if as_json:
         display.show_json(answer)
     else:
@@ -67,7 +62,7 @@ def reindex(
             page = "docs/operate/operations.md, Re-index"
             display.say(f"next: make this pipeline the first in the settings ({page})", "yellow")
         elif answer.get("switched") is False:
-            display.say("not switched: the new index is incomplete; see `docwell reindex --status`", "yellow")
+            display.say("not switched: the new index is incomplete; see `docwell reindex`", "yellow")
     if answer.get("switched") is False:
         raise typer.Exit(ExitCode.ERROR)
 
@@ -75,7 +70,9 @@ def reindex(
 @app.command()
 def restore(
     ctx: typer.Context,
-    since: Annotated[str, option("TIME", "When the deletion began, as 2026-11-25T10:00; UTC without an offset.")],
+    since: Annotated[
+        datetime, option("TIME", "When it began, as 2026-11-25T10:00 (UTC).", parser=datetime.fromisoformat)
+    ],
     *,
     prefix: Annotated[str, option("PREFIX", "Only keys that begin with this.")] = "",
     dry_run: DryRunFlag = False,
@@ -87,11 +84,7 @@ def restore(
     """
     from docwell.adapters.s3 import S3Versions
 
-    try:
-        begun = datetime.fromisoformat(since)
-    except ValueError:
-        raise Failure(f"--since {since!r} is no time like 2026-11-25T10:00", ExitCode.USAGE) from None
-    begun = begun if begun.tzinfo else begun.replace(tzinfo=UTC)
+    begun = since if since.tzinfo else since.replace(tzinfo=UTC)
     versions = S3Versions(s3_client(ctx.obj), ctx.obj.need("bucket"))
     call = None if dry_run else ReconcileFunction(ctx.obj)
     with plain_failures("cannot undelete"):

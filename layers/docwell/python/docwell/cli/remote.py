@@ -224,12 +224,9 @@ def plain_failures(prefix: str) -> Iterator[None]:
 
     try:
         yield
-    except NoRegionError:
-        message = f"{prefix}: no region: give --region, AWS_REGION or region in docwell.toml"
-        raise Failure(message, ExitCode.USAGE) from None
-    except ProfileNotFound as error:
-        message = f"{prefix}: {error}: check AWS_PROFILE, or aws_profile in docwell.toml"
-        raise Failure(message, ExitCode.USAGE) from None
+    except (NoRegionError, ProfileNotFound) as error:
+        hint = "give --region or AWS_REGION, or check AWS_PROFILE (region, aws_profile in docwell.toml)"
+        raise Failure(f"{prefix}: {error} {hint}", ExitCode.USAGE) from None
     except ClientError as error:
         request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
         raise Failure(f"{prefix}: {error}" + (f" (request {request_id})" if request_id else "")) from None
