@@ -38,16 +38,19 @@ function Waiting({ turn }) {
   }, []);
   const seconds = String(Math.max(0, Math.floor((now - turn.at) / 1000)));
   return html`<p class="cost muted" aria-hidden="true">
-    <span class="dots"></span> ${statusOf(turn)} ${t("answer.seconds", { seconds })}</p>`;
+    <span class="dots"></span> <span class="seconds">${t("answer.seconds", { seconds })}</span>
+    <span key=${statusOf(turn)}>${statusOf(turn)} ${turn.text && t("ask.passages", { count: turn.passages.length })}</span>
+  </p>`;
 }
 
-/** A question with its answer. Until that comes, the passages found are there, and room for the answer. */
+/** A question with its answer. The passages found are there until the text comes, which would push them down. */
 function Turn({ turn, onSource }) {
   const { question, answer, passages, text, failure, stopped, withdrawn } = turn;
   const hasLooked = LOOKED.includes(answer?.refusal) && answer.mode !== "list";
   const likely = passages.find((one) => one.likely);
   const others = answer ? uncited(passages, answer) : passages;
   const count = others.length;
+  const isWriting = isRunning(turn) && text;
   const isTold = withdrawn && answer?.refusal !== "not_verified"; // whose sentence tells it
   const here = useRef();
   useEffect(() => here.current.scrollIntoView({ block: "start" }), []);
@@ -56,7 +59,7 @@ function Turn({ turn, onSource }) {
       <h2 class="question">${question}</h2>
       <div class="reply">
         ${isRunning(turn) && html`<${Waiting} turn=${turn} />`}
-        ${!answer && text && html`<p class=${isRunning(turn) ? "text streaming" : "text"}>${text}</p>`}
+        ${!answer && text && html`<p class="text">${text}</p>`}
         ${!answer && !text && likely && html`<figure class="guess">
           <figcaption>${t("ask.likely_why")}</figcaption><blockquote>${likely.likely}</blockquote></figure>`}
         ${answer && html`<${Answer} answer=${answer} onSource=${onSource} />`}
@@ -66,7 +69,7 @@ function Turn({ turn, onSource }) {
         <${Failure} error=${failure} />
         ${stopped && html`<p class="note">${t("ask.stopped")}</p>`}
       </div>
-      ${count > 0 && !answer && html`<h3>${t("ask.passages", { count })}</h3>
+      ${count > 0 && !answer && !isWriting && html`<h3>${t("ask.passages", { count })}</h3>
         <${Cards} class="passages" sources=${others} onSource=${onSource} />`}
       ${count > 0 && answer && html`<details class="passages"><summary>${t("ask.others", { count })}</summary>
         <${Cards} sources=${others} onSource=${onSource} /></details>`}

@@ -35,13 +35,6 @@ FIRST_S, PACE_S = 0.2, 0.01
 _INDEXED_S = 120.0
 # The pages of a node of a page tree.
 _KIDS = 40
-# The page stores here what its policy has blocked.
-_WATCH = """
-window.blocked = [];
-addEventListener("securitypolicyviolation", (event) => {
-  blocked.push(`${event.violatedDirective} ${event.blockedURI}`);
-});
-"""
 
 
 @dataclass
@@ -62,7 +55,7 @@ class Console:
         """
         context = self.browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         self.contexts.append(context)
-        context.add_init_script(_WATCH)
+        context.add_init_script(path=Path(__file__).with_name("page.js"))
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
         page.on("pageerror", lambda error: self.problems.append(str(error)))

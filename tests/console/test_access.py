@@ -8,10 +8,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from benchmarks.model_host import Misdeed
 from docwell.adapters.dynamodb.principals import Grant
-from tests.console.conftest import BOILER, QUESTION, Console, ask
+from tests.console.conftest import BOILER, PAGES, QUESTION, Console, ask
 
 pytestmark = pytest.mark.e2e
+
+THREE_PAGES = " ".join(sentence + " [1]." for page in PAGES for sentence in page.rstrip(".").split(". "))
 
 
 def with_every_part(console: Console, **options: Any) -> Page:
@@ -65,6 +68,52 @@ def test_everything_can_be_done_with_the_keyboard(console: Console) -> None:
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.locator("tbody .danger").first).to_be_focused()
+
+
+def test_arrows_lead_through_the_sources(console: Console) -> None:
+    console.host.say(THREE_PAGES)
+    page = console.open()
+    ask(page)
+    cards = page.locator(".citations button")
+    cards.first.focus()
+    for key, place in (("ArrowRight", 1), ("ArrowDown", 2), ("ArrowLeft", 1), ("Home", 0), ("End", 2)):
+        page.keyboard.press(key)
+        expect(cards.nth(place)).to_be_focused()
+    page.keyboard.press("Enter")
+    for key, number in (("ArrowLeft", 2), ("ArrowLeft", 1), ("ArrowLeft", 1), ("ArrowRight", 2)):
+        page.locator(".source[data-state=marked]").wait_for()
+        page.keyboard.press(key)
+        expect(page.locator(".steps")).to_contain_text(f"{number} / 3")
+    page.keyboard.press("Escape")
+    expect(cards.nth(2)).to_be_focused()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_moves_while_an_answer_and_its_sources_come(console: Console, width: int) -> None:
+    console.host.say(THREE_PAGES)
+    page = console.open(viewport={"width": width, "height": 800})
+    page.locator(".examples").wait_for()
+    page.fill("#question", "Who inspects the boiler?")
+    page.wait_for_timeout(300)  # the start page may shift until its list is there
+    page.evaluate("shifts.length = 0")
+    page.keyboard.press("Enter")
+    page.locator(".citations").wait_for()
+    page.wait_for_timeout(300)
+    assert page.evaluate("shifts") == []
+    page.locator(".question").evaluate("line => { line.style.marginTop = '9em' }")
+    page.wait_for_function("shifts.length")  # the page counts them
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_a_wait_has_no_barrier_and_moves_only_where_the_reader_likes_it(console: Console, motion: Any) -> None:
+    console.host.behave(Misdeed.STALL)
+    page = console.open(reduced_motion=motion)
+    assert violations(page) == []
+    page.fill("#question", QUESTION)
+    page.keyboard.press("Enter")
+    page.locator(".passages li").first.wait_for()
+    assert bool(page.evaluate("document.getAnimations().length")) == (motion == "no-preference")
+    assert violations(page) == []
 
 
 def test_back_on_a_narrow_screen_closes_the_source_and_keeps_the_conversation(console: Console) -> None:

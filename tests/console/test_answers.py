@@ -15,31 +15,10 @@ from tests.console.conftest import QUESTION, Console, ask, long_pdf
 
 pytestmark = pytest.mark.e2e
 
-# The words of the drawn pages, and whether a mark covers the middle of each, without the console's search.
-_WORDS = """() => {
-  const boxes = [...document.querySelectorAll(".quote-box")].map((box) => box.getBoundingClientRect());
-  const words = [];
-  for (const sheet of document.querySelectorAll(".sheet")) {
-    const walker = document.createTreeWalker(sheet, NodeFilter.SHOW_TEXT);
-    while (walker.nextNode()) {
-      for (const found of walker.currentNode.data.matchAll(/[A-Za-z]+/g)) {
-        const range = document.createRange();
-        range.setStart(walker.currentNode, found.index);
-        range.setEnd(walker.currentNode, found.index + found[0].length);
-        const word = range.getBoundingClientRect();
-        const [x, y] = [word.left + word.width / 2, word.top + word.height / 2];
-        const marked = boxes.some((b) => b.left <= x && x <= b.right && b.top <= y && y <= b.bottom);
-        words.push([Number(sheet.dataset.page), found[0], marked]);
-      }
-    }
-  }
-  return words;
-}"""
-
 
 def marked_words(page: Page) -> tuple[str, set[int]]:
     """Return the words under the marks, and their pages."""
-    words = page.evaluate(_WORDS)
+    words = page.evaluate("checks.words()")
     return " ".join(word for _, word, marked in words if marked), {on for on, _, marked in words if marked}
 
 

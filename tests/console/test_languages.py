@@ -16,14 +16,6 @@ from tests.console.test_access import violations, with_every_part
 pytestmark = pytest.mark.e2e
 
 STRINGS = ROOT / "console" / "strings"
-# The texts of elements that have no other elements.
-_TEXTS = """() => [...document.querySelectorAll("body *")]
-  .filter((one) => !one.children.length && one.checkVisibility() && !one.closest("[lang]:not(html)"))
-  .map((one) => one.textContent.trim())"""
-_WIDE = """() => [...document.querySelectorAll("header *, main *, aside header *")]
-  .filter((one) => !one.closest(".skip, .hidden, .wide"))
-  .map((one) => [one.className, one.getBoundingClientRect()])
-  .filter(([, box]) => box.right > innerWidth + 1 || box.left < -1).map(([name, box]) => `${name} ${box.left}`)"""
 
 
 def texts_of(language: str) -> set[str]:
@@ -62,18 +54,23 @@ def test_every_view_is_in_the_language_of_the_browser_and_has_no_barrier(
             language,
             direction,
         ]
-        assert foreign.intersection(page.evaluate(_TEXTS)) == set(), name
+        assert foreign.intersection(page.evaluate("checks.texts()")) == set(), name
         assert violations(page) == [], name
 
 
-@pytest.mark.parametrize("locale", ["en-GB", "de-DE", "ar-EG"])
-def test_no_view_is_wider_than_a_narrow_screen(console: Console, locale: str) -> None:
-    page = with_every_part(console, locale=locale, viewport={"width": 320, "height": 640})
+@pytest.mark.parametrize(
+    ("width", "locale"),
+    [(320, "de-DE"), (320, "ar-EG"), (390, "es-ES"), (1024, "fr-FR"), (1440, "zh-CN"), (2560, "en-GB")],
+)
+def test_no_view_is_wider_than_the_screen_or_prints_a_text_over_another(
+    console: Console, width: int, locale: str
+) -> None:
+    page = with_every_part(console, locale=locale, viewport={"width": width, "height": 640})
     for choice in page.locator("main .choice summary").all():
         choice.evaluate("summary => summary.click()")
     for name in views(console, page):
-        assert page.evaluate("document.documentElement.scrollWidth") <= 320, name
-        assert page.evaluate(_WIDE) == [], name
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        assert page.evaluate("[...checks.wide(), ...checks.overprinted()]") == [], name
 
 
 def test_a_chosen_language_is_spoken_at_once_and_kept(console: Console) -> None:

@@ -21,24 +21,6 @@ COUNT = 15
 SHORTEST = 30
 # A path that the console's policy allows; the browser gets the file from here.
 DRAWN = "/-/drawn/"
-# The boxes that mark a quote in the console's own view of a PDF.
-MARKS = """async ([url, page, quote]) => {
-  const { opened, PdfView } = await import("/pdf-view.js");
-  const root = document.createElement("div");
-  root.className = "pages";
-  root.style.cssText = "position: fixed; inset: 0; width: 900px; overflow: auto;";
-  document.body.append(root);
-  const pdf = await opened(url, url);
-  let view;
-  const boxes = await new Promise((resolve) => {
-    const onFailed = (number) => number === page && resolve(0);
-    view = new PdfView(root, pdf, { page, quote, onQuote: resolve, onFailed, label: String });
-    view.start();
-  });
-  view.close();
-  root.remove();
-  return boxes;
-}"""
 
 
 def quotes_of(path: Path) -> list[tuple[int, str]]:
@@ -56,7 +38,7 @@ def is_marked(page: Page, path: Path, number: int, quote: str) -> bool:
     """Return whether the console, open on the page, marks a quote on a page of a file."""
     url = f"{DRAWN}{quote_plus(str(path))}"
     page.route(f"**{DRAWN}*", lambda route: route.fulfill(path=path, content_type="application/pdf"))
-    boxes: int = page.evaluate(MARKS, [url, number, quote])
+    boxes: int = page.evaluate("call => checks.marks(...call)", [url, number, quote])
     page.unroute(f"**{DRAWN}*")
     return boxes > 0
 
