@@ -80,6 +80,8 @@ SLOW: dict[str, Callable[[Dialect], Script]] = {
     "bytes of a line": lambda _: then(stream(end=False), trickle),
     "endless text": lambda dialect: then(stream(end=False), dialect.endless),
 }
+# Bodies without an end: how they begin, and what follows again and again.
+ENDLESS = [("", "{\n"), ('{"x": "', "x"), ("[\n", '"x",\n'), ("", "x")]
 
 
 class HostSuite:
@@ -116,6 +118,27 @@ class HostSuite:
             assert answer(model)[1] == Completion("Größe\u2028 9 [1]", 40, 2, "stop")
         with self.dialect.playing(raw(stream_text[: stream_text.rindex("}")], "", cut)) as (_, model):
             assert "does not speak the protocol" in failure(model).detail
+
+    def test_a_value_of_many_lines_is_parsed_once(self) -> None:
+        last = self.dialect.last("stop", 40, 2).decode()
+        padding = "{\n" + '"x":\n[\n9\n],\n' * 20_000 + '"x": 9}\n\n'
+        with self.dialect.playing(raw(padding + self.dialect.piece("Nine").decode() + last, "", 0)) as (_, model):
+            assert answer(model)[1].text == "Nine"
+
+    @pytest.mark.parametrize("status", ["200 OK", "500 Internal Server Error"])
+    @pytest.mark.parametrize(("begins", "goes_on"), ENDLESS)
+    def test_a_body_without_end_is_left(
+        self, monkeypatch: pytest.MonkeyPatch, status: str, begins: str, goes_on: str
+    ) -> None:
+        def body(connection: socket.socket) -> None:
+            connection.sendall(f"HTTP/1.1 {status}\r\nConnection: close\r\n\r\n{begins}".encode())
+            while True:
+                connection.sendall(goes_on.encode() * 9_999)
+
+        monkeypatch.setattr("docwell.adapters.model_hosts.MOST_BYTES", 65_536)
+        with self.dialect.playing(body) as (host, model):
+            assert type(failure(model)) is Unavailable
+            assert host.closed_by_client.wait(SLACK)
 
     @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
     def test_thinking_never_reaches_a_reader_and_is_charged(self, row: dict[str, Any]) -> None:

@@ -46,8 +46,9 @@ _NO_HOST = "no model host is running: a question starts one"
 # A host that ignores the limit of tokens is cut at this many characters for each. English has 4 for a token.
 TOKEN_CHARACTERS = 10
 _MOST_RETRY_AFTER_S = 300.0  # the longest wait that a host may ask for
-# The host's reason for a refusal: so many characters, without any three words that the prompt has too.
-_REASON_CHARACTERS, _QUOTED_WORDS = 300, 3
+# The host's reason for a refusal: so many characters are read, and so many shown, without any three words that the
+# prompt has too.
+_READ_CHARACTERS, _REASON_CHARACTERS, _QUOTED_WORDS = 4000, 300, 3
 # Fields that a request does without, or sends by another name, if the host refuses them.
 _REPLACED = dict.fromkeys(
     ("think", "truncate", "temperature", "seed", "reasoning_effort", "chat_template_kwargs", "stream_options"), ""
@@ -67,6 +68,9 @@ _REASONS = {"max_tokens": "length", "model_length": "length", "null": None}
 _BROKEN = ("abort", "error")
 _LINE_END = re.compile(rb"[\r\n]+")  # not `str.splitlines`, as of httpx: JSON may hold U+2028 and U+0085
 _NO_VALUE = re.compile(r"data:|(event|id|retry|):.*")  # the fields of a server-sent event; a comment has no name
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*+"?')  # of JSON: it ends on its line
+# The longest value, line or error that is read. A gateway's list of 400 models has 1 MB.
+MOST_BYTES = 4 * 1024 * 1024
 
 
 class _Part(NamedTuple):
@@ -155,7 +159,7 @@ class ModelServer(ABC):
         read, written, reason, room = 0, 0, None, TOKEN_CHARACTERS * self.options[self._limit]
         turns = [{"role": message.role, "content": message.content} for message in messages]
         body = {"model": self.name, "messages": turns, "stream": True, **await self._fields()}
-        async with self._exchange("POST", self.chat_path, body) as response, aclosing(_values(response)) as values:
+        async with self._exchange("POST", self.chat_path, body) as values:
             async for value in values:
                 part = self._part(value) if value is not None else _Part(reason="stop", is_last=True)
                 part = part.after(streamed, answer.text)
@@ -253,24 +257,27 @@ class ModelServer(ABC):
     async def _get(self, path: str, body: object = None) -> Any:
         """Return the JSON of a small request within 5 s. May raise any error."""
         stage = Deadline(CHECK_TIMEOUT_S).stage(self.dependency)
-        async with stage, self._exchange("POST" if body else "GET", path, body) as response:
-            return json.loads(await response.aread())
+        async with stage, self._exchange("POST" if body else "GET", path, body) as values:
+            return await anext(values, None)
 
     @asynccontextmanager
-    async def _exchange(self, method: str, path: str, body: Any = None) -> AsyncGenerator[httpx.Response]:
-        """Yield the response of one exchange. Raises the error of a status that is no success."""
+    async def _exchange(self, method: str, path: str, body: Any = None) -> AsyncGenerator[AsyncGenerator[Any]]:
+        """Yield the values of one response. Raises the error of a status that is no success."""
         while True:
             fields = {self._renamed.get(name, name): value for name, value in (body or {}).items()}
             fields.pop("", None)
             async with (
                 httpx.AsyncClient(base_url=self._url, **self._connection) as client,
                 client.stream(method, path, json=fields or None) as response,
+                aclosing(_values(response)) as values,
             ):
                 if response.is_success and "html" not in response.headers.get("content-type", ""):
-                    yield response
+                    yield values
                     return
-                await response.aread()
-                error = self._refused(response, fields)
+                problem = None
+                with suppress(ValueError):
+                    problem = await anext(values, None)
+                error = self._refused(response, problem, fields)
             if error is not None:
                 raise error
 
@@ -291,16 +298,14 @@ class ModelServer(ABC):
             detail = f"the model host does not speak the protocol of {self.dependency} ({type(error).__name__})"
             raise Unavailable(self.dependency, detail) from None
 
-    def _refused(self, response: httpx.Response, fields: Mapping[str, Any]) -> DocwellError | None:
+    def _refused(self, response: httpx.Response, problem: object, fields: dict[str, Any]) -> DocwellError | None:
         """Return the error of a response; None if it refuses a field by name, which the next request lacks."""
-        status, stated, kind = response.status_code, "", response.headers.get("content-type", "")
+        status, stated, kind = response.status_code, _stated(problem), response.headers.get("content-type", "")
         if self._sleeps and status == httpx.codes.SERVICE_UNAVAILABLE and "json" not in kind:
             return ModelWaking("ollama", _NO_HOST)  # a page of the load balancer; a model host's 503 is JSON
-        with suppress(ValueError):
-            stated = _stated(response.json())
         if response.is_success or response.has_redirect_location:
             stated, fields = "no model host is at this address: set DOCWELL_OLLAMA_URL", {}
-        if status == httpx.codes.NOT_FOUND and b"model" in response.content.lower():
+        if status == httpx.codes.NOT_FOUND and "model" in str(problem).lower():
             return self._missing()
         if status in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY} and not _TOO_LONG.search(stated):
             reason = _masked(stated, fields.get("messages"))  # a quoted prompt may have a field's name
@@ -330,25 +335,33 @@ class ModelServer(ABC):
 
 async def _values(response: httpx.Response) -> AsyncGenerator[Any]:
     """Yield the JSON values of an answer, on any lines, and None for the end mark. Raises `ValueError`."""
-    begun = ""
+    begun, depth = "", 0
     async for line in _lines(response):
         text = line[match.end() :] if (match := _NO_VALUE.match(line)) else line
         if text.strip() == "[DONE]":
             yield json.loads(begun or "null")
         elif begun or text.lstrip()[:1] in {"{", "["}:  # others are pings, or unknown fields
             begun += text
-            with suppress(ValueError):  # more lines follow
-                value, begun = json.loads(begun), ""
+            brackets = _TEXT.sub("", text)
+            depth += sum(map(brackets.count, "{[")) - sum(map(brackets.count, "}]"))
+            if depth <= 0:
+                value, begun, depth = json.loads(begun), "", 0
                 yield value
+            elif len(begun) > MOST_BYTES:
+                break
     json.loads(begun or "null")
 
 
 async def _lines(response: httpx.Response) -> AsyncGenerator[str]:
-    rest = b""
+    rest = bytearray()
     async for data in response.aiter_bytes():
-        *lines, rest = _LINE_END.split(rest + data)
-        for line in lines:
-            yield line.decode("utf-8-sig")
+        rest += data
+        if _LINE_END.search(data):
+            *lines, rest = _LINE_END.split(rest)
+            for line in lines:
+                yield line.decode("utf-8-sig")
+        elif len(rest) > MOST_BYTES:
+            raise ValueError("a line without end")
     yield rest.decode("utf-8-sig")
 
 
@@ -359,7 +372,7 @@ def _stated(value: object) -> str:
         loc = fields.get("loc") or "request"  # in FastAPI's list of wrong fields
         wrong = f"{'.'.join(map(str, loc)) if isinstance(loc, list) else loc}: {fields.get('msg')}"
         value = fields.get("error") or fields.get("message") or fields.get("detail") or ("msg" in fields and wrong)
-    return value if isinstance(value, str) else ""
+    return value[:_READ_CHARACTERS] if isinstance(value, str) else ""
 
 
 def _masked(text: str, request: object) -> str:
