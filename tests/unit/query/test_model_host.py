@@ -138,7 +138,6 @@ def test_after_its_rest_a_host_that_fails_rests_again_without_a_second_attempt()
         (BadInput("no"), 28.0, False),
         (ASLEEP, 28.0, False),
     ],
-    ids=["down", "late", "late with little time", "refused", "no model", "bad input", "asleep"],
 )
 def test_only_failures_of_the_host_itself_count(error: DocwellError, timeout_s: float, *, rests: bool) -> None:
     model = guarded(Host([error]), failures=2)
