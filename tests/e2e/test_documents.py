@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -114,22 +111,3 @@ def test_a_file_that_cannot_be_indexed_ends_in_a_named_status(
     assert (document["status"], document["reason"]) == (status, reason)
     assert document["detail"] or reason == "empty_file"
     assert chunks_in_chroma(doors, key) == []
-
-
-def test_the_docwell_command_line_uploads_asks_and_shows(doors: Doors, tmp_path: Path) -> None:
-    file = tmp_path / "cli.pdf"
-    file.write_bytes(pdf("Deliveries are accepted at gate four until noon."))
-    docwell = Path(sys.executable).with_name("docwell")
-    # As for a user, the command finds the stack through .docwell/stack.json.
-    (tmp_path / ".docwell").symlink_to(doors.stack.data)
-
-    def run(*arguments: str) -> Any:
-        done = subprocess.run([docwell, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode in (0, 4), done.stderr
-        return json.loads(done.stdout)
-
-    put = run("put", "cli.pdf", "--collection", "e2e", "--json")
-    assert "INDEXED" in json.dumps(put)
-    answer = run("ask", "Until when are deliveries accepted at gate four?", "--document", "e2e/cli.pdf", "--json")
-    assert answer["status"] in {"answered", "refused"}
-    assert run("status", "e2e/cli.pdf", "--json")["status"] == "INDEXED"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib
 import re
-import shlex
 import subprocess
 import tomllib
 from collections.abc import Iterator
 from functools import cache
-from itertools import dropwhile, groupby
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ PAGES = [page for page in ALL_PAGES if "generated" not in page.parts]
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 AWS_SCRIPTS = sorted([*ROOT.glob("infra/*.yaml"), *ROOT.glob(".github/workflows/*.yml")])
 MOST_WORDS, MOST_WORDS_OF_USE, MOST_PAGES_OF_USE = 20_000, 5_300, 9
-USE = [ROOT / "README.md", *sorted((ROOT / "docs" / "use").glob("*.md"))]
+USE = sorted((ROOT / "docs" / "use").glob("*.md"))
 # These read variables that no settings class has.
 TOOLS = (
     "scripts/install-for-lambda",
@@ -75,30 +73,6 @@ def docwell() -> dict[str, list[Any]]:
     return dict(commands(program(), "docwell"))
 
 
-def simple_commands(block: str) -> Iterator[list[str]]:
-    """Yield the words of each command of a block, without the variables set before it."""
-    text = re.sub(r"\\\n\s*", " ", re.sub(r"(?m)(^|\s)#.*$", "", block))
-    lexer = shlex.shlex(text, posix=True, punctuation_chars=";&|()<>\n")
-    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t\r", True, ""
-    for ends, tokens in groupby(lexer, lambda token: set(token) <= set(";&|()<>\n")):
-        words = list(dropwhile(re.compile("[A-Z_]+=").match, tokens))
-        if words and not ends:
-            yield words
-
-
-def check_docwell(arguments: list[str]) -> None:
-    """Raise what the program's own parser raises for its arguments."""
-    command, context = program(), typer.Context(program())
-    while hasattr(command, "commands"):
-        name, command, arguments = command.resolve_command(context, arguments)
-        context = typer.Context(command, info_name=name)
-    try:
-        command.make_context(command.name, arguments)
-    except typer.BadParameter as problem:
-        if "does not exist" not in str(problem):  # pages name files of their readers
-            raise
-
-
 def make_targets() -> set[str]:
     """Return the targets of the Makefile, and its variables as `$(NAME)`."""
     makefile = (ROOT / "Makefile").read_text()
@@ -123,8 +97,11 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
 
 
 @EACH_PAGE
-def test_every_make_target_exists(page: Path) -> None:
-    assert set(re.findall(r"\bmake ([a-z][a-z-]*[a-z])(?![a-z…-])", code_of(page))) <= make_targets()
+def test_every_make_target_and_variable_exists(page: Path) -> None:
+    code = code_of(page)
+    variables = re.findall(r"\bmake [a-z-]+ (?:ARGS=\S+ )?([A-Z_]+)=", code)
+    targets = re.findall(r"\bmake ([a-z][a-z-]*[a-z])(?![a-z…-])", code)
+    assert {*targets, *(f"$({name})" for name in variables)} <= make_targets()
 
 
 @EACH_PAGE
@@ -193,23 +170,12 @@ def test_every_resource_parameter_and_metric_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", USE, ids=lambda page: page.name)
-def test_every_block_of_bash_parses_and_its_commands_exist(page: Path) -> None:
-    for block in re.findall(r"^```bash\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
-        subprocess.run(["bash", "-n"], input=block, text=True, check=True)
-        for name, *arguments in simple_commands(block):
-            if name == "docwell":
-                check_docwell(arguments)
-            if name == "make":
-                assert {re.sub("(.*?)=.*", r"$(\1)", word) for word in arguments} <= make_targets()
-
-
-@pytest.mark.parametrize("page", USE[1:], ids=lambda page: page.name)
 def test_a_page_of_use_begins_with_its_task_and_a_command(page: Path) -> None:
     assert re.match(r"# .+\n\nUse this page to [^#]*```bash\n", page.read_text())
 
 
 def test_the_documentation_is_short() -> None:
-    for pages, most in ((PAGES, MOST_WORDS), (USE[1:], MOST_WORDS_OF_USE)):
+    for pages, most in ((PAGES, MOST_WORDS), (USE, MOST_WORDS_OF_USE)):
         words = [word for page in pages for word in page.read_text().split() if any(map(str.isalnum, word))]
         assert len(words) <= most
-    assert len(USE[1:]) <= MOST_PAGES_OF_USE
+    assert len(USE) <= MOST_PAGES_OF_USE

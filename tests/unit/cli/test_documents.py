@@ -115,21 +115,6 @@ def test_an_odd_key_is_one_path_segment(run: Run, api: FakeApi, bucket: S3Client
     assert json.loads(run("status", ODD_KEY, "--json", api=api).stdout)["document"] == ODD_KEY
 
 
-def test_wrong_uses_of_put_exit_2(run: Run, tmp_path: Path, pdf: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    twin = tmp_path / "work" / "report.pdf"
-    twin.write_bytes(b"%PDF-")
-    for arguments in (
-        [tmp_path / "empty"],
-        [tmp_path / "missing.pdf"],
-        [pdf, twin],
-        [pdf, twin, "--key", "k"],
-        [pdf, "--key", "k", "--collection", "c"],
-    ):
-        result = run("put", *arguments, "--bucket", BUCKET, "--endpoint", "http://127.0.0.1:1")
-        assert result.exit_code == 2, arguments
-
-
 def test_put_uploads_nothing_when_the_api_cannot_be_reached(run: Run, bucket: S3Client, pdf: Path) -> None:
     result = run("put", pdf, "--bucket", BUCKET, "--endpoint", "http://127.0.0.1:1")
     assert (result.exit_code, "cannot reach http://127.0.0.1:1" in result.stderr) == (1, True)
@@ -349,9 +334,10 @@ def test_ls_filters_and_status_counts(run: Run, api: FakeApi) -> None:
     assert (result.stdout, "docwell put" in result.stderr) == ("", True)
     assert api.requests[-1][1] == "/v1/documents?prefix=c%2F2026%2F&status=REJECTED"
     api.pages = [{"documents": [{"document": "a", "status": "EMPTY"}] * 2}]
-    assert json.loads(run("status", "--json", api=api).stdout) == {"documents": 2, "EMPTY": 2}
-    api.others["/v1/status"] = {"model": "m", "model_host": "asleep", "asleep_until": None}
-    assert run("status", api=api).stdout.split()[4:] == ["model", "m", "model", "host", "asleep"]
+    api.model_host, api.asleep_until = "asleep", "2026-11-28T07:00:00Z"
+    host = "asleep until 2026-11-28T07:00:00Z"
+    assert run("status", api=api).stdout.split() == f"documents 2 EMPTY 2 model host {host}".split()
+    assert json.loads(run("status", "--json", api=api).stdout) == {"documents": 2, "EMPTY": 2, "model_host": host}
 
 
 def test_status_of_a_key_names_the_unreadable_pages_by_reason(run: Run, api: FakeApi) -> None:

@@ -194,14 +194,6 @@ def test_a_load_without_any_permission_stops_and_one_with_some_lists_the_denied_
     assert omissions(tmp_path) == {key: "forbidden" for key in KEYS if "/b/" in key}
 
 
-@pytest.mark.parametrize(
-    ("source", "hint"), [("archive/2026", "s3://BUCKET/PREFIX"), (f"s3://{BUCKET}/", "docwell reconcile")]
-)
-def test_wrong_usage_says_what_is_wrong(run: Run, aws: None, source: str, hint: str) -> None:
-    result = run("load", source, "--bucket", BUCKET)
-    assert (result.exit_code, hint in result.stderr) == (2, True)
-
-
 def test_the_gate_sends_only_as_many_documents_as_the_queue_has_room_for() -> None:
     counts = [0, 2, 9]
     gate = bucket_copy.QueueGate(counts.pop, 5)
