@@ -8,32 +8,17 @@ from __future__ import annotations
 
 import sys
 
-from rich.console import Console
-
 from infra.checks import tools
-from infra.container.sam import StepError
-from infra.report import Report
-
-console = Console()
 
 
 def main() -> int:
-    """Run the checkers in parallel and print their findings before the table."""
-    report = Report("infra")
-    try:
-        with console.status("the checkers"):
-            tools.prepare()
-    except StepError as error:
-        console.print(f"[red]failed[/] {error}", highlight=False)
-        return 1
+    """Run the checkers."""
     checks: dict[str, tools.Checker] = {
         "cfn-lint, information included": tools.cfn_lint,
         "checkov": tools.checkov,
         "secrets in the repository": tools.secrets,
     }
-    with console.status(f"{len(tools.TEMPLATES)} templates"):
-        tools.add_findings(report, checks, console)
-    return report.finish()
+    return tools.reported("infra", checks)
 
 
 if __name__ == "__main__":

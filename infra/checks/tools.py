@@ -8,7 +8,6 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +44,26 @@ def check(find: Checker) -> list[str]:
         return [str(error)]
 
 
-def add_findings(report: Report, checks: Mapping[str, Checker], console: Console) -> None:
-    """Run the checkers, two at a time, print their findings, and add the number of each to the report."""
-    with ThreadPoolExecutor(2) as pool:
+def reported(name: str, checks: Mapping[str, Checker], prepare: Callable[[], None] = lambda: None) -> int:
+    """Install checkov, prepare, and run the checkers, two at a time. Print their findings before the table.
+
+    Return the exit status of the report, 1 if it cannot be made.
+    """
+    report, console = Report(name), Console()
+    try:
+        with console.status("the checkers"):
+            environment(CHECKOV.parents[1], ROOT / "requirements" / "infra.txt")
+            prepare()
+    except StepError as error:
+        console.print(f"[red]failed[/] {error}", highlight=False)
+        return 1
+    with console.status(", ".join(checks)), ThreadPoolExecutor(2) as pool:
         results = dict(zip(checks, pool.map(check, checks.values()), strict=True))
-    for name, lines in results.items():
-        report.add(name, len(lines), "findings", "== 0")
+    for checker, lines in results.items():
+        report.add(checker, len(lines), "findings", "== 0")
         for line in lines:
-            console.print(f"[red]{name}[/] {line}", highlight=False, soft_wrap=True)
-
-
-def prepare() -> None:
-    """Install checkov. Raises `StepError`."""
-    environment(CHECKOV.parents[1], ROOT / "requirements" / "infra.txt")
+            console.print(f"[red]{checker}[/] {line}", highlight=False, soft_wrap=True)
+    return report.finish()
 
 
 def cfn_lint() -> list[str]:
@@ -84,7 +90,7 @@ def problems_of(framework: str, files: Iterable[Path], *options: str) -> tuple[l
 def checkov() -> list[str]:
     """Return checkov's findings in all templates, without suppressed ones."""
     problems, unread = problems_of("cloudformation", TEMPLATES)
-    return unread + unaccepted(
+    findings = (
         (
             Path(problem["file_path"]).stem,
             problem["resource"].partition(".")[2],
@@ -93,6 +99,7 @@ def checkov() -> list[str]:
         )
         for problem in problems
     )
+    return unread + unaccepted(SUPPRESSIONS, findings)
 
 
 def secrets() -> list[str]:
@@ -120,27 +127,23 @@ def secrets() -> list[str]:
 Finding = tuple[str, str, str, str]  # template, resource, rule, text
 
 
-@cache
-def accepted() -> dict[str, dict[str, dict[str, str]]]:
-    """Return the reason of each accepted finding, by template, resource and rule."""
-    return tomllib.loads(SUPPRESSIONS.read_text(encoding="utf-8"))
-
-
-def unaccepted(findings: Iterable[Finding]) -> list[str]:
+def unaccepted(suppressions: Path, findings: Iterable[Finding]) -> list[str]:
     """Return the findings that are not accepted, and the accepted findings that no longer occur.
 
-    Raises `StepError` if there are no findings at all: checkov then checked nothing, since some are accepted.
+    `suppressions` has the reason of each accepted finding, by template, resource and rule. Raises `StepError` if
+    there are no findings at all: checkov then checked nothing, since some are accepted.
     """
+    accepted = tomllib.loads(suppressions.read_text(encoding="utf-8"))
     lines, met = [], set()
     for template, resource, rule, text in findings:
         met.add((template, resource, rule))
-        if rule not in accepted().get(template, {}).get(resource, {}):
+        if rule not in accepted.get(template, {}).get(resource, {}):
             lines.append(f"{template}: {resource}: {rule} {text}")
     if not met:
-        raise StepError("checkov found nothing, not even what suppressions.toml accepts")
+        raise StepError(f"checkov found nothing, not even what {suppressions.name} accepts")
     return lines + [
-        f"{SUPPRESSIONS.name}: {template}.{resource}: {rule} matches no finding"
-        for template, resources in accepted().items()
+        f"{suppressions.name}: {template}.{resource}: {rule} matches no finding"
+        for template, resources in accepted.items()
         for resource, rules in resources.items()
         for rule in rules
         if (template, resource, rule) not in met

@@ -11,25 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
-from infra.checks.tools import CHECKOV, Checker, add_findings, problems_of
+from infra.checks.tools import Checker, problems_of, reported, unaccepted
 from infra.container.sam import ROOT, StepError, environment, variables
 from infra.kubernetes import helm
 from infra.kubernetes.variants import VARIANTS, rendered, text_of, write_snapshots
-from infra.report import Report
 
 ENVIRONMENT = ROOT / ".venv-kubernetes"
-# Accepted findings of checkov, with the reason.
-ACCEPTED = {
-    "CKV_K8S_11": "Chroma and the model have a node's spare processors; a limit would slow down each search",
-    "CKV_K8S_15": "images are versions or digests, which never change, so a node need not ask the registry",
-    "CKV_K8S_21": "`helm install --namespace` says where",
-    "CKV_K8S_35": "settings come from the environment, also tokens",
-    "CKV_K8S_43": "a user pins the vendors' images by `digest`",
-}
-
-console = Console()
+SUPPRESSIONS = Path(__file__).with_name("suppressions.toml")
 
 
 def lint() -> list[str]:
@@ -65,41 +53,30 @@ def checkov() -> list[str]:
         path.write_text(text_of(rendered(path.stem)), encoding="utf-8")
     problems, unread = problems_of("kubernetes", paths)
     findings = {
-        (problem["check_id"], f"{problem['resource']}: {problem['check_id']} {problem['check_name']}")
+        ("profiles", "any", problem["check_id"], f"{problem['check_name']}: {problem['resource']}")
         for problem in problems
     }
-    gone = ACCEPTED.keys() - {identity for identity, _ in findings}
-    return (
-        unread
-        + sorted(line for identity, line in findings if identity not in ACCEPTED)
-        + [f"{identity} is accepted, but not found" for identity in sorted(gone)]
-    )
+    return unread + unaccepted(SUPPRESSIONS, sorted(findings))
 
 
 def main() -> int:
-    """Run the checkers in parallel and print their findings before the table."""
+    """Write the snapshots if asked, and run the checkers."""
     parser = argparse.ArgumentParser(prog="make kubernetes", description=__doc__)
     parser.add_argument("--write", action="store_true", help="write the snapshots of the rendered manifests first")
     options = parser.parse_args()
-    report = Report("kubernetes")
-    try:
-        with console.status("Helm, the schemas and checkov"):
-            helm.helm()
-            environment(ENVIRONMENT, ROOT / "requirements" / "kubernetes.txt")
-            environment(CHECKOV.parents[1], ROOT / "requirements" / "infra.txt")
+
+    def prepare() -> None:
+        helm.helm()
+        environment(ENVIRONMENT, ROOT / "requirements" / "kubernetes.txt")
         if options.write:
             write_snapshots()
-    except StepError as error:
-        console.print(f"[red]failed[/] {error}", highlight=False)
-        return 1
+
     checks: dict[str, Checker] = {
         "helm lint --strict": lint,
         f"strict schemas, {len(VARIANTS)} sets of values": schemas,
         "checkov": checkov,
     }
-    with console.status(f"{len(VARIANTS)} sets of values"):
-        add_findings(report, checks, console)
-    return report.finish()
+    return reported("kubernetes", checks, prepare)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,8 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
 def check(profile: str, values: Mapping[str, str], outputs: Mapping[str, str]) -> None:
     """Refuse parameters that cannot work here, and alarms that reach no one. Raises `StepError`."""
     refuse(profile, preflight.impossible(values))
-    refuse(profile, preflight.of_account(values))
+    network = stage.network_of(stack_name(profile))
+    refuse(profile, preflight.of_account({**values, "NetworkOfStack": network}))
     stage.heard(profile, values, outputs)
 
 

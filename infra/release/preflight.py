@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from functools import cache, partial
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,19 @@ def impossible(values: Mapping[str, str]) -> Iterator[str]:
         rules = broken(root, {**values, "Release": "later"})
         yield from (sentence for _, sentence in rules)
     yield from _hosts(values)
+    yield from _network(values)
+    nested = declared(INFRA / "servers.yaml")
+    lines = refused({"NetworkCidr": nested["NetworkCidr"]["Default"]}, nested)
+    yield from (f"infra/servers.yaml: {line}" for line in lines)
+
+
+def _network(values: Mapping[str, str]) -> Iterator[str]:
+    zones = {*values["ServerZone"].split(",")} - {""}
+    if "zone" in values["Network"] and len(zones) not in (0, 2):
+        yield "ServerZone: a new network has two zones: name both, with a comma, or none for the first two"
+    for name in ("ChromaUrl", "OllamaUrl"):
+        if values["Network"] == "none" and values[name].startswith("http://"):
+            yield f"{name}: without a network, documents and tokens cross the internet: use https"
     subnets = set(filter(None, values["SubnetIds"].split(",")))
     if values["Network"].startswith("vpc-") and len(subnets) == 1:
         if _balanced(values):
@@ -147,22 +162,26 @@ def impossible(values: Mapping[str, str]) -> Iterator[str]:
                     f"ServerInternet: servers without internet access cannot pull {image}: copy it to ECR, and "
                     f"write the copy's name into infra/{template}.yaml (Image)"
                 )
-    nested = declared(INFRA / "servers.yaml")
-    lines = refused({"NetworkCidr": nested["NetworkCidr"]["Default"]}, nested)
-    yield from (f"infra/servers.yaml: {line}" for line in lines)
 
 
 def _hosts(values: Mapping[str, str]) -> Iterator[str]:
-    from docwell.query.waking import Night  # a stage of CI has SAM's packages alone
+    from cronsim import CronSim  # a stage of CI has SAM's packages alone
+
+    from docwell.query.waking import Night
 
     least, most = map(int, values["OllamaHosts"].split(","))
     if least > most:
         yield f"OllamaHosts: the minimum, {least}, is over the maximum, {most}"
     if values["OllamaNight"]:
         try:
-            Night.parse(values["OllamaNight"])
+            night = Night.parse(values["OllamaNight"])
         except ValueError as error:
             yield f"OllamaNight: {error}"
+            return
+        first = datetime(2026, 1, 1)  # noqa: DTZ001 - the clock of no zone
+        stops, starts = ({*islice(CronSim(text, first), 99)} for text in (night.stops, night.starts))
+        if stops & starts:
+            yield f"OllamaNight: hosts would stop and start in the same minute, {min(stops & starts):%A %H:%M}"
 
 
 def _balanced(values: Mapping[str, str]) -> bool:
@@ -174,7 +193,7 @@ def _balanced(values: Mapping[str, str]) -> bool:
 def of_account(values: Mapping[str, str], *, builds: bool = True) -> Iterator[str]:
     """Yield a sentence for each choice that this account, region or machine, where it `builds`, cannot give."""
     things: list[Callable[..., Iterable[str]]] = [partial(_thing, row) for row in ACCOUNT["thing"]]
-    for check in (_subnets, _instances, _concurrency, _rights, *things, *([_docker] if builds else [])):
+    for check in (_servers, _concurrency, _rights, *things, *([_docker] if builds else [])):
         try:
             yield from check(values)
         except (BotoCoreError, ClientError, ResponseParserError) as error:  # gaps of emulators
@@ -186,16 +205,21 @@ def _thing(row: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[str]:
     if row["right"] == "{Network}" and not values["Network"].startswith("vpc-"):
         return
     used = [name for name in row["parameters"] if not values.get(row.get("unless", ""))]
+    account = boto3.client("sts").get_caller_identity()["Account"] if "own" in row else ""
     for parameter, match in ((name, part) for name in used for part in re.finditer(row["pattern"], values[name])):
         names = {**values, **match.groupdict()}
+        if account not in ("", names.get("account")):
+            continue
         if "quota" in row:
             names["quota"] = f"{_quota(*row['quota'])['Value']:g}"
-        arguments, answer, right, says = (
-            re.sub(r"\{(\w+)\}", lambda name: _QUOTES.get(part, str)(names[name[1]]), row[part])  # noqa: B023 - used at once
-            for part in ("arguments", "answer", "right", "says")
+        if "{zone}" in str(row):
+            names["zone"] = (zones := _zones(values))[_place(values, zones)]
+        arguments, answer, right, says, region = (
+            re.sub(r"\{(\w+)\}", lambda name: _QUOTES.get(part, str)(names[name[1]]), row.get(part, ""))  # noqa: B023 - used at once
+            for part in ("arguments", "answer", "right", "says", "region")
         )
         service, call = row["call"]
-        client = boto3.client(service, region_name=row.get("region"))
+        client = boto3.client(service, region_name=region or None)
         try:
             described = getattr(client, call)(**json.loads(arguments))
         except ClientError as error:
@@ -247,6 +271,8 @@ def _zones(values: Mapping[str, str]) -> dict[str, str]:
             page["SubnetId"]: page["AvailabilityZone"] for page in pages if page["VpcId"] == values["Network"]
         }
         return {subnet: zones.get(subnet, "") for subnet in subnets}
+    if "," in values["ServerZone"]:
+        return dict(zip(("first", "second"), values["ServerZone"].split(","), strict=False))
     listed = client.describe_availability_zones(Filters=[{"Name": "zone-type", "Values": ["availability-zone"]}])
     names = sorted(zone["ZoneName"] for zone in listed["AvailabilityZones"])
     return dict(zip(("first", "second"), names, strict=False))
@@ -257,22 +283,12 @@ def _place(values: Mapping[str, str], zones: Mapping[str, str]) -> str:
     return list(zones)[int(values["ChromaPlace"].startswith("second") and len(zones) > 1)]
 
 
-def _subnets(values: Mapping[str, str]) -> Iterator[str]:
-    if not values["Network"].startswith("vpc-"):
-        return
-    zones = _zones(values)
-    if "" in zones.values():
+def _servers(values: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each server that the zones of its subnets cannot have."""
+    if values["Network"] == "none" or "" in (zones := _zones(values)).values():
         return
     if _balanced(values) and len(zones) > 1 and len(set(zones.values())) == 1:
         yield f"SubnetIds: all are in {min(zones.values())}; the model hosts' load balancer needs two zones"
-    place = _place(values, zones)
-    if not values["ChromaUrl"] and zones[place] != values["ServerZone"]:
-        yield f"ServerZone: Chroma's subnet {place} is in {zones[place]}, not in {values['ServerZone']}"
-
-
-def _instances(values: Mapping[str, str]) -> Iterator[str]:
-    if values["Network"] == "none" or "" in (zones := _zones(values)).values():
-        return
     client = boto3.client("ec2")
     for name, url, places in (
         ("ChromaInstanceType", "ChromaUrl", {zones[_place(values, zones)]}),
@@ -312,8 +328,6 @@ def _quotas(values: Mapping[str, str], kind: str, processors: int) -> Iterator[s
 
 def _concurrency(values: Mapping[str, str]) -> Iterator[str]:
     limit = boto3.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
-    if int(values["IngestConcurrency"]) >= limit:
-        yield f"IngestConcurrency: ingest would take all {limit} concurrent executions of the account"
     if values["QueryConcurrency"] != "0" and int(values["QueryConcurrency"]) + _UNRESERVED > limit:
         yield (
             f"QueryConcurrency: Lambda leaves {_UNRESERVED} of the account's {limit} concurrent executions to "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -69,6 +70,13 @@ def deployed(stack: str) -> tuple[dict[str, str] | None, dict[str, str]]:
         raise StepError(f"{stack}: {error}") from None
     parameters = {entry["ParameterKey"]: str(entry["ParameterValue"]) for entry in described.get("Parameters", [])}
     return parameters, {entry["OutputKey"]: str(entry["OutputValue"]) for entry in described.get("Outputs", [])}
+
+
+def network_of(stack: str) -> str:
+    """Return the `Network` of a stack that has made one; empty without. Raises `StepError`."""
+    parameters, outputs = deployed(stack)
+    network = (parameters or {}).get("Network", "") if outputs else ""
+    return network if "zone" in network else ""
 
 
 def protected(stack: str, profile: str, values: Mapping[str, str]) -> tuple[dict[str, str] | None, dict[str, str]]:
@@ -155,6 +163,9 @@ def refusal(profile: str, before: Mapping[str, str], after: Mapping[str, str]) -
         return "KmsKeyArn: documents keep the key that encrypted them, and the functions may use only the new one"
     if before.get("Adopt") == "true" != after.get("Adopt"):
         return f'Adopt: the stack took its buckets over, and cannot create them: write Adopt = "true" into {file}'
+    networks = [parameters for parameters in (before, after) if "zone" in parameters.get("Network", "")]
+    if len({re.sub("^[^,]*$", "", parameters.get("ServerZone", "")) for parameters in networks}) > 1:
+        return "ServerZone: the subnets of the network stay in their zones, as EC2 cannot move them"
     tables = (parameters.get("RestoredTables", ",,,").split(",") for parameters in (before, after))
     if lost := [table for table, following in zip(*tables, strict=True) if table and not following]:
         return f"RestoredTables: the stack uses {', '.join(lost)}, and {file} no longer names it"
@@ -212,10 +223,13 @@ def deploy(stack: str, path: Path, options: Sequence[str] = ()) -> None:
         settle(name)
     before, outputs = protected(stack, path.stem, values)
     live, its = deployed(app)
-    previous = live_version(its.get("QueryFunction"))
-    # Hosts keep the model of the app that answers, which may roll back; without a change, the one that they keep.
-    model = (live or values)["ModelName"]
-    values[PREVIOUS_MODEL] = model if model != values["ModelName"] else (before or {}).get(PREVIOUS_MODEL, "")
+    previous, model = answering(its.get("QueryFunction"))
+    # Hosts keep the models of the version that answers, which an undo may have chosen, and of the stack's, to
+    # which the app may roll back.
+    models = {model, (live or values)["ModelName"]} - {"", values["ModelName"]}
+    current = before or {}
+    kept = current.get(PREVIOUS_MODEL, "") if current.get("ModelName") == values["ModelName"] else ""
+    values[PREVIOUS_MODEL] = kept if models <= {*kept.split()} else " ".join(sorted(models))
     if not preview:
         # The stack names its secrets, so they come first.
         credentials.ServerSecrets(stack).ensure(values)
@@ -331,12 +345,15 @@ def notify(bucket: str, queue: str) -> None:
     )
 
 
-def live_version(function: str | None) -> str:
-    """Return the version of a function that answers; empty without one. Raises `StepError`."""
+def answering(function: str | None) -> tuple[str, str]:
+    """Return the version of a function that answers, and its model; empty without one. Raises `StepError`."""
     if function is None:
-        return ""
+        return "", ""
+    client = boto3.client("lambda")
     with aws_errors(f"the versions of {function}"):
-        return str(boto3.client("lambda").get_alias(FunctionName=function, Name="live")["FunctionVersion"])
+        version = client.get_alias(FunctionName=function, Name="live")["FunctionVersion"]
+        settings = client.get_function_configuration(FunctionName=function, Qualifier=version)
+    return version, settings.get("Environment", {}).get("Variables", {}).get("DOCWELL_MODEL", "")
 
 
 def prune(function: str | None, previous: str) -> None:
@@ -344,7 +361,7 @@ def prune(function: str | None, previous: str) -> None:
 
     Without a new version, delete none: the stack may name one that was undone by the alias.
     """
-    live = live_version(function)
+    live, _ = answering(function)
     if function is None or live == previous:
         return
     client = boto3.client("lambda")
@@ -359,7 +376,8 @@ if __name__ == "__main__":
     path = Path(parameters)
     try:
         heard(path.stem, read(path), deployed(f"{name}-app")[1])
-        if problems := list(preflight.of_account(read(path), builds=False)):
+        values = read(path) | {"NetworkOfStack": network_of(name)}
+        if problems := list(preflight.of_account(values, builds=False)):
             sys.exit("\n".join(problems))
         deploy(name, path, options)
     except StepError as error:

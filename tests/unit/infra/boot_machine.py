@@ -15,10 +15,10 @@ from tests.unit.infra.intrinsics import Values
 from tests.unit.infra.templates import content
 
 # Paths that the scripts write or read, moved below the machine's root.
-MOVED = re.compile(r"(?<![\w./])/(?=(?:var/lib|var/log|run|etc/systemd|usr/local/sbin|dev/disk|opt)/)")
+MOVED = re.compile(r"(?<![\w./])/(?=(?:var/lib|var/log|run|etc/systemd|usr/local/sbin|dev/disk|opt|models)/)")
 COMMANDS = (
     *("aws", "curl", "dnf", "docker", "nginx", "rpm", "sleep", "systemctl"),
-    *("head", "journalctl", "mkfs.xfs", "mount", "mountpoint", "xfs_growfs"),
+    *("head", "journalctl", "mkfs.xfs", "mount", "mountpoint", "ollama", "xfs_growfs"),
 )
 STAND_IN = Path(__file__).with_name("stand_in.sh").read_text()
 

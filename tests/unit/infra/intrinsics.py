@@ -58,6 +58,8 @@ class Values:
                 )
             case "Fn::Join":
                 result = argument[0].join(self.of(argument[1]))
+            case "Fn::GetAZs":
+                result = [f"{PSEUDO['AWS::Region']}{letter}" for letter in "abc"]
             case "Fn::Split":
                 result = self.of(argument[1]).split(argument[0])
             case "Fn::Select":

@@ -28,6 +28,8 @@ case "$line" in
     if [ "$(grep -c ^sleep "$STATE/calls")" = "$(cat "$STATE/late")" ]; then cp "$STATE/device" "$DEVICE"; fi
     if [ "$1" = 5 ] && [ -e "$MACHINE/usr/local/sbin/chroma-volume" ]; then start; fi ;;
   "docker run"*"--name ollama"*) [ ! -e "$STATE/container" ] && touch "$STATE/container" ;;
+  "aws cloudformation describe-stacks"*) cat "$STATE/status" 2>/dev/null || echo UPDATE_IN_PROGRESS ;;
+  "docker exec"*" ollama sh -c "*) while [ "$1" != sh ]; do shift; done; "$@" ;;
   "docker rm"*) [ -e "$STATE/container" ] && rm "$STATE/container" ;;
   mkfs.xfs*) rm -f "$STATE/disk/"*; echo XFSB > "$DEVICE" ;;
   head*) PATH=${PATH#*:} exec head "$@" ;;

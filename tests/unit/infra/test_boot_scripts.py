@@ -172,9 +172,17 @@ def test_secrets_that_cannot_be_read_or_used_change_nothing(
     assert RELOAD not in proxy.calls
 
 
-def test_a_warm_host_enters_service_and_signals_once(host: Machine) -> None:
-    host.fail("ollama pull PreviousModel")  # a model that has gone does not keep the new one from serving
+@pytest.mark.parametrize("status", ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"])
+def test_a_warm_host_enters_service_and_signals_once(host: Machine, status: str) -> None:
+    (host.state / "status").write_text(status)
+    (partial := host.root / "models/blobs/sha256-1-partial").parent.mkdir(parents=True)
+    partial.touch()
+    # A model that has gone, or for which the disk has no room, does not keep the new one from serving.
+    host.fail("ollama show PreviousModel", "ollama pull PreviousModel")
     assert host.boot() == 0
+    assert not partial.exists()
+    (before,) = (line for line in host.calls if "PreviousModel" in line and line.startswith("docker"))
+    assert ("--detach" in before) is (status == "UPDATE_COMPLETE")  # only a deployment waits
     ends = [row for row in host.calls if "complete-lifecycle-action" in row or "signal-resource" in row]
     # The signal lets CloudFormation stop an old host, so the load balancer uses the new one by then.
     assert [item.split()[-1] for item in ends] == ["CONTINUE", "SUCCESS"]

@@ -20,6 +20,7 @@ from tests.unit.infra.console_stack import POOL
 
 STACK, DOCUMENTS, BUCKET = "docwell-team", "documents", "console"
 URL = "https://d1.cloudfront.net"
+CONSOLE = {"ConsoleUrl": URL, "ConsoleBucket": BUCKET}
 SIGN_IN = "https://docwell.auth.eu-central-1.amazoncognito.com"
 GIVEN = {"Release": "1" * 64, "UserPool": ""}
 
@@ -39,16 +40,8 @@ def deploy(**outputs: str) -> None:
     parameters = {"Release": {"Type": "String", "Default": GIVEN["Release"]}}
     template = {"Parameters": parameters, "Resources": {"Q": {"Type": "AWS::SQS::Queue"}}, "Outputs": named}
     client = boto3.client("cloudformation")
-    names = [stack["StackName"] for stack in client.describe_stacks()["Stacks"]]
-    body = json.dumps(template)
-    if STACK in names:
-        client.update_stack(StackName=STACK, TemplateBody=body)
-    else:
-        client.create_stack(StackName=STACK, TemplateBody=body)
-
-
-def deploy_console() -> None:
-    deploy(ConsoleUrl=URL, ConsoleBucket=BUCKET)
+    client.delete_stack(StackName=STACK)
+    client.create_stack(StackName=STACK, TemplateBody=json.dumps(template))
 
 
 def published() -> dict[str, Any]:
@@ -59,7 +52,7 @@ def published() -> dict[str, Any]:
 
 
 def test_every_file_is_there_with_its_type_and_only_those_of_a_digest_are_immutable(aws: None) -> None:
-    deploy_console()
+    deploy(**CONSOLE)
     assert publish(GIVEN, *deployed(STACK)) == URL
     result = published()
     (folder,) = {key.partition("/")[0] for key in result} - {"index.html", "config.json"}
@@ -78,7 +71,7 @@ def test_every_file_is_there_with_its_type_and_only_those_of_a_digest_are_immuta
 def test_a_changed_file_is_another_release_and_the_previous_one_is_kept(
     aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deploy_console()
+    deploy(**CONSOLE)
     monkeypatch.setattr(console, "files", lambda: {path.name: path for path in sorted(tmp_path.iterdir())})
     (tmp_path / "index.html").write_text('<script src="app.js"></script>')
     (tmp_path / "config.json").write_text("{}")
@@ -100,7 +93,7 @@ def test_rules_of_others_stay_after_the_consoles_and_that_of_an_older_address_go
     another: Any = {"ID": "viewer", "AllowedOrigins": ["*"], "AllowedMethods": ["GET"]}
     old: Any = {"ID": "console", "AllowedOrigins": ["https://old.example"], "AllowedMethods": ["POST"]}
     client.put_bucket_cors(Bucket=DOCUMENTS, CORSConfiguration={"CORSRules": [old, another]})
-    deploy_console()
+    deploy(**CONSOLE)
     publish(GIVEN, *deployed(STACK))
     rules = client.get_bucket_cors(Bucket=DOCUMENTS)["CORSRules"]
     assert [entry["AllowedOrigins"] for entry in rules] == [[URL], ["*"]]

@@ -169,13 +169,17 @@ def test_a_stack_that_did_not_change_ends_the_deployment(sam: Sam, stack: str, e
     assert sam.deploy() == [STACK, APP][before:]
 
 
-def test_hosts_keep_the_model_of_the_app_that_answers_or_rolls_back(sam: Sam) -> None:
-    for model, fails, expected in rows(__file__, "model_changes"):
+def test_hosts_keep_the_models_of_the_version_that_answers_and_of_the_app_that_rolls_back(
+    sam: Sam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for model, undone, fails, expected in rows(__file__, "model_changes"):
+        answering = ("1", undone)  # the version to which an undo has pointed the alias
+        monkeypatch.setattr(stage, "answering", lambda _, version=answering: version)
         sam.profile.write_text(f'ModelName = "{model}"\n')
         with contextlib.suppress(StepError):
             sam.deploy(f"--fails={fails}")
         system, app = (stage.deployed(stack)[0] or {} for stack in (STACK, APP))
-        assert app["ModelName"] in (system["ModelName"], system["PreviousModel"])
+        assert {app["ModelName"], undone} <= {"", system["ModelName"], *system["PreviousModel"].split(" ")}
         assert [system["ModelName"], system["PreviousModel"], app["ModelName"], len(sam.deployed)] == expected
 
 
@@ -255,9 +259,11 @@ def test_the_live_version_and_the_one_that_answered_before_it_are_left(
     code: Any = {"Code": {"ZipFile": b""}, "Handler": "h.h", "Runtime": "python3.13", "Role": role}
     client.create_function(FunctionName="query", **code)
     for number in range(6):
-        client.update_function_configuration(FunctionName="query", Description=str(number))
+        settings = {"DOCWELL_MODEL": f"model {number + 1}"}
+        client.update_function_configuration(FunctionName="query", Environment={"Variables": settings})
         client.publish_version(FunctionName="query")
     client.create_alias(FunctionName="query", Name="live", FunctionVersion=str(live))
+    assert stage.answering("query") == (str(live), f"model {live}")
     stage.prune("query", previous)
     versions = client.list_versions_by_function(FunctionName="query")["Versions"]
     assert [version["Version"] for version in versions] == ["$LATEST", *map(str, left)]

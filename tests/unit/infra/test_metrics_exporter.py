@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from infra.local.prometheus import stack_exporter
 from runtime.emf import metric_line
 from runtime.metrics import MAX_SERIES, Exporter
 
-ANSWER = {"service": "query", "model": "m"}
-OF_ANSWER = {"service": "query", "gen_ai_request_model": "m"}
+CASES = tomllib.loads(Path(__file__).with_name("exported.toml").read_text())
 DAMAGED = "docwell_metric_lines_damaged_total"
 DROPPED = "docwell_metric_values_dropped_total"
 
@@ -29,33 +28,13 @@ def value(exporter: Exporter, name: str, **labels: str) -> float | None:
     return exporter.registry.get_sample_value(name, labels)
 
 
-def emf(directives: list[dict[str, Any]], **fields: Any) -> str:
-    return json.dumps({"_aws": {"Timestamp": 1, "CloudWatchMetrics": directives}, **fields})
-
-
-def directive(name: str, *dimensions: str, namespace: str = "Docwell") -> dict[str, Any]:
-    return {"Namespace": namespace, "Dimensions": [list(dimensions)], "Metrics": [{"Name": name}]}
-
-
-def test_counters_add_up_and_latencies_become_seconds(exporter: Exporter) -> None:
-    for tokens, latency in ((40, 1500), (2, 250)):
-        exporter.read(metric_line("Docwell/one", ANSWER, {"PromptTokens": tokens, "QueryLatency": latency}))
-    assert value(exporter, "docwell_prompt_tokens_total", **OF_ANSWER) == 42
-    assert value(exporter, "docwell_query_latency_seconds_sum", **OF_ANSWER) == pytest.approx(1.75)
-    assert value(exporter, "docwell_query_latency_seconds_count", **OF_ANSWER) == 2
-    assert value(exporter, "docwell_query_latency_seconds_bucket", **OF_ANSWER, le="0.25") == 1
-    assert value(exporter, "docwell_query_latency_seconds_bucket", **OF_ANSWER, le="2.5") == 2
-
-
-def test_a_gauge_has_the_last_value_and_a_summary_the_sum(exporter: Exporter) -> None:
-    for result in (7, 3):
-        exporter.read(metric_line("Docwell", {"service": "reconcile"}, {"Drift": result}))
-        exporter.read(metric_line("Docwell", {"service": "query"}, {"Feedback": result % 2}))
-    exporter.read(metric_line("Docwell", {"service": "chroma"}, {"DiskUsed": 85}))
-    assert value(exporter, "docwell_drift", service="reconcile") == 3
-    assert value(exporter, "docwell_feedback_sum", service="query") == 2
-    assert value(exporter, "docwell_feedback_count", service="query") == 2
-    assert value(exporter, "docwell_disk_used_ratio", service="chroma") == pytest.approx(0.85)
+@pytest.mark.parametrize("sample", CASES["sample"], ids=str)
+def test_counters_add_up_gauges_have_the_last_value_and_latencies_become_seconds(
+    exporter: Exporter, sample: dict[str, Any]
+) -> None:
+    for row in CASES["printed"]:
+        exporter.read(metric_line(row["namespace"], row["of"], row["values"]))
+    assert value(exporter, sample["name"], **sample["of"]) == pytest.approx(sample["value"])
 
 
 @pytest.mark.parametrize("line", Path(__file__).with_name("damaged_metrics.txt").read_text().splitlines())

@@ -32,10 +32,6 @@ PATTERNS = {
 PUBLIC = {f"al2023-repos-{REGION}-de612dc2", f"prod-{REGION}-starport-layer-bucket", "docker-images-prod"}
 
 
-def template(name: str) -> dict[str, Any]:
-    return content(ROOT / name)
-
-
 def main_values(main: dict[str, Any]) -> Values:
     """The template's names with the ARNs that CloudFormation would give them."""
     names: dict[str, Any] = {name: parameter.get("Default") for name, parameter in main["Parameters"].items()}
@@ -55,14 +51,11 @@ def endpoint_policies() -> dict[str, list[dict[str, Any]]]:
         if parameter["Type"] == "CommaDelimitedList":
             parameters[name] = parameters[name].split(",")
     values = Values({name: name for name in network["Resources"]} | parameters, CONDITIONS)
-    endpoints = [
-        resource for resource in network["Resources"].values() if resource["Type"] == "AWS::EC2::VPCEndpoint"
-    ]
+    parts = [part for part in network["Resources"].values() if part["Type"] == "AWS::EC2::VPCEndpoint"]
+    endpoints = [values.of(part["Properties"]) for part in parts]
     return {
-        str(values.of(entry["Properties"]["ServiceName"])).split(".", 3)[3]: values.of(
-            entry["Properties"].get("PolicyDocument", {"Statement": []})
-        )["Statement"]
-        for entry in endpoints
+        str(endpoint["ServiceName"]).split(".", 3)[3]: endpoint["PolicyDocument"]["Statement"]
+        for endpoint in endpoints
     }
 
 
@@ -83,7 +76,7 @@ def role_calls() -> Iterator[tuple[str, str, str]]:
     main = whole()
     values = main_values(main)
     roles = [(values, "", main, name) for name in ("IngestRole", "QueryRole", "ReconcileRole")]
-    ollama = template("infra/ollama.yaml")
+    ollama = content(ROOT / "infra/ollama.yaml")
     names = {name: name for name in [*ollama["Resources"], "PrivateName", "MetricsNamespace"]}
     names |= {f"{name}.Arn": name for name in names} | {"ModelsUri": MODELS}
     roles.append((Values(names, CONDITIONS), "s3:", ollama, "HostRole"))
@@ -113,7 +106,7 @@ def test_an_endpoint_reaches_no_other_bucket_table_or_queue(service: str, action
 def test_functions_have_no_route_to_the_internet_and_servers_only_a_chosen_one(
     internet: str, reaches: bool
 ) -> None:
-    network = template("infra/network.yaml")
+    network = content(ROOT / "infra/network.yaml")
     names = {name: parameter.get("Default", "") for name, parameter in network["Parameters"].items()}
     holding = Values(names | {"ServerInternet": internet}).holding(network["Conditions"])
     open_tables = {

@@ -32,8 +32,7 @@ def read(name: str, stage: str = "AWSCURRENT") -> dict[str, Any]:
 
 
 def in_balancer() -> str:
-    result: str = boto3.client("acm").get_certificate(CertificateArn=read("pair")["balancer"])["Certificate"]
-    return result
+    return str(boto3.client("acm").get_certificate(CertificateArn=read("pair")["balancer"])["Certificate"])
 
 
 def test_a_deployment_makes_the_secrets_once_and_takes_back_one_that_would_be_deleted() -> None:

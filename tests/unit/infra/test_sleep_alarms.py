@@ -43,14 +43,11 @@ def state(resources: dict[str, Any], *minutes: Minute) -> str:
     return {(True, False): "start", (False, True): "stop", (False, False): "keep"}[start, stop]
 
 
-NOTHING: list[Minute] = [None] * 60
-
-
 @pytest.mark.parametrize(("minutes", "idle", "order"), rows(__file__, "sleep_minutes"), ids=str)
 def test_a_question_that_finds_no_host_starts_one_and_unused_hosts_stop(
     resources: dict[str, Any], minutes: list[Minute], idle: int, order: str
 ) -> None:
-    assert state(resources, *NOTHING, *minutes, *[None] * idle) == order
+    assert state(resources, *[None] * 60, *minutes, *[None] * idle) == order
 
 
 def test_both_read_the_metric_of_the_query_function(

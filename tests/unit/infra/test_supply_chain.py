@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml  # type: ignore[import-untyped] # ships no types
 
 from infra.release import contents, pins
+from tests.unit.cases import rows
 from tests.unit.infra.templates import TEMPLATES
 
 ROOT = Path(__file__).parents[3]
@@ -94,6 +96,24 @@ def test_the_deployed_build_is_the_attested_one() -> None:
     names = [step.get("uses", "").partition("@")[0] for step in steps]
     installs = next(index for index, step in enumerate(steps) if "pip install" in step.get("run", ""))
     assert installs < names.index("aws-actions/configure-aws-credentials")
+
+
+@pytest.mark.parametrize(("deployments", "status", "refused"), rows(__file__, "deployed_commits"))
+def test_no_commit_is_deployed_over_a_newer_one(
+    tmp_path: Path, deployments: str, status: str, *, refused: int
+) -> None:
+    (gh := tmp_path / "gh").write_text(f"#!/bin/sh\n[ $2 = graphql ] && echo '{deployments}' || {status}\n")
+    gh.chmod(0o755)
+    job = jobs()["deploy-stage.yml: deploy"]
+    assert job["concurrency"]["queue"] == "max"  # a job that waits is not cancelled by another one
+    names = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "GITHUB_REPOSITORY": "o/n",
+        "STAGE": "s",
+        "GITHUB_SHA": "1",
+    }
+    script = ["bash", "-e", "-o", "pipefail", "-c", job["steps"][0]["run"]]
+    assert subprocess.run(script, env=names, check=False).returncode == refused
 
 
 def test_every_install_checks_hashes_and_builds_no_package() -> None:
