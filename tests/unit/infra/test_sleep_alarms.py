@@ -13,13 +13,9 @@ from infra.container.sam import ROOT
 from tests.unit.cases import rows
 from tests.unit.infra.templates import content
 
+RESOURCES: dict[str, Any] = content(ROOT / "infra" / "ollama.yaml")["Resources"]
 # A minute of the metric ModelAsleep: its values, one for each question. None: no question.
 Minute = Sequence[int] | None
-
-
-@pytest.fixture(scope="module")
-def resources() -> dict[str, Any]:
-    return dict(content(ROOT / "infra" / "ollama.yaml")["Resources"])
 
 
 def rings(alarm: dict[str, Any], minutes: Sequence[Minute]) -> bool:
@@ -36,28 +32,26 @@ def _breaches(alarm: dict[str, Any], minute: Sequence[int]) -> bool:
     return bool(value < alarm["Threshold"] if below else value >= alarm["Threshold"])
 
 
-def state(resources: dict[str, Any], *minutes: Minute) -> str:
+def state(*minutes: Minute) -> str:
     """The order that the two alarms give after these minutes."""
-    start = rings(resources["QuestionFoundNoHost"]["Properties"], minutes)
-    stop = rings(resources["HostsAreUnused"]["Properties"], minutes)
+    start = rings(RESOURCES["QuestionFoundNoHost"]["Properties"], minutes)
+    stop = rings(RESOURCES["HostsAreUnused"]["Properties"], minutes)
     return {(True, False): "start", (False, True): "stop", (False, False): "keep"}[start, stop]
 
 
 @pytest.mark.parametrize(("minutes", "idle", "order"), rows(__file__, "sleep_minutes"), ids=str)
 def test_a_question_that_finds_no_host_starts_one_and_unused_hosts_stop(
-    resources: dict[str, Any], minutes: list[Minute], idle: int, order: str
+    minutes: list[Minute], idle: int, order: str
 ) -> None:
-    assert state(resources, *[None] * 60, *minutes, *[None] * idle) == order
+    assert state(*[None] * 60, *minutes, *[None] * idle) == order
 
 
-def test_both_read_the_metric_of_the_query_function(
-    resources: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_both_read_the_metric_of_the_query_function(capsys: pytest.CaptureFixture[str]) -> None:
     record_sleep(asleep=True)
     emitted = json.loads(capsys.readouterr().out)
     (lines,) = emitted["_aws"]["CloudWatchMetrics"]
     for name in ("QuestionFoundNoHost", "HostsAreUnused"):
-        alarm = resources[name]["Properties"]
+        alarm = RESOURCES[name]["Properties"]
         assert alarm["Namespace"] == {"Ref": "MetricsNamespace"}  # test_observability_stack.py compares it
         assert alarm["MetricName"] == lines["Metrics"][0]["Name"]
         assert [[dimension["Name"] for dimension in alarm["Dimensions"]]] == lines["Dimensions"]

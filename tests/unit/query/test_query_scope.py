@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from docwell.answers import AnswerStatus
-from docwell.errors import NotFound, Unavailable
+from docwell.errors import NotFound, StillIndexing, Unavailable
 from docwell.identity import Principal, Rule
 from docwell.models import Attributes, DocumentRecord, Status
 from docwell.query.ask import Question
@@ -81,11 +81,14 @@ def test_a_deleted_document_and_a_missing_one_give_the_same_message() -> None:
     assert len(set(details)) == 1
 
 
-def test_a_pending_document_gives_a_refusal_instead_of_an_error() -> None:
+@pytest.mark.parametrize("document", [None, "house/rules.pdf"])
+def test_a_question_to_documents_that_are_still_indexing_says_so(document: str | None) -> None:
     world = World()
     world.ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.PENDING)
-    answer = world.ask(Question(QUESTION, document="house/rules.pdf")).answer
-    assert (answer.status, answer.refusal) == (AnswerStatus.REFUSED, "nothing_indexed")
+    with pytest.raises(StillIndexing):
+        world.ask(Question(QUESTION, document=document))
+    world.ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.FAILED)
+    assert world.ask(Question(QUESTION, document=document)).answer.refusal == "nothing_indexed"
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,10 @@ class Unavailable(
         return self.problem
 
 
+class StillIndexing(Unavailable, status=409, problem="still-indexing", title="Documents are still being indexed"):
+    """No document to search is indexed yet, and at least one will be."""
+
+
 class Overloaded(Unavailable, problem="overloaded", title="The language model is overloaded"):
     """The model host has failed several times in a row and rests."""
 
@@ -127,17 +131,16 @@ class NoAnswer(Unavailable, problem="model-no-answer", title="The language model
 class ModelWaking(Unavailable, problem="model_waking", title="The model host is waking up"):
     """No model host runs: all sleep, or one is starting. Starting takes minutes."""
 
-    def __init__(self, dependency: str, detail: str) -> None:
-        super().__init__(dependency, detail, retry_after=60.0)
+    def __init__(self, dependency: str, detail: str, retry_after: float = 60.0) -> None:
+        super().__init__(dependency, detail, retry_after)
 
 
 class ModelAsleep(ModelWaking, problem="model_asleep", title="The model hosts are stopped by schedule"):
     """A schedule has stopped all model hosts. It starts them again at `until`, a time in UTC."""
 
     def __init__(self, dependency: str, until: datetime, retry_after: float) -> None:
-        super().__init__(dependency, f"no model host runs until {until:{_MINUTE}}")
+        super().__init__(dependency, f"no model host runs until {until:{_MINUTE}}", retry_after)
         self.until = until
-        self.retry_after = retry_after
 
     @property
     def reason(self) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from hashlib import sha256
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from docwell.adapters.aws import vendor_errors
-from docwell.errors import Corrupt, Unavailable
+from docwell.errors import Corrupt, StillIndexing, Unavailable
 from docwell.identity import CANARY
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ _ABSENT = ("404", "403")
 _DIGEST = "docwell-sha256"
 # The bytes between the head of a streamed answer and its body: docwell.http.streaming.
 _DELIMITER = bytes(8)
-_SERVER_ERROR = 500
-_OK = 200
 
 
 def keep_object(client: S3Client, bucket: str, key: str, content: bytes) -> None:
@@ -64,13 +63,13 @@ def cited_by(client: Any, version: str, question: str) -> Collection[tuple[str, 
     try:
         head, _, content = payload.partition(_DELIMITER)
         status, body = int(json.loads(head)["statusCode"]), json.loads(content)
-        if status == _OK and dict(body).get("refusal") == "nothing_indexed":
+        if status == StillIndexing.status or dict(body).get("refusal") == "nothing_indexed":
             return None
-        citations = body["citations"] if status == _OK else ()
+        citations = body["citations"] if status == HTTPStatus.OK else ()
         cited = {(str(citation["document"]), int(citation["page"])) for citation in citations}
     except (ValueError, LookupError, TypeError) as error:
         raise Corrupt("the function's answer is not one of docwell") from error
-    if status >= _SERVER_ERROR:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Unavailable("lambda", f"the function answered with status {status}")
     return cited
 

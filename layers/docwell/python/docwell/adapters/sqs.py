@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from docwell.adapters.aws import vendor_errors
 from docwell.errors import Unavailable
@@ -61,14 +61,8 @@ class SqsTaskQueue:
     def waiting(self) -> int:
         """Return about how many messages are in the queue: visible, delayed or in flight."""
         with vendor_errors("sqs"):
-            answer = self._client.get_queue_attributes(
-                QueueUrl=self._url,
-                AttributeNames=[
-                    "ApproximateNumberOfMessages",
-                    "ApproximateNumberOfMessagesDelayed",
-                    "ApproximateNumberOfMessagesNotVisible",
-                ],
-            )
+            names: Any = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "Delayed", "NotVisible")]
+            answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)
         return sum(map(int, answer["Attributes"].values()))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os.path import commonprefix
 
-from docwell.errors import NotFound, Unavailable
+from docwell.errors import NotFound, StillIndexing, Unavailable
 from docwell.identity import RESERVED_COLLECTION, Principal, Rule
 from docwell.models import DEFAULT_COLLECTION, Attributes, DocumentRecord, Passage, Status, collection_of
 from docwell.ports import Catalogue, LiveDocument, Places
@@ -298,7 +298,8 @@ def by_collection(keys: Iterable[str]) -> dict[str, Sequence[str]]:
 def check_not_lost(ledger: Catalogue, scope: Scope) -> None:
     """Check the scope of a question that has no passage at all.
 
-    Raises `Unavailable` if the ledger has indexed documents in the scope: the index has lost them.
+    Raises `Unavailable` if the ledger has indexed documents in the scope: the index has lost them;
+    `StillIndexing` if it has pending ones there.
     """
     named = [key for documents in (scope.places or {}).values() for key in documents or ()]
     among = reachable(scope.principal) if scope.places is None else scope.places
@@ -313,3 +314,5 @@ def check_not_lost(ledger: Catalogue, scope: Scope) -> None:
             raise Unavailable("chroma", INDEX_LOST)
         if cursor is None:
             break
+    if ledger.page(collections, Status.PENDING, None, _ROWS)[0]:
+        raise StillIndexing("ledger", "ask again in a minute, or see the list of documents")
