@@ -213,11 +213,15 @@ export async function patiently(request) {
   }
 }
 
-/** Return the forms that upload files to keys, given as [{key, file}], at most 25. Raises `Problem`. */
+/**
+ * Return the forms that upload files to keys, given as [{key, file, move}], at most 25. A file that moves takes the S3
+ * tags and metadata of its old place along. Raises `Problem`.
+ */
 export async function uploadForms(uploads) {
-  const files = uploads.map(({ key, file }) => {
+  const files = uploads.map(({ key, file, move }) => {
     const type = file.type.split(";")[0].trim().toLowerCase();
-    return { document: key, size: file.size, ...(type && { content_type: type }) };
+    const source = move && { attributes_of: move.before };
+    return { document: key, size: file.size, ...(type && { content_type: type }), ...source };
   });
   return (await patiently(() => call("POST", "/v1/uploads", { files }))).forms;
 }

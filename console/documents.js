@@ -21,6 +21,8 @@ const NAMED = 5;
 const AT_ONCE = 4;
 // Documents that move go to the upload together.
 const MOVED = 10;
+// The metadata of what `docwell sync` put, which would put it at its old place again.
+const SYNCED = "docwell-sync";
 // Of documents that are sent to another folder: by the new key, the old one, its version and the file that was sent.
 // The old place goes once the new one answers.
 const moves = new Map();
@@ -149,7 +151,7 @@ function Move({ documents, onYes, onNo }) {
  */
 async function fileOf(document, key) {
   const record = await patiently(() => call("GET", `${pathOf(document)}?link=true`));
-  if (Object.keys({ ...record.tags, ...record.metadata }).length) throw new Error(t("documents.move_tagged", { document }));
+  if (record.metadata?.[SYNCED]) throw new Error(t("documents.move_synced", { document }));
   if (!record.link || record.version !== record.live_version) throw new Error(t("documents.move_unready", { document }));
   const response = await fetch(record.link).catch(() => null);
   if (!response?.ok) throw new Problem(response?.status ?? 0, { detail: "unreachable" });

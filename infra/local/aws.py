@@ -227,8 +227,7 @@ def _set_up(session: boto3.Session, endpoint: str) -> None:
         attributes: Any = {"VisibilityTimeout": "900", "MessageRetentionPeriod": "1209600"}
         if following is not None:
             target = f"arn:aws:sqs:{names.REGION}:{names.ACCOUNT}:{following}"
-            redrive = {"deadLetterTargetArn": target, "maxReceiveCount": receives}
-            attributes["RedrivePolicy"] = json.dumps(redrive)
+            attributes["RedrivePolicy"] = json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": receives})
         sqs.create_queue(QueueName=queue, Attributes=attributes)
     dynamodb = session.client("dynamodb", endpoint_url=endpoint)
     for name, schema in names.TABLES.items():
@@ -252,19 +251,17 @@ def _restored(data: Path, key: AccessKey, api_key: str) -> tuple[CheckedAccess, 
     table = dynamodb_backends[names.ACCOUNT][names.REGION].get_table
     ledger = LedgerMirror(data / "ledger.json", table(names.LEDGER_TABLE))
     principals = PrincipalsMirror(data / "principals.json", table(names.PRINCIPALS_TABLE), api_key)
-    usage = TableMirror(data / "usage.json", table(names.USAGE_TABLE))
-    audit = TableMirror(data / "audit.json", table(names.AUDIT_TABLE))
-    receipts = TableMirror(data / "receipts.json", table(names.RECEIPTS_TABLE))
-    (data / "api_keys.json").unlink(missing_ok=True)  # an older docwell stored the keys
+    others = {"usage": names.USAGE_TABLE, "receipts": names.RECEIPTS_TABLE, "audit": names.AUDIT_TABLE}
+    mirrors = (principals, *(TableMirror(data / f"{name}.json", table(full)) for name, full in others.items()))
     stored = [item.key for item in objects.restore()]
     # Rows without a collection describe the whole index.
     documents = {row["document"]["S"] for row in ledger.restore() if "collection" in row}
-    for mirror in (principals, usage, receipts, audit):
+    for mirror in mirrors:
         mirror.restore()
     temporary.stop()
     announce(CREATED, stored, names.RESTORE_PRINCIPAL)
     announce(DELETE_MARKER, sorted(documents - set(stored)), names.RESTORE_PRINCIPAL)
-    tables = (ledger, principals, usage, receipts, audit)
+    tables = (ledger, *mirrors)
     for mirrored in tables:
         mirrored.start()
     print_line(f"{len(stored)} documents restored")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from xml.sax.saxutils import escape
 
 from anyio import CapacityLimiter, to_thread
@@ -156,12 +156,14 @@ class CheckedAccess:
             content = await file.read()
         bucket = request.url.path.strip("/")
         self._check_form(fields | {"bucket": bucket}, len(content))
+        tags = re.findall("<Key>(.*?)</Key><Value>(.*?)</Value>", fields.get("tagging", ""))  # no tag has a < or &
         headers = {
             "host": request.headers["host"],
             # Without this header, moto treats the request as anonymous, which may not replace an object.
             "authorization": f"AWS4-HMAC-SHA256 Credential={fields['x-amz-credential']}",
             "content-type": fields.get("content-type", "application/octet-stream"),
             "content-length": str(len(content)),
+            "x-amz-tagging": urlencode(tags),
             **{name: value for name, value in fields.items() if name.startswith("x-amz-meta-")},
         }
         return _environ(request, quote(f"/{bucket}/{fields['key']}"), headers, BytesIO(content), "PUT")

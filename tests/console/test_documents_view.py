@@ -94,8 +94,12 @@ def move(page: Page, name: str, count: str, folder: str) -> None:
 
 
 def test_selected_documents_are_moved_and_deleted_after_a_question(console: Console, tmp_path: Path) -> None:
+    s3, key, owner = console.stack.client("s3"), "cellar/wine/1999.pdf", {"owner": "Ada"}
+    stored = {"Bucket": console.stack.bucket, "Key": key}
+    put = s3.put_object(**stored, Body=pdf(["Wine."]), Metadata=owner, Tagging="dept=cellar")
+    console.doors.indexed(key, put["VersionId"], 60)
     page = documents(console)
-    upload(page, "cellar/wine", *(write_pdf(tmp_path, f"{year}.pdf", "Wine.") for year in (1999, 2001)))
+    upload(page, "cellar/wine", write_pdf(tmp_path, "2001.pdf", "Wine."))
     indexed = page.locator('tr[data-document][data-status="INDEXED"]')
     expect(indexed).to_have_count(2)
     for before, folder in (("cellar", "loft"), ("loft", "cellar")):  # and back to the former place
@@ -104,6 +108,8 @@ def test_selected_documents_are_moved_and_deleted_after_a_question(console: Cons
         expect(page.locator("main")).to_contain_text("This folder has no documents.")
         page.evaluate("folder => { location.hash = `#/documents/${folder}/wine/` }", folder)
         expect(indexed).to_have_count(2)
+    assert owner.items() <= s3.head_object(**stored)["Metadata"].items()  # of a new version
+    assert s3.get_object_tagging(**stored)["TagSet"] == [{"Key": "dept", "Value": "cellar"}]
     page.get_by_role("link", name="cellar").click()
     place = page.locator("thead").bounding_box()
     page.get_by_label("Select cellar/wine/").check()
@@ -112,7 +118,7 @@ def test_selected_documents_are_moved_and_deleted_after_a_question(console: Cons
         page.get_by_role("button", name="Delete 2 documents").click()
         page.get_by_role("dialog").get_by_role("button", name=choice).click()
     expect(page.locator("main")).to_contain_text("This folder has no documents.")
-    assert (console.doors.document("cellar/wine/1999.pdf") or {})["status"] == "DELETED"
+    assert (console.doors.document(key) or {})["status"] == "DELETED"
 
 
 def test_a_move_whose_file_is_not_at_the_new_place_deletes_nothing(console: Console, tmp_path: Path) -> None:
@@ -135,9 +141,15 @@ def test_a_move_whose_file_is_not_at_the_new_place_deletes_nothing(console: Cons
     expect(page.locator(".failure")).to_contain_text("desk/replaced.pdf was replaced during the move")
     page.get_by_role("button", name="Reload").click()
     expect(indexed).to_have_count(2)
-    for name in names:
-        move(page, f"shelf/{name}", "1 document", "desk")
-        expect(page.locator(".failure")).to_contain_text(f"desk/{name} exists already.")
+    synced = {"Bucket": console.stack.bucket, "Key": "shelf/refused.pdf", "Metadata": {"docwell-sync": "a:b"}}
+    put = console.stack.client("s3").put_object(**synced, Body=pdf(["The old town."]))
+    console.doors.indexed("shelf/refused.pdf", put["VersionId"], 60)
+    for name, folder, words in (
+        ("replaced.pdf", "desk", "desk/replaced.pdf exists already."),
+        ("refused.pdf", "attic", "Move the file in that folder"),
+    ):
+        move(page, f"shelf/{name}", "1 document", folder)
+        expect(page.locator(".failure")).to_contain_text(words)
         assert (console.doors.document(f"shelf/{name}") or {})["status"] == "INDEXED"
 
 

@@ -17,7 +17,7 @@ Call = tuple[str, str]
 ACTIONS = {
     "s3:HeadObject": ("s3:GetObject", "s3:ListBucket", "s3:GetObjectTagging"),
     "s3:ListObjectsV2": ("s3:ListBucket",),
-    "s3:CreateBucket": ("s3:PutObject",),  # botocore signs an upload form under this operation
+    "s3:CreateBucket": ("s3:PutObject", "s3:PutObjectTagging"),  # botocore signs forms so
     "s3:ListObjectVersions": ("s3:ListBucketVersions",),
     "sqs:SendMessageBatch": ("sqs:SendMessage",),
 }

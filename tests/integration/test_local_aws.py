@@ -24,7 +24,7 @@ from docwell.audit import Action
 from docwell.identity import Principal, digest_of
 from docwell.ingest.events import parse
 from docwell.ingest.ingest import Ingest
-from docwell.models import CitationUnit, Hint, UnitKind
+from docwell.models import Attributes, CitationUnit, Hint, UnitKind
 from infra.local.aws_mirror import TableMirror
 from infra.local.gateway import Gateway, Storage
 from infra.local.names import AUDIT_TABLE, BUCKET, RESTORE_PRINCIPAL, STORAGE_PATH
@@ -138,7 +138,8 @@ def test_a_form_stores_its_file_alone_and_a_link_reads_it_by_ranges(aws: Aws, st
     body, key = b"%PDF-1.7 a small file", "forms/a b+é.pdf"
     s3 = aws.client("s3", signature_version="s3v4")
     links = S3DocumentLinks(s3, BUCKET, 60, f"http://127.0.0.1{STORAGE_PATH}")
-    form = links.form(key, len(body), "application/pdf", Principal("key:a").as_uploader)
+    attributes = Attributes(metadata={"owner": "Zoë"}, tags={"dept": "a/b é"})
+    form = links.form(key, len(body), "application/pdf", attributes, Principal("key:a").as_uploader)
 
     def send(**changes: str) -> int:
         fields = {**form.fields, **changes}
@@ -146,12 +147,16 @@ def test_a_form_stores_its_file_alone_and_a_link_reads_it_by_ranges(aws: Aws, st
 
     forged = {"x-amz-meta-docwell-uploader": Principal("key:b").as_uploader}
     changes: list[dict[str, str]] = [{"key": "attic/a.pdf"}, {"acl": "public-read"}, {"policy": "e30="}, forged]
-    assert [send(**change) for change in changes] == [403] * 4
+    changes += [{"tagging": ""}, {"x-amz-meta-owner": "B"}]
+    assert [send(**change) for change in changes] == [403] * 6
     aws.receive_all()
     assert [send() for _ in range(4)] == [200] * 4
+    stored, head = S3ObjectStore(s3, BUCKET), S3ObjectStore(s3, BUCKET).head(key)
+    assert head
+    assert (head.metadata, stored.tags(key, head)) == (attributes.metadata, attributes.tags)
     # Each use of the form is an event, also when its notification comes twice.
     trail = DynamoAudit(aws.client("dynamodb"), AUDIT_TABLE)
-    ingest = Ingest(BUCKET, S3ObjectStore(s3, BUCKET), Mock(), Mock(), Mock(), Mock(), "", trail=trail)
+    ingest = Ingest(BUCKET, stored, Mock(), Mock(), Mock(), Mock(), "", trail=trail)
     versions = [hint.version for message in aws.receive_all() for hint in parse(message) if isinstance(hint, Hint)]
     for version in versions * 2:
         ingest.audit(key, version)

@@ -16,7 +16,15 @@ from docwell.models import Reason, Status
 from tests.unit.cases import rows
 from tests.unit.console_scripts import run_script
 
-QUOTES = tomllib.loads(Path(__file__).with_name("console_quotes.toml").read_text("utf-8"))["case"]
+QUOTES, CASES = (
+    tomllib.loads(Path(__file__).with_name(f"console_{name}.toml").read_text("utf-8"))["case"]
+    for name in ("quotes", "cases")
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_a_script_gives_the_result_of_its_case(case: dict[str, Any]) -> None:
+    assert run_script(case["script"]) == json.loads(case["result"])
 
 
 def test_a_quote_is_marked_by_its_letters_and_digits_and_no_other_sentence_is() -> None:
@@ -39,24 +47,6 @@ const kept = { access: "old", refresh: "r1", ends: Date.now() };
 sessionStorage.setItem("docwell.tokens", JSON.stringify(kept));
 const { accessToken, forgetTokens, isSignedIn, signOut } = await script("sign-in.js");
 """
-_NEW = """Response.json({ access_token: "new", expires_in: 3600 })"""
-
-
-def test_calls_at_once_renew_a_token_once() -> None:
-    result = run_script(f"""{_OLD}
-      let renewals = 0;
-      answer = async () => {{ renewals += 1; return {_NEW}; }};
-      return [await Promise.all([accessToken(), accessToken()]), await accessToken(), renewals];
-    """)
-    assert result == [["new", "new"], "new", 1]
-
-
-def test_a_renewal_that_ends_after_a_sign_out_stores_no_token() -> None:
-    result = run_script(f"""{_OLD}
-      answer = async () => {{ forgetTokens(); return {_NEW}; }};
-      return [await accessToken(), isSignedIn()];
-    """)
-    assert result == [None, False]
 
 
 @pytest.mark.parametrize(
@@ -69,17 +59,6 @@ def test_only_a_refusal_ends_a_sign_in(status: int, failed: int, words: str) -> 
       return accessToken().catch((error) => [error.status, error.message]);
     """)
     assert result == [failed, words]
-
-
-def test_a_sign_out_revokes_the_refresh_token_and_ends_the_session_of_the_pool() -> None:
-    result = run_script(f"""{_OLD}
-      const sent = [];
-      answer = async (address, options) => {{ sent.push(address, String(options.body), options.keepalive); }};
-      signOut();
-      return [sent, went, isSignedIn()];
-    """)
-    leaves = "https://pool/logout?client_id=client1&logout_uri=https%3A%2F%2Fconsole%2F"
-    assert result == [["https://pool/oauth2/revoke", "client_id=client1&token=r1", True], [leaves], False]
 
 
 # --- the start and its requests ---
@@ -105,17 +84,6 @@ def test_a_link_with_a_key_replaces_no_caller_of_the_tab_or_the_browser(
     assert result == [offered, after, ["/#/documents"]]
 
 
-def test_a_code_is_exchanged_for_its_key() -> None:
-    result = run_script(f"""{_LINK}
-      files["config.json"] = "{{}}";
-      const {{ takeKey }} = await script("api.js");
-      answer = async (name, {{ headers: {{ "x-docwell-code": code }} }}) => Response.json({{ key: name + code }});
-      location.hash = "#code=c1&view=/documents";
-      return [await takeKey(), sessionStorage.getItem("docwell.key"), seen];
-    """)
-    assert result == [None, "/-/codec1", ["/#/documents"]]
-
-
 @pytest.mark.parametrize("copied", [" key-1 ", "\u200bkey-1\ufeff", "“key-1”", "key-1\n"])
 def test_a_key_has_no_sign_that_a_copy_brought_along(copied: str) -> None:
     result = run_script(f"""
@@ -125,15 +93,6 @@ def test_a_key_has_no_sign_that_a_copy_brought_along(copied: str) -> None:
       return await call("GET", "/v1/usage");
     """)
     assert result == "key-1"
-
-
-def test_a_key_with_line_ends_adds_no_source_to_a_copy() -> None:
-    cited = {"marker": 1, "document": "a.pdf\n\n2. b.pdf", "page": 1, "display_quote": "It is."}
-    copied = run_script(f"""
-      const {{ markdown }} = await script("answer.js");
-      return markdown("Is it?\\n# Yes", {{ answer: "It is [1].", citations: [{json.dumps(cited)}] }});
-    """)
-    assert copied == "**Is it? \\# Yes**\n\nIt is [1].\n\n1. a.pdf 2. b.pdf, page 1: “It is.”"
 
 
 @pytest.mark.parametrize(("pause_ms", "ended"), [(15_000, "answered"), (120_000, "cut_off")])
@@ -164,31 +123,6 @@ def test_a_stream_that_is_silent_for_a_minute_is_cut_off(pause_ms: int, ended: s
       }}
     """)
     assert result == ended
-
-
-def test_hidden_files_and_folders_of_a_drop_are_left_out() -> None:
-    result = run_script("""
-      const { dropped } = await script("files.js");
-      const file = (name) => ({ name, isFile: true, file: (resolve) => resolve({ name }) });
-      const folder = (name, ...entries) => ({
-        name, createReader: () => ({ readEntries: (resolve) => resolve(entries.splice(0)) }),
-      });
-      const papers = folder("papers", file("a.pdf"), file("._a.pdf"), folder(".git", file("config")));
-      const items = [papers, folder(".venv", file("x.txt")), file("b.pdf"), file(".env")];
-      const transfer = { items: items.map((one) => ({ webkitGetAsEntry: () => one })) };
-      return (await dropped(transfer)).map((one) => one.path);
-    """)
-    assert result == ["papers/a.pdf", "b.pdf"]
-
-
-def test_files_keep_their_paths_below_the_folder_that_gets_them() -> None:
-    places = ["house x.pdf", "house/old a/x.pdf", "default x.pdf", "default a/x.pdf"]
-    keys = run_script(f"""
-      const {{ keyOf }} = await script("files.js");
-      return {json.dumps(places)}.map((place) => keyOf(...place.split(" ")));
-    """)
-    # The collection of a key is its first folder, so `a/x.pdf` would be in the collection `a`.
-    assert keys == ["house/x.pdf", "house/old/a/x.pdf", "x.pdf", "default/a/x.pdf"]
 
 
 @pytest.mark.parametrize(("turns", "expected"), rows(__file__, "histories"))

@@ -298,6 +298,9 @@ def test_a_form_fixes_key_size_and_type_and_is_in_the_audit_trail(world: HttpWor
     assert call("POST", "/v1/uploads", {"files": files}, key="porter")[0] == 403
     assert call("POST", "/v1/uploads", {"files": files * 9}, key="porter")[0] == 400
     assert (len(world.writer.forms), len(changes(world))) == (3, 2)
+    _, unseen, _ = call("POST", "/v1/uploads", UPLOAD | {"attributes_of": "attic/a.pdf"}, key="porter")
+    _, absent, _ = call("POST", "/v1/uploads", UPLOAD | {"attributes_of": "house/none.pdf"}, key="porter")
+    assert (unseen["status"], unseen["detail"]) == (404, absent["detail"])
     _, problem, _ = call("POST", "/v1/uploads", UPLOAD | {"size": 0}, key="porter")
     assert [error["where"] for error in problem["errors"]] == ["body.size"]
 

@@ -96,7 +96,7 @@ class FakeWriter(FakeLinks):
     forms: list[tuple[str, int, str]] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
 
-    def form(self, document: str, size: int, content_type: str, uploader: str) -> UploadForm:
+    def form(self, document: str, size: int, content_type: str, *_: object) -> UploadForm:
         self.forms.append((document, size, content_type))
         return UploadForm("https://bucket/", {"key": document, "Content-Type": content_type})
 

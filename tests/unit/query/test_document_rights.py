@@ -48,6 +48,6 @@ def test_a_caller_replaces_and_deletes_only_what_it_sees(
     there = records(key, tags)
     sees = may_see_record(principal, there) and principal.may_write(collection_of(key))
     assert may(delete_document, Mock(), None, principal, there) == sees
-    if may(upload_forms, Mock(), None, principal, [(key, 1, "")]):
+    if may(upload_forms, Mock(), None, principal, [(key, 1, "", Attributes(tags=tags))]):
         assert sees
-        assert may_see_record(principal, records(key, {}))  # the upload, which has no tags
+        assert may_see_record(principal, records(key, {}))  # the upload, whatever its tags

@@ -377,8 +377,8 @@ class UploadForm(NamedTuple):
 class DocumentWriter(Protocol):
     """Changes to the documents bucket on behalf of a principal."""
 
-    def form(self, document: str, size: int, content_type: str, uploader: str) -> UploadForm:
-        """Return a short-lived form for this key, size (bytes), type and uploader, made without the network."""
+    def form(self, document: str, size: int, content_type: str, like: Attributes, uploader: str) -> UploadForm:
+        """Return a short-lived form for this file, of `size` bytes, with the tags and metadata of `like`."""
 
     def delete(self, document: str) -> None:
         """Remove the current version. A missing document is no error."""

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.errors import MessageError
-from email.header import decode_header, make_header
+from email.header import Header, decode_header, make_header
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
 
 from botocore.exceptions import ClientError
 
@@ -24,6 +25,7 @@ from docwell.models import (
     MAX_METADATA_BYTES,
     MAX_TAGS,
     MAX_TAGS_BYTES,
+    Attributes,
     CitationUnit,
     ObjectVersion,
     StoredObject,
@@ -99,7 +101,6 @@ class S3Listing:
         except ClientError as error:
             detail = f"s3: listing bucket {self._bucket!r} answered {error_code(error)}"
             raise Unavailable("s3", detail, retry_after=None) from error
-        listed = answer.get("Contents", [])
         rows = [
             StoredObject(
                 row["Key"],
@@ -109,7 +110,7 @@ class S3Listing:
                 # A restored object keeps its storage class, so check the restore status too.
                 row.get("StorageClass") in _ARCHIVED and "RestoreExpiryDate" not in row.get("RestoreStatus", {}),
             )
-            for row in listed
+            for row in answer.get("Contents", [])
         ]
         return rows, rows[-1].key if answer["IsTruncated"] else None
 
@@ -214,20 +215,19 @@ def _metadata(sent: Mapping[str, str]) -> dict[str, str]:
     return bounded(metadata, MAX_METADATA, MAX_METADATA_BYTES)
 
 
+@dataclass(frozen=True)
 class S3DocumentLinks:
     """`docwell.ports.DocumentLinks` and `DocumentWriter`; presigned URLs and forms are valid for `seconds`.
 
     A link needs `s3:GetObject` and `s3:GetObjectVersion`, a form `s3:PutObject`, `delete` `s3:DeleteObject`.
     A link ends early when its signer's credentials do: those of a role last hours. In a bucket without versions,
-    it opens the current object.
+    it opens the current object. Addresses are below `reached_at`, which forwards to the client's endpoint.
     """
 
-    def __init__(self, client: S3Client, bucket: str, seconds: int, reached_at: str | None = None) -> None:
-        """Give addresses below `reached_at`, which forwards to the client's endpoint (None: that endpoint)."""
-        self._client = client
-        self._bucket = bucket
-        self._seconds = seconds
-        self._reached_at = reached_at
+    client: S3Client
+    bucket: str
+    seconds: int
+    reached_at: str | None = None
 
     def link(self, document: str, version: str, unit: CitationUnit, media_type: str | None = None) -> str:
         """Sign a link locally. Raises `Unavailable` without credentials.
@@ -238,7 +238,7 @@ class S3DocumentLinks:
         if media_type is None:
             media_type = media_types.PDF if unit.kind is UnitKind.PAGE else media_types.UNKNOWN
         request = {
-            "Bucket": self._bucket,
+            "Bucket": self.bucket,
             "Key": document,
             "ResponseContentType": media_type,
             "ResponseContentDisposition": "inline" if media_type in media_types.SHOWN else "attachment",
@@ -246,30 +246,34 @@ class S3DocumentLinks:
         if not _NO_VERSION_ID.fullmatch(version):
             request["VersionId"] = version
         with vendor_errors("s3"):
-            signed = self._client.generate_presigned_url("get_object", Params=request, ExpiresIn=self._seconds)
-        url = _reachable(signed, self._client, self._reached_at)
+            signed = self.client.generate_presigned_url("get_object", Params=request, ExpiresIn=self.seconds)
+        url = self._reachable(signed)
         return f"{url}#{unit.anchor}" if media_type == media_types.PDF else url
 
-    def form(self, document: str, size: int, content_type: str, uploader: str) -> UploadForm:
+    def form(self, document: str, size: int, content_type: str, like: Attributes, uploader: str) -> UploadForm:
         """Sign a form. S3 refuses other keys, sizes, types and fields. Raises `Unavailable`: no credentials."""
-        fields = {"Content-Type": content_type, f"x-amz-meta-{_UPLOADER}": uploader}
+        sent = {name: Header(value).encode(maxlinelen=0) for name, value in like.metadata.items()}
+        fields = {f"x-amz-meta-{name}": value for name, value in (sent | {_UPLOADER: uploader}).items()}
+        fields["Content-Type"] = content_type
+        if like.tags:
+            pairs = (f"<Key>{escape(key)}</Key><Value>{escape(value)}</Value>" for key, value in like.tags.items())
+            tags = "".join(f"<Tag>{pair}</Tag>" for pair in pairs)
+            fields["tagging"] = f"<Tagging><TagSet>{tags}</TagSet></Tagging>"
         conditions = [*({name: value} for name, value in fields.items()), ["content-length-range", size, size]]
         with vendor_errors("s3"):
-            form = self._client.generate_presigned_post(
-                Bucket=self._bucket, Key=document, Fields=fields, Conditions=conditions, ExpiresIn=self._seconds
+            form = self.client.generate_presigned_post(
+                Bucket=self.bucket, Key=document, Fields=fields, Conditions=conditions, ExpiresIn=self.seconds
             )
-        return UploadForm(_reachable(form["url"], self._client, self._reached_at), form["fields"])
+        return UploadForm(self._reachable(form["url"]), form["fields"])
 
     def delete(self, document: str) -> None:
         """Remove the current version; a bucket with versions keeps it behind a delete marker."""
         with vendor_errors("s3"):
-            self._client.delete_object(Bucket=self._bucket, Key=document)
+            self.client.delete_object(Bucket=self.bucket, Key=document)
 
-
-def _reachable(url: str, client: S3Client, reached_at: str | None) -> str:
-    """Return the address below `reached_at` that forwards to `url`."""
-    endpoint = client.meta.endpoint_url
-    return reached_at.rstrip("/") + url.removeprefix(endpoint) if reached_at else url
+    def _reachable(self, url: str) -> str:
+        place = self.reached_at.rstrip("/") if self.reached_at else self.client.meta.endpoint_url
+        return place + url.removeprefix(self.client.meta.endpoint_url)
 
 
 _DELETE_AT_ONCE = 1000  # the most that one DeleteObjects takes
@@ -285,19 +289,19 @@ class StoredVersion:
     marker: bool
 
 
+@dataclass(frozen=True)
 class S3Versions:
     """The versions and delete markers of one bucket."""
 
-    def __init__(self, client: S3Client, bucket: str) -> None:
-        self._client = client
-        self._bucket = bucket
+    client: S3Client
+    bucket: str
 
     def under(self, prefix: str) -> list[StoredVersion]:
         """Return the versions of all keys that begin with `prefix`."""
         versions: list[StoredVersion] = []
         with vendor_errors("s3"):
-            for page in self._client.get_paginator("list_object_versions").paginate(
-                Bucket=self._bucket, Prefix=prefix
+            for page in self.client.get_paginator("list_object_versions").paginate(
+                Bucket=self.bucket, Prefix=prefix
             ):
                 for name, marker in (("Versions", False), ("DeleteMarkers", True)):
                     rows: Sequence[Mapping[str, str]] = page.get(name, ())  # type: ignore[assignment] # one TypedDict each
@@ -316,14 +320,14 @@ class S3Versions:
         contents = [version for version in versions if not version.marker]
         for key in dict.fromkeys(version.key for version in contents):
             with vendor_errors("s3"):
-                self._client.delete_object(Bucket=self._bucket, Key=key)
+                self.client.delete_object(Bucket=self.bucket, Key=key)
         self._delete(contents)
         keys = dict.fromkeys(version.key for version in versions)
         self._delete([version for key in keys for version in self.of(key) if version.marker])
 
     def deleted_since(self, since: datetime, prefix: str = "") -> Iterator[list[StoredVersion]]:
         """Yield, in pages, the delete markers that have hidden a key of the prefix since that time."""
-        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix)
+        pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
         with vendor_errors("s3"):
             for page in pages:
                 yield [
@@ -337,11 +341,8 @@ class S3Versions:
 
         A key that was deleted twice has two markers: list again until none is left.
         """
-        is_done = False
-        while not is_done:
-            is_done = True
-            for markers in filter(None, self.deleted_since(since, prefix)):
-                is_done = False
+        while pages := list(filter(None, self.deleted_since(since, prefix))):
+            for markers in pages:
                 self._delete(markers)
                 yield markers
 
@@ -350,13 +351,13 @@ class S3Versions:
         plain = [version for version in versions if not _CONTROL.search(version.key)]
         with vendor_errors("s3"):
             for version in filter(lambda version: _CONTROL.search(version.key), versions):
-                self._client.delete_object(Bucket=self._bucket, Key=version.key, VersionId=version.id)
+                self.client.delete_object(Bucket=self.bucket, Key=version.key, VersionId=version.id)
         for start in range(0, len(plain), _DELETE_AT_ONCE):
             batch = plain[start : start + _DELETE_AT_ONCE]
             objects = [{"Key": version.key, "VersionId": version.id} for version in batch]
             with vendor_errors("s3"):
-                answer = self._client.delete_objects(
-                    Bucket=self._bucket,
+                answer = self.client.delete_objects(
+                    Bucket=self.bucket,
                     Delete={"Objects": objects, "Quiet": True},  # type: ignore[typeddict-item] # invariant list
                 )
             if errors := answer.get("Errors"):

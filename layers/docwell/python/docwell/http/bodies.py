@@ -379,10 +379,7 @@ class StatusResponse(BaseModel):
         description="`asleep`: the next question starts a host. `waking`: a question has started one, which takes "
         "minutes. `down`: a host should answer and does not."
     )
-    asleep_until: datetime | None = Field(
-        default=None,
-        description="When a schedule starts the hosts that it has stopped. Until then no question does.",
-    )
+    asleep_until: datetime | None = Field(default=None, description="When a schedule starts the stopped hosts.")
 
 
 class DocumentBody(BaseModel):
@@ -399,9 +396,7 @@ class DocumentBody(BaseModel):
     size: int | None
     pages: int | None
     pages_done: int
-    unreadable_pages: dict[Reason, str] = Field(
-        description="Pages that are not searched, or only in part, such as 3,7-9, by reason."
-    )
+    unreadable_pages: dict[Reason, str] = Field(description="Pages not fully searched, such as 3,7-9, by reason.")
     chunks: int
     title: str | None
     author: str | None
@@ -410,9 +405,7 @@ class DocumentBody(BaseModel):
     metadata: dict[str, str] = Field(description="S3 user metadata of the live version.")
     tags: dict[str, str] = Field(description="S3 object tags of the live version.")
     updated_at: float = Field(description="Seconds since the epoch.")
-    link: str | None = Field(
-        default=None, description="Opens the live version, for a short time. Only with `link=true`."
-    )
+    link: str | None = Field(default=None, description="Opens the live version for minutes. With `link=true`.")
 
 
 class DocumentsResponse(BaseModel):
@@ -428,6 +421,7 @@ class UploadRequest(BaseModel, extra="forbid"):
     document: Key = Field(description="Its key. The first folder is the collection. An existing one is replaced.")
     size: int = Field(ge=1, description="Bytes. The form takes a file of exactly this size.")
     content_type: Annotated[str, StringConstraints(pattern=_MEDIA_TYPE)] = "application/pdf"
+    attributes_of: Key | None = Field(default=None, description="A document whose S3 tags and metadata it gets.")
 
 
 class UploadsRequest(BaseModel, extra="forbid"):
@@ -475,9 +469,7 @@ class CallerBody(BaseModel):
     requests_per_day: int | None
     tokens: int = Field(description="With those that questions in flight have reserved.")
     tokens_per_day: int | None
-    pages: int = Field(
-        description="Of uploads with forms, as the following ones: counted when docwell reads them."
-    )
+    pages: int = Field(description="Of uploads with forms, as the following fields: counted when they are read.")
     pages_per_day: int | None
     bytes: int
     bytes_per_day: int | None

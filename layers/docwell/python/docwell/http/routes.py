@@ -28,7 +28,7 @@ from docwell.http import answering, bodies, edges, mcp, openai, operations, shap
 from docwell.http.edges import app, caller, charge, request_id
 from docwell.http.streaming import StreamedResponse
 from docwell.identity import READING, Principal, Use
-from docwell.models import FIRST_PAGE, KEY_BYTES, DocumentRecord, Status
+from docwell.models import FIRST_PAGE, KEY_BYTES, Attributes, DocumentRecord, Status
 from docwell.observability import logger, record_alone
 from docwell.query.documents import Listing, delete_document, list_documents, upload_forms
 from docwell.query.readiness import OK
@@ -271,7 +271,11 @@ def upload(body: Annotated[bodies.UploadBody, Body()]) -> bodies.UploadResponse 
     files = body.files if isinstance(body, bodies.UploadsRequest) else [body]
     if any(file.size > settings.max_upload_bytes for file in files):
         raise BadInput(f"size is over {settings.max_upload_bytes:,} bytes")
-    sent = [(file.document, file.size, file.content_type) for file in files]
+    sources = [file.attributes_of and _first_visible(principal, (file.attributes_of,)) for file in files]
+    sent = [
+        (file.document, file.size, file.content_type, (source and source.live_attributes) or Attributes())
+        for file, source in zip(files, sources, strict=True)
+    ]
     wiring.principals().charge(principal, Use(), READING)
     signed = upload_forms(wiring.document_links(), wiring.audit_trail(), principal, sent)
     forms = [

@@ -10,7 +10,7 @@ from typing import Protocol
 from docwell.audit import Action, AuditEvent
 from docwell.errors import BadInput, Forbidden, NotFound
 from docwell.identity import Principal
-from docwell.models import DocumentRecord, Passage, Status, collection_of
+from docwell.models import Attributes, DocumentRecord, Passage, Status, collection_of
 from docwell.ports import AuditTrail, Catalogue, DocumentWriter, UploadForm
 from docwell.query.retrieval.scope import (
     MOST_ROWS,
@@ -30,6 +30,8 @@ from docwell.text.visible import strip_invisible
 _FILE_NAME = "${filename}"
 # A browser resolves these folders in an address, so a link to such a document would never open it.
 _RELATIVE = frozenset({".", ".."})
+# A file to upload: its key, size in bytes and content type, and the tags and metadata that it gets.
+File = tuple[str, int, str, Attributes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +120,15 @@ def read_page(catalogue: Catalogue, index: PageIndex, principal: Principal, docu
 
 
 def upload_forms(
-    writer: DocumentWriter, trail: AuditTrail | None, principal: Principal, files: Sequence[tuple[str, int, str]]
+    writer: DocumentWriter, trail: AuditTrail | None, principal: Principal, files: Sequence[File]
 ) -> list[UploadForm]:
-    """Return a form for each file, given as its key, size in bytes and content type. One event records all.
+    """Return a form for each file. One event records all.
 
     Raises:
         BadInput: a key names a folder, is a template, or has a folder `.` or `..`.
-        Forbidden: the principal may not write there, or could not see what it writes, which has no tags.
+        Forbidden: the principal may not write there, or could not see what it writes without tags.
     """
-    for document, _, _ in files:
+    for document, *_ in files:
         if document.endswith("/") or _FILE_NAME in document:
             raise BadInput(f"a document's key does not end with / and does not contain {_FILE_NAME}")
         if _RELATIVE & set(document.split("/")):
@@ -138,7 +140,7 @@ def upload_forms(
             )
     forms = [writer.form(*file, principal.as_uploader) for file in files]
     if trail:
-        trail.append(AuditEvent(principal.id, Action.UPLOADED, frozenset(document for document, _, _ in files)))
+        trail.append(AuditEvent(principal.id, Action.UPLOADED, frozenset(document for document, *_ in files)))
     return forms
 
 
