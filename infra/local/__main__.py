@@ -28,7 +28,6 @@ from infra.local.supervisor import AlreadyRunning, StackFailed, locked, remove_t
 from runtime.process import end_with_any_thread
 
 DEFAULT_DATA = ROOT / ".docwell"
-DEFAULT_MODEL = StackOptions.model
 
 
 def _addresses(stack: Stack) -> None:
@@ -106,6 +105,7 @@ def _up(options: argparse.Namespace) -> int:
             with suppress(OSError):  # a home that cannot be written
                 pointer.parent.mkdir(parents=True, exist_ok=True)
                 write_private(pointer, f"{stack.data}\n{ROOT}")
+            signal.signal(signal.SIGUSR1, lambda *_: supervisor.install_ocr(stack))  # `docwell ocr on`
             if os.environ["DOCWELL_OCR"] == "rapidocr" and not has_ocr():
                 supervisor.install_ocr(stack)
             try:
@@ -114,8 +114,7 @@ def _up(options: argparse.Namespace) -> int:
                 # Ignore a second Ctrl-C: stopping takes 10 s at most.
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     signal.signal(number, signal.SIG_IGN)
-                with suppress(OSError):
-                    pointer.unlink()
+                pointer.unlink(missing_ok=True)
                 console.say("stopping…")
     except KeyboardInterrupt:
         return 0
@@ -185,7 +184,7 @@ def main() -> int:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--data", type=Path, default=DEFAULT_DATA, help="the folder for all data and logs")
     model = argparse.ArgumentParser(add_help=False)
-    model.add_argument("--model", default=DEFAULT_MODEL, help="the language model")
+    model.add_argument("--model", default=StackOptions.model, help="the language model")
     text = "start everything and follow its logs"
     up = commands.add_parser("up", parents=[shared, model], help=text, allow_abbrev=False)
     up.add_argument("--port", type=int, help="the API's port; without it 8080, or a free one if that is taken")
@@ -195,8 +194,7 @@ def main() -> int:
     up.add_argument("--no-follow", action="store_true", help="run in the background")
     up.add_argument("--verbose", action="store_true", help="show every log line")
     up.set_defaults(run=_up)
-    down = commands.add_parser("down", parents=[shared], help="stop a stack in the background")
-    down.set_defaults(run=_down)
+    commands.add_parser("down", parents=[shared], help="stop a stack in the background").set_defaults(run=_down)
     demo = commands.add_parser("demo", parents=[shared, model], help="index the example PDFs and ask about them")
     demo.set_defaults(run=_demo)
     options = parser.parse_args()

@@ -136,10 +136,12 @@ class Supervisor:
         running.announced.clear()
         if running.child is not None:
             running.child.stop(STOP_S)
-        running.announced.wait(running.part.ready_timeout_s)
+        deadline = time.monotonic() + running.part.ready_timeout_s
+        while not running.ready() and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def install_ocr(self, stack: Stack) -> None:
-        """Install OCR in the background. Once it is there and no document waits, start ingest again with it."""
+        """Install OCR in the background. Once it is there and no document waits, start its functions again."""
         self._console.say("installing OCR for scanned pages, once; OCR=0 switches it off")
 
         def ended(status: int) -> None:
@@ -151,6 +153,8 @@ class Supervisor:
                 while stack.waiting():
                     time.sleep(2)
                 self.restart("ingest", {"DOCWELL_OCR": "rapidocr"})
+                if os.environ.get("DOCWELL_OCR") == "off":  # reconcile runs in the gateway
+                    self.restart("gateway", {"DOCWELL_OCR": "rapidocr"})
                 self._console.say("OCR is installed: scanned pages are read now, one after another")
                 # Reconcile sends ingest the documents that it read without OCR.
                 event = json.dumps({"action": "reconcile", "force": True})

@@ -24,10 +24,10 @@ NOT_RUN = {
     "pip": "it installs a package",
     "python": "it needs an MLflow server",
 }
-# `models check` takes minutes, and needs other hosts. Status 4: the small model refuses. 5: too few are right.
+# `models check` needs other hosts, `ocr` an installation. Status 4: the small model refuses. 5: too few are right.
 SHELL = r"""
 set -euo pipefail
-docwell() { [[ "$*" == "models check"* ]] || command docwell "$@" <<< y || (( $? == 4 || $? == 5 )); }
+docwell() { [[ "$*" =~ ^(models.check|ocr) ]] || command docwell "$@" <<< y || (( $? == 4 || $? == 5 )); }
 curl() { command curl --fail-with-body --max-time 150 "$@"; }
 """
 ANSWER = "The diesel fuel on site lasts for 72 hours. Invoice 7 is due on 2026-05-01."

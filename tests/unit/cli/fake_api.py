@@ -56,7 +56,8 @@ class FakeApi:
     def _page(self, params: dict[str, str]) -> dict[str, Any]:
         if self.pages:
             return self.pages[int(params.get("cursor", "0"))]
-        return {"documents": [records[-1] for records in self.documents.values()]}
+        records = [records[-1] for records in self.documents.values()]
+        return {"documents": [record for record in records if params.get("status") in {None, record["status"]}]}
 
 
 @contextmanager

@@ -106,16 +106,16 @@ def test_a_foreign_body_is_an_error_and_never_an_empty_answer(
     assert (result.exit_code, "does not answer like docwell" in result.stderr) == (1, True), result.output
 
 
-def test_json_is_the_answer_itself_and_nothing_else(run: Run, api: FakeApi) -> None:
+def test_json_is_the_answer_alone_and_a_problem_document_one_line_with_its_id(run: Run, api: FakeApi) -> None:
     result = run("ask", "When?", "--json", api=api)
     assert (json.loads(result.stdout), result.stderr) == (ANSWER, "")
-
-
-def test_a_problem_document_becomes_one_line_with_its_request_id(run: Run, api: FakeApi) -> None:
     api.answer = (504, PROBLEM)
     result = run("ask", "When?", api=api)
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", PROBLEM_LINE)
     assert "r-9); try again" in run("search", "When?", api=api).stderr
+    for status in (401, 403):
+        api.answer = (status, {"title": "Unauthorized"})
+        assert "DOCWELL_API_KEY" in run("ask", "When?", api=api).stderr
 
 
 def test_a_slow_answer_and_a_slow_repair_end_at_the_timeout(run: Run, credentials: None) -> None:
@@ -333,13 +333,10 @@ def test_the_history_stays_within_the_limits_of_the_api(api: FakeApi) -> None:
     assert "history" not in bodies(api)[-1]
 
 
-def test_new_forgets_the_conversation(api: FakeApi) -> None:
+def test_sources_shows_the_quotes_of_the_last_answer_and_new_forgets_it(api: FakeApi) -> None:
     result = chat(api, "When?", "/new", "/sources", "Who?")
     assert bodies(api)[-1] == {"question": "Who?"}
     assert "the last answer cites no page" in result.stderr
-
-
-def test_sources_shows_the_quotes_of_the_last_answer(api: FakeApi) -> None:
     assert "“more than 2 % for five minutes”" not in chat(api, "When?").stdout
     assert "“more than 2 % for five minutes”" in chat(api, "When?", "/sources").stdout
 

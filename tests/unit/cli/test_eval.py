@@ -95,8 +95,11 @@ def test_the_files_of_spreadsheets_are_read(encoding: str, separator: str, endin
 
 def test_a_row_may_lack_its_last_cells_and_truth_values_are_of_a_language() -> None:
     rows = read("question,unanswerable,expected\na,WAHR\nb,FALSCH,c\nd,,e\n")
-    expected = [(True, True), (False, True), (False, True)]
-    assert [(row.cells["unanswerable"], row.judged) for row in rows] == expected
+    assert [(row.cells["unanswerable"], row.judged) for row in rows] == [
+        (True, True),
+        (False, True),
+        (False, True),
+    ]
 
 
 @pytest.mark.parametrize(("text", "message"), rows(__file__, "wrong_question_files"))

@@ -6,7 +6,6 @@ import sys
 import webbrowser
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -31,7 +30,6 @@ Ctrl-C stops an answer, Ctrl-D ends."""
 RequestId = Annotated[str, argument("REQUEST_ID", "The id at the end of the output of `docwell ask`.")]
 TopKOption = Annotated[int | None, option("COUNT", "Number of passages; the API has a default.", min=1)]
 QuestionArgument = Annotated[str, argument("QUESTION", "The question, in quotation marks.")]
-_DAY = ["%Y-%m-%d"]
 # The key of the scope's fields in a command's context.
 _SCOPE = "docwell.scope"
 
@@ -43,24 +41,20 @@ def scope_of(
     prefix: Annotated[str | None, option("PREFIX", "Only keys that begin with this, as handbooks/2026/.")] = None,
     title: Annotated[str | None, option("WORDS", "Only documents with this title.")] = None,
     author: Annotated[str | None, option("WORDS", "Only documents of this author.")] = None,
-    day_from: Annotated[
-        datetime | None, option("YYYY-MM-DD", "Only PDFs created on this day or later.", "--from", formats=_DAY)
-    ] = None,
-    day_to: Annotated[
-        datetime | None, option("YYYY-MM-DD", "Only PDFs created on this day or earlier.", "--to", formats=_DAY)
-    ] = None,
+    day_from: Annotated[str | None, option("YYYY-MM-DD", "Only PDFs of this day or later.", "--from")] = None,
+    day_to: Annotated[str | None, option("YYYY-MM-DD", "Only PDFs of this day or earlier.", "--to")] = None,
     tag: Annotated[list[str] | None, option("NAME=VALUE", "Only with this S3 tag. May be repeated.")] = None,
     metadata: Annotated[list[str] | None, option("NAME=VALUE", "With this S3 metadata. May be repeated.")] = None,
 ) -> Json:
     """Return the fields of a request that set where to search. Raises `Failure` (usage)."""
     several = bool(document and document[1:])
-    days = {"created_from": day_from, "created_to": day_to}
     conditions = _without_empty(
         prefix=prefix,
         title=title,
         author=author,
         documents=document if several else None,
-        **{name: f"{day:%Y-%m-%d}" for name, day in days.items() if day},
+        created_from=day_from,
+        created_to=day_to,
         tags=pairs("--tag", tag),
         metadata=pairs("--metadata", metadata),
     )

@@ -120,8 +120,7 @@ def _check_texts(parameters: Iterable[Parameter], values: Mapping[str, Any]) -> 
 
     A file name may have any bytes, and an argument may look like an option.
     """
-    options = [item for item in parameters if not isinstance(item, TyperArgument)]
-    names = {name for item in options for name in item.opts}
+    names = {name for item in parameters if not isinstance(item, TyperArgument) for name in item.opts}
     for item in parameters:
         value = values.get(str(item.name))
         texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
@@ -129,7 +128,7 @@ def _check_texts(parameters: Iterable[Parameter], values: Mapping[str, Any]) -> 
             if text != text.encode(errors="replace").decode():
                 name = str(item.name).strip("_").replace("_", "-")
                 raise Failure(f"{name} is not UTF-8: set the terminal to UTF-8", ExitCode.USAGE)
-            if item in options and text in names:
+            if text in names and not isinstance(item, TyperArgument):
                 raise Failure(f"{item.opts[0]} needs a value before {text}", ExitCode.USAGE)
 
 

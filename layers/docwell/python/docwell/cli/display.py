@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -135,11 +134,6 @@ def status_of(record: Json) -> Text:
     return Text(status, style=_COLOURS.get(status, ""))
 
 
-def is_pending(record: Json) -> bool:
-    """Return whether ingest still works on the document."""
-    return record.get("status") == Status.PENDING
-
-
 def local_time(seconds: float) -> str:
     """Return seconds since the epoch as local time."""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
@@ -170,7 +164,7 @@ def live_documents() -> Iterator[Callable[[Sequence[Json]], None]]:
 
     with Live(console=errors, transient=True) as live:
         # Rich would draw the rows below the screen too, some times a second.
-        yield lambda records: live.update(_document_table(islice(filter(is_pending, records), errors.height)))
+        yield lambda records: live.update(_document_table(records[: errors.height]))
 
 
 class GrowingAnswer:
@@ -250,8 +244,24 @@ def show_answer(answer: Json, *, quotes: bool = True) -> None:
 
 def show_citations(citations: Sequence[Json], *, quotes: bool = True, scores: bool = False) -> None:
     """Print citations, or passages with their scores. In a terminal with links, each opens its page."""
+    out = console()
     for position, citation in enumerate(citations, start=1):
-        _show_citation(citation, position, quotes=quotes)
+        label, page = citation.get("page_label"), citation.get("page")
+        printed = f" (printed {clean(label)})" if label not in (None, str(page)) else ""
+        line = Text(f"[{citation.get('marker', position)}] ", style="bold")
+        line.append(
+            f"{clean(citation.get('document'))}, {place_of(citation)}{printed}",
+            Style(bold=True, link=link_of(citation)),
+        )
+        if isinstance(confidence := citation.get("ocr_confidence"), int | float):
+            # Round down, so that only certainty shows as 100%. round() first: 0.29 * 100 is a little under 29.
+            percent = math.floor(round(confidence * 100, 6))
+            line.append(f" (scanned, recognised with {percent}% confidence)", style="dim")
+        out.print(line, soft_wrap=True)
+        # A passage of a search has its whole text; the quote is only the sentence nearest to the question.
+        quote = one_line(citation.get("text") or citation.get("display_quote") or citation.get("quote") or "")
+        if quote and quotes:
+            out.print(Padding(Text(f"“{quote}”"), (0, 0, 0, 4), expand=False))
         if scores:
             warning = "; it gives its reader orders" if citation.get("suspicious") else ""
             say(f"    score {citation.get('score', 0):.2f}{warning}", "dim")
@@ -269,26 +279,6 @@ def place_of(citation: Json) -> str:
     """Return the place of a citation or passage in its document: "page 3", or the label of its unit."""
     unit = citation.get("unit") or {"kind": UnitKind.PAGE}
     return f"page {citation.get('page')}" if unit.get("kind") == UnitKind.PAGE else one_line(unit.get("label"))
-
-
-def _show_citation(citation: Json, position: int, *, quotes: bool) -> None:
-    out = console()
-    label, page = citation.get("page_label"), citation.get("page")
-    printed = f" (printed {clean(label)})" if label not in (None, str(page)) else ""
-    line = Text(f"[{citation.get('marker', position)}] ", style="bold")
-    line.append(
-        f"{clean(citation.get('document'))}, {place_of(citation)}{printed}",
-        Style(bold=True, link=link_of(citation)),
-    )
-    if isinstance(confidence := citation.get("ocr_confidence"), int | float):
-        # Round down, so that only certainty shows as 100%. round() first: 0.29 * 100 is a little under 29.
-        percent = math.floor(round(confidence * 100, 6))
-        line.append(f" (scanned, recognised with {percent}% confidence)", style="dim")
-    out.print(line, soft_wrap=True)
-    # A passage of a search has its whole text; the quote is only the sentence nearest to the question.
-    quote = one_line(citation.get("text") or citation.get("display_quote") or citation.get("quote") or "")
-    if quote and quotes:
-        out.print(Padding(Text(f"“{quote}”"), (0, 0, 0, 4), expand=False))
 
 
 def _footer(answer: Json) -> str:
@@ -337,7 +327,7 @@ def _document_table(records: Iterable[Json]) -> Table:
 def _facts(record: Json) -> tuple[str, str, str]:
     """Return the pages, size and change of a document: the time of today, or the day. "-" stands for unknown."""
     pages, size, at = (record.get(name) for name in ("pages", "size", "updated_at"))
-    done = f"{record.get('pages_done', 0)}/" if is_pending(record) else ""
+    done = f"{record.get('pages_done', 0)}/" if record.get("status") == Status.PENDING else ""
     day, clock = local_time(at or 0).split()
     changed = clock[:5] if day == local_time(time.time()).split()[0] else day
     sizes = "-" if size is None else re.sub(" bytes?", " B", decimal(size))

@@ -17,7 +17,7 @@ import typer
 from docwell.cli import display
 from docwell.cli.command import DOCUMENTS, Commands, DryRunFlag, JsonFlag, WaitFlag, YesFlag, confirm
 from docwell.cli.remote import Api, Bucket, Json, plain_failures
-from docwell.cli.settings import Busy, ExitCode, Failure, Settings, argument, option
+from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
 from docwell.folders import checksum_of, files_of, id_of, is_readable
 from docwell.media_types import MEDIA_TYPES
 from docwell.models import FINAL, Status, collection_of
@@ -38,8 +38,6 @@ _STALL_S = 300.0
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 # The failed rounds to allow in a row: a restart of the gateway must not end a long wait.
 _FAILURES_ALLOWED = 5
-# The pause for a busy server that states no time to retry.
-_BUSY_S = 20.0
 # The version of a removed document: no record has it, so that a wait ends when the document is DELETED.
 _REMOVED = ""
 
@@ -66,7 +64,7 @@ def put(
     uploads = _plan(paths, prefix, key)
     bucket, api = _connect(ctx.obj, waiting=waiting)
     _upload(uploads, bucket)
-    _finish(uploads, bucket, api, as_json=as_json)
+    finish(uploads, bucket, api, as_json=as_json)
 
 
 def _connect(settings: Settings, *, waiting: bool) -> tuple[Bucket, Api | None]:
@@ -77,14 +75,16 @@ def _connect(settings: Settings, *, waiting: bool) -> tuple[Bucket, Api | None]:
     return bucket, api
 
 
-def _finish(
-    uploads: Sequence[Upload], bucket: Bucket, api: Api | None, *, as_json: bool, whole: bool = False
+def finish(
+    uploads: Sequence[Upload], bucket: Bucket, api: Api | None, *, as_json: bool = False, whole: bool = False
 ) -> None:
     """Wait for the final statuses if there is an API, and show them. Raises `Failure`, or exits with status 3."""
     try:
         if api:
             with display.live_documents() as show:
-                _wait(uploads, api, bucket, lambda: show([upload.as_json() for upload in uploads]))
+                _wait(
+                    uploads, api, bucket, lambda: show([upload.as_json() for upload in uploads if not upload.done])
+                )
     finally:
         records = [upload.as_json() for upload in uploads]
         if as_json:
@@ -166,7 +166,7 @@ def rm(
     removals = [Upload(Path(key), key, 0, version=_REMOVED) for key in keys]
     _remove(removals, bucket, yes=yes)
     if api:
-        _finish(removals, bucket, api, as_json=False)
+        finish(removals, bucket, api)
 
 
 @app.command()
@@ -205,7 +205,7 @@ def sync(
                         removals = []  # a file that moved is not yet in the bucket under its new key
                     _remove(removals, bucket, yes=yes, err=as_json)
                 if synced is None or uploads or removals or not as_json:
-                    _finish([*uploads, *removals], bucket, api, as_json=as_json, whole=dry_run)
+                    finish([*uploads, *removals], bucket, api, as_json=as_json, whole=dry_run)
                 synced, listed = files, time.monotonic()
         except Failure as failure:
             if not watch:
@@ -253,13 +253,14 @@ def _changes(
 
 @dataclass(slots=True)
 class Upload:
-    """A file and its key. `record` is the API's record of the upload; `failure` is why there is none."""
+    """A file and its key. `record` is the API's record, of later than `since`; `failure` is why there is none."""
 
     path: Path
     key: str
     size: int
     version: str | None = None
     mark: str = ""
+    since: float | None = None
     record: Json = field(default_factory=dict)
     failure: str | None = None
 
@@ -357,13 +358,9 @@ def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callab
                 _settle(upload, api, bucket)
                 pending.rotate(-1)
             failures = 0
-        except Busy as error:
-            pause = error.retry_after or _BUSY_S
-            if pause > _STALL_S:
-                raise
-        except Failure:
-            failures += 1
-            if failures > _FAILURES_ALLOWED:
+        except Failure as error:
+            pause, failures = error.retry_after or pause, failures + (error.retry_after is None)
+            if failures > _FAILURES_ALLOWED or pause > _STALL_S:
                 raise
         on_change()
         pending = deque(upload for upload in pending if not upload.done)
@@ -383,7 +380,7 @@ def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callab
 def _settle(upload: Upload, api: Api, bucket: Bucket) -> None:
     """Store the record of the uploaded version, or follow the version that replaced it meanwhile."""
     record = api.document(upload.key) or {}
-    if record.get("version") == upload.version:
+    if record.get("version") == upload.version and record.get("updated_at") != (upload.since or 0):
         upload.record = record
     elif not record or record.get("status") in FINAL:
         # The record is of an older version, which ingest will replace, or of a newer one: another client uploaded

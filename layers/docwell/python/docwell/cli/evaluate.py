@@ -27,16 +27,8 @@ QUESTIONS.csv names its columns on the first line. `question` is required:
   collection       search only this collection
   language         en, de or fr: how the answer writes figures
 
-\b
-  question,document,page,expected
-  "How long does the diesel last?",reports/site.pdf,4,72 hours|three days
-
-\b
-  docwell eval questions.csv --out A     # A/rows.jsonl has each answer
-  docwell eval questions.csv --out B     # after a change of prompt or model
-  docwell eval --compare A B
-
-The same --out continues a run that broke off, and asks failed questions again.
+rows.jsonl in the folder of --out has each answer. The same --out continues a run
+that broke off, and asks failed questions again.
 """
 
 

@@ -59,9 +59,8 @@ def load(
             with display.progress("loading", survey.documents) as step, plain_failures("cannot load"):
                 work.run(omissions, step)
         except (KeyboardInterrupt, DocwellError) as error:
-            place = f"stopped at {work.loaded:,} of {survey.documents:,} documents"
-            reason = f": {error.detail}" if isinstance(error, DocwellError) else ""
-            raise Failure(f"{place}{reason}; the same command goes on: it skips what is loaded") from None
+            place = f"stopped at {work.loaded:,} of {survey.documents:,} documents: {error}".rstrip(": ")
+            raise Failure(f"{place}; the same command goes on: it skips what is loaded") from None
         survey.left_out = Counter(omission.reason for omission in work.omissions)
     if as_json:
         display.show_json(vars(survey) if dry_run else {**vars(survey), "loaded": work.loaded})

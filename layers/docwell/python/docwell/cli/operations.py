@@ -1,4 +1,4 @@
-"""`docwell reconcile | reindex | restore | redrive`: an operator's repairs.
+"""`docwell reconcile | ocr | reindex | restore | redrive`: an operator's repairs.
 
 Each is safe to repeat, also after an interruption. All but `redrive` need AWS credentials.
 """
@@ -6,17 +6,26 @@ Each is safe to repeat, also after an interruption. All but `redrive` need AWS c
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from docwell.cli import display
-from docwell.cli.command import OPERATE, Commands, DryRunFlag, JsonFlag
-from docwell.cli.remote import Api, Json, aws_client, plain_failures, s3_client
+from docwell.cli.command import DOCUMENTS, OPERATE, Commands, DryRunFlag, JsonFlag
+from docwell.cli.documents import Upload, finish
+from docwell.cli.remote import Api, Bucket, Json, aws_client, plain_failures, s3_client
 from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
+from docwell.models import Status
 
 _OPERATIONS = "/v1/operations"
+_INSTALL_S, _PAUSE_S = 900.0, 2.0  # the longest installation of OCR on one machine
+_NO_OCR = 'OCR is off: set Index = "200,rapidocr,4" in infra/parameters/, run `make deploy`, then this again'
 
 app = Commands(OPERATE)
 
@@ -34,6 +43,34 @@ def reconcile(
     Lists each difference and sends the document to ingest.
     """
     _reconcile(ReconcileFunction(ctx.obj), dry_run=dry_run, force=force, as_json=as_json)
+
+
+@app.command(rich_help_panel=DOCUMENTS)
+def ocr(
+    ctx: typer.Context, _state: Annotated[Literal["on"], argument("on", "`make up OCR=0` switches it off.")]
+) -> None:
+    """Recognise scanned pages, also of documents that were uploaded before, and wait until they are read.
+
+    On one machine it is installed first. A deployment needs its settings first: docs/use/documents.md.
+    """
+    api, call, deadline = Api(ctx.obj), ReconcileFunction(ctx.obj), time.monotonic() + _INSTALL_S
+    before = {record["document"]: record for record in api.documents()}
+    engine, pid = call.engine(), ctx.obj.pid
+    if engine == "off" and pid:
+        os.kill(pid, signal.SIGUSR1)
+    with display.progress("installing OCR", None):
+        while engine == "off" and pid and time.monotonic() < deadline:
+            time.sleep(_PAUSE_S)
+            with suppress(Failure):  # the local gateway starts again
+                engine = call.engine()
+    if engine == "off":
+        raise Failure(_NO_OCR)
+    sent = {key for _, key in call.repeat({"action": "reconcile", "force": True}, until="complete")["found"]}
+    sent |= {record["document"] for record in api.documents(status=Status.PENDING)}
+    scans = {key: record for key, record in before.items() if key in sent}
+    display.say(f"{len(scans):,} documents to recognise", err=True)
+    uploads = [Upload(Path(key), key, 0, row["version"], since=row["updated_at"]) for key, row in scans.items()]
+    finish(uploads, Bucket(ctx.obj), api)
 
 
 @app.command()
@@ -59,8 +96,7 @@ def reindex(
         hidden = ("found", "sent", "make_first_in_settings")
         display.show_fields({name: answer[name] for name in answer if name not in hidden})
         if answer.get("make_first_in_settings"):
-            page = "docs/operate/operations.md, Re-index"
-            display.say(f"next: make this pipeline the first in the settings ({page})", "yellow")
+            display.say("next: name this pipeline first in the settings (docs/operate/operations.md)", "yellow")
         elif answer.get("switched") is False:
             display.say("not switched: the new index is incomplete; see `docwell reindex`", "yellow")
     if answer.get("switched") is False:
@@ -151,6 +187,10 @@ class ReconcileFunction:
             raise Failure(body.get("errorMessage") or f"{self._name} failed: read its log")
         return body
 
+    def engine(self) -> str:
+        """Return the OCR engine of the active pipeline, or "off"."""
+        return str(self({"action": "reconcile", "dry_run": True})["pipelines"][0].get("ocr", "off"))
+
     def repeat(self, event: Json, *, until: str) -> Json:
         """Repeat the call until the answer's field `until` is true, the queue is too full, or nothing changes.
 
@@ -163,12 +203,10 @@ class ReconcileFunction:
             pipelines = answer.get("pipelines", [])
             findings += [finding for pipeline in pipelines for finding in pipeline["found"]]
             sent += sum(pipeline["sent"] for pipeline in pipelines)
-            fields = ("phase", "keys", "rows", "chunks")
-            state = [answer.get("hinted"), *(tuple(pipeline[name] for name in fields) for pipeline in pipelines)]
             full = any(pipeline["waiting"] is not None for pipeline in pipelines)
-            if answer.get(until) or state == before or full:
+            if answer.get(until) or answer == before or full:
                 return {**answer, "found": findings, "sent": sent}
-            before = state
+            before = answer
 
 
 def _reconcile(call: ReconcileFunction, *, force: bool, dry_run: bool = False, as_json: bool = False) -> None:

@@ -149,7 +149,9 @@ def revoke(
     _admin(settings).revoke(id_)
     record(settings, Action.REVOKED, subject=id_)
     display.say(f"{id_} has no access any more")
-    _remove_keys(settings, id_, owns_first=grant.owns_key)
+    for key in _keys(settings).list():
+        if key.principal == id_:
+            _remove_key(settings, key, owns_first=grant.owns_key)
 
 
 def _admin(settings: Settings) -> PrincipalAdmin:
@@ -183,7 +185,7 @@ def _store(
     try:
         admin.add(grant)
     except BaseException:
-        _remove_keys(settings, grant.id, owns_first=True)
+        _remove_key(settings, key, owns_first=True)
         raise
     return grant, key, value
 
@@ -344,13 +346,6 @@ def _end_older_keys(settings: Settings, newest: ApiKey, ends_at: int, *, owns_fi
         ending.append(replace(key, ends_at=min(key.ends_at or ends_at, ends_at)))
         keys.put(ending[-1])
     return ending
-
-
-def _remove_keys(settings: Settings, principal: str, *, owns_first: bool) -> None:
-    """Remove the keys of a principal, and from API Gateway those that docwell made."""
-    for key in _keys(settings).list():
-        if key.principal == principal:
-            _remove_key(settings, key, owns_first=owns_first)
 
 
 def _remove_key(settings: Settings, key: ApiKey, *, owns_first: bool) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from docwell.cli.settings import Busy, ExitCode, Failure, Settings
+from docwell.cli.settings import ExitCode, Failure, Settings
 from docwell.errors import Unavailable
 from docwell.http import sse
 from docwell.media_types import MEDIA_TYPES, UNKNOWN
@@ -35,6 +35,8 @@ ANSWER = ("answer", "status", "citations")
 # A model on processors answers within some minutes.
 ANSWER_S = 180.0
 _CONNECT_TIMEOUT_S = 10.0
+# The pause for a busy server that states no time to retry.
+_BUSY_S = 20.0
 _GIVE_KEY = "give a key: --api-key, DOCWELL_API_KEY or api_key in docwell.toml; `docwell principals add` makes it"
 # httpx reads these variables; a value can be no address, name a SOCKS proxy or a missing file.
 _ENVIRONMENT = "check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
@@ -196,7 +198,7 @@ def _checked(response: httpx.Response, body: object, *fields: str) -> Json:
 
 
 def _failure(response: httpx.Response, body: Json) -> Failure:
-    """Return the failure of a problem document (RFC 9457), or of a gateway's error: `Busy` if a retry may help."""
+    """Return the failure of a problem document (RFC 9457), or of a gateway's error."""
     headers = response.headers
     # An error inside a stream comes under HTTP 200 and has its real status in the body.
     status = body.get("status") if response.is_success else response.status_code
@@ -212,7 +214,7 @@ def _failure(response: httpx.Response, body: Json) -> Failure:
         message += f"; {'ask again, or use a faster model: docs/use/models.md' if is_answer else 'try again'}"
     after = headers.get("retry-after", "")
     if status == HTTPStatus.TOO_MANY_REQUESTS or (status == HTTPStatus.SERVICE_UNAVAILABLE and after):
-        return Busy(message, float(after) if after.isdigit() else None)
+        return Failure(message, retry_after=float(after) if after.isdigit() else _BUSY_S)
     return Failure(message)
 
 
@@ -291,8 +293,8 @@ class Bucket:
     def upload(self, path: Path, key: str, on_bytes: Callable[[int], None], mark: str = "") -> str:
         """Upload one file, a large file in parts; return its version as the ledger will name it."""
         with plain_failures(f"cannot upload {path}"):
-            options: Json = {"ContentType": MEDIA_TYPES.get(path.suffix.lower(), UNKNOWN)}
-            options |= {"Metadata": {_MARK: mark}} if mark else {}
+            kind = MEDIA_TYPES.get(path.suffix.lower(), UNKNOWN)
+            options: Json = {"ContentType": kind, "Metadata": {_MARK: mark} if mark else {}}
             self._client.upload_file(str(path), self._name, key, ExtraArgs=options, Callback=on_bytes)
         version = self.version(key)
         if version is None:

@@ -50,24 +50,17 @@ class ExitCode(IntEnum):
 
 
 class Failure(DocwellError):  # noqa: N818 - a refused command is not always an error
-    """Ends the command: `docwell.cli.command` prints `detail` as one line and exits with `code`."""
+    """Ends the command with a line and an exit status. `retry_after`: the seconds for which a server is busy."""
 
-    def __init__(self, detail: str, code: ExitCode = ExitCode.ERROR) -> None:
+    def __init__(self, detail: str, code: ExitCode = ExitCode.ERROR, retry_after: float | None = None) -> None:
         super().__init__(detail)
         self.code = code
-
-
-class Busy(Failure):
-    """The server is too busy, so a later request may succeed. `retry_after`: seconds, None if unknown."""
-
-    def __init__(self, detail: str, retry_after: float | None = None) -> None:
-        super().__init__(detail)
         self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Addresses, names and keys. `local`: of a stack on this machine, of `chosen_stack` where several run."""
+    """Addresses, names and keys. `local`: of this machine's stack of process `pid`, `chosen_stack` of several."""
 
     endpoint: str | None = None
     console: str | None = None
@@ -92,6 +85,7 @@ class Settings:
     functions_endpoint: str | None = None
     timeout_s: float | None = None
     local: bool = False
+    pid: int | None = None
     chosen_stack: str | None = None
 
     def override(self, **values: object) -> Settings:
@@ -112,7 +106,7 @@ class Settings:
 
 _REGION = ["AWS_REGION", "AWS_DEFAULT_REGION"]
 # A settings file has no AWS credentials: they stay in AWS's own files.
-_NOT_OF_FILE = {"access_key", "secret_key", "timeout_s", "local", "chosen_stack"}
+_NOT_OF_FILE = {"access_key", "secret_key", "timeout_s", "local", "pid", "chosen_stack"}
 _FILE_KEYS = {item.name for item in fields(Settings)} - _NOT_OF_FILE
 
 
@@ -207,8 +201,8 @@ def _from_stack() -> dict[str, Any]:
         values = {name: stack[name] for name in ("bucket", "aws_endpoint", "region", "access_key", "secret_key")}
         values |= {name: stack.get(name) for name in ("api_key", *OPERATOR, "ollama", "ollama_token", "model")}
         values["chroma_folder"] = str(Path(stack["data"]) / "chroma") if "data" in stack else None
-        # The local gateway also serves Lambda's API.
-        values |= {"endpoint": stack["gateway"], "functions_endpoint": stack["gateway"], "local": True}
+        values |= {"endpoint": stack["gateway"], "local": True, "pid": stack["pid"]}
+        values["functions_endpoint"] = stack["gateway"]  # it also serves Lambda's API
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Failure(f"cannot use {path} ({error!r}): restart the stack with `make up`") from None
     if not _is_running(path):

@@ -110,7 +110,7 @@ def outcome(record: DocumentRecord) -> DocumentRecord:
         notes.append(f"left out characters that the pages do not show: {record.hidden_characters:,}")
     detail = "; ".join(notes)
     if record.chunks == 0:
-        nothing = "no page shows text" if recognised else "no page has a text layer: a scan? OCR reads it"
+        nothing = "no page shows text" if recognised else "no text layer: a scan? `docwell ocr on` reads it"
         return replace(record, status=Status.EMPTY, reason=Reason.NO_TEXT.value, detail=detail or nothing)
     # The first generation's chunks are still in the index and must be swept.
     swept = record.swept and not recognised

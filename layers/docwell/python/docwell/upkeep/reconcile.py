@@ -98,6 +98,7 @@ class Reconcile:
             "complete": now.phase is Phase.DONE,
             "phase": now.phase.value,
             "dry_run": dry_run,
+            "ocr": self.limits.ocr,
             "keys": now.keys,
             "rows": now.rows,
             "chunks": now.chunks,

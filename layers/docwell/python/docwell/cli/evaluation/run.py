@@ -302,9 +302,8 @@ def figures_of(rows: Collection[Json]) -> list[Figure]:
     if cited := [row for row in answerable if row["page"] and row["verdict"] == Verdict.RIGHT]:
         count = sum(row["cites_page"] for row in cited)
         figures.append(Figure("right answers that cite the page", count, of=len(cited)))
-    if rows:
-        figures.append(Figure("questions that failed", sum(bool(row["error"]) for row in rows), of=len(rows)))
-    return [*figures, *_expense(judged)]
+    failed = Figure("questions that failed", sum(bool(row["error"]) for row in rows), of=len(rows))
+    return [*figures, failed, *_expense(judged)]
 
 
 def compare(first: Run, second: Run) -> Json:
