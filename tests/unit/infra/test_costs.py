@@ -20,9 +20,8 @@ def test_each_type_of_resource_has_a_price_or_is_named_as_one_without(script: di
     bill = script["BILL"]
     named = [*bill["by_facts"], *bill["by_use"], *bill["free"], *{row["of"] for row in bill["row"] if "of" in row}]
     roots = (path for path in TEMPLATES if path.stem != "key")  # deployed apart
-    assert sorted(named) == sorted(
-        {part["Type"] for path in roots for part in content(path)["Resources"].values()}
-    )
+    types = {part["Type"] for path in roots for part in content(path)["Resources"].values()}
+    assert sorted(named) == sorted(types)
 
 
 def test_a_row_is_a_number_of_resources_times_facts_times_a_price(script: dict[str, Any]) -> None:

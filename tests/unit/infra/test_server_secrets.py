@@ -89,11 +89,9 @@ def test_a_rotation_gives_each_part_time_to_read_before_the_next_needs_it() -> N
     assert third.pair["certificate"] != old_pair["certificate"]
     assert third.pair["balancer"] == old_pair["balancer"]
     assert third.in_balancer == third.pair["certificate"]
-    assert {old_pair["certificate"], third.pair["certificate"]} == pems(second.token["certificates"])
+    trusted = x509.load_pem_x509_certificates(second.token["certificates"].encode())
+    pairs = (old_pair["certificate"], third.pair["certificate"])
+    assert {*trusted} == {x509.load_pem_x509_certificate(pair.encode()) for pair in pairs}
     assert third.waited_s > credentials.SERVERS_READ_S
     with pytest.raises(boto3.client("secretsmanager").exceptions.ResourceNotFoundException):
         read("token", "AWSPENDING")
-
-
-def pems(text: str) -> set[str]:
-    return {f"{entry}-----END CERTIFICATE-----\n" for entry in text.split("-----END CERTIFICATE-----\n") if entry}

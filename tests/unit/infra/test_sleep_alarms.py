@@ -20,8 +20,7 @@ Minute = Sequence[int] | None
 
 def rings(alarm: dict[str, Any], minutes: Sequence[Minute]) -> bool:
     """Whether CloudWatch sets the alarm after these minutes: missing ones count as TreatMissingData says."""
-    periods = alarm["EvaluationPeriods"]
-    missing = alarm["TreatMissingData"] == "breaching"
+    periods, missing = alarm["EvaluationPeriods"], alarm["TreatMissingData"] == "breaching"
     breaches = sum(missing if entry is None else _breaches(alarm, entry) for entry in list(minutes)[-periods:])
     return bool(breaches >= alarm.get("DatapointsToAlarm", periods))
 

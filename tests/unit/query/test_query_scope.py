@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
+
 import pytest
 
 from docwell.answers import AnswerStatus
 from docwell.errors import NotFound, StillIndexing, Unavailable
 from docwell.identity import Principal, Rule
-from docwell.models import Attributes, DocumentRecord, Status
+from docwell.models import Attributes, DocumentRecord, Status, StoredObject
 from docwell.query.ask import Question
 from docwell.query.retrieval.scope import Filter, may_see_record
+from tests.unit.cases import rows
 from tests.unit.query.query_world import BOILER, EVERYTHING, QUESTION, World
 
 
@@ -81,14 +85,18 @@ def test_a_deleted_document_and_a_missing_one_give_the_same_message() -> None:
     assert len(set(details)) == 1
 
 
-@pytest.mark.parametrize("document", [None, "house/rules.pdf"])
-def test_a_question_to_documents_that_are_still_indexing_says_so(document: str | None) -> None:
+@pytest.mark.parametrize(("key", "status", "document", "reader", "waits"), rows(__file__, "new_objects"))
+def test_a_question_to_documents_that_are_not_indexed_yet_says_so(
+    key: str, status: str | None, document: str | None, reader: str, *, waits: bool
+) -> None:
     world = World()
-    world.ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.PENDING)
-    with pytest.raises(StillIndexing):
-        world.ask(Question(QUESTION, document=document))
-    world.ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.FAILED)
-    assert world.ask(Question(QUESTION, document=document)).answer.refusal == "nothing_indexed"
+    records = {"house/rules.pdf": Status.FAILED} | ({key: Status(status)} if status else {})
+    world.ledger.records |= {name: DocumentRecord(name, status) for name, status in records.items()}
+    objects = [StoredObject(key, "etag", 1, 2.0), StoredObject("house/rules.pdf", "etag", 1, 1.0)]
+    world.query = replace(world.query, listing=lambda after: ([row for row in objects if row.key > after], None))
+    principal = Principal("key:reader", frozenset({reader})) if reader else EVERYTHING
+    with pytest.raises(StillIndexing) if waits else nullcontext():
+        assert world.ask(Question(QUESTION, document=document), principal).answer.refusal == "nothing_indexed"
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,7 @@ class Catalogue(Protocol):
         """
 
 
+Listing = Callable[[str], tuple[Sequence[StoredObject], str | None]]  # `ObjectStore.page`
 Places = Mapping[str, Sequence[str] | None]  # documents to search by collection; None for all of one
 Stamped = Mapping[str, str]  # chunks by id, each with the unique stamp of its write
 

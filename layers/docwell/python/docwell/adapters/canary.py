@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from contextlib import suppress
 from hashlib import sha256
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -27,12 +28,9 @@ _DELIMITER = bytes(8)
 def keep_object(client: S3Client, bucket: str, key: str, content: bytes) -> None:
     """Store the content unless the key's metadata names its digest. Raises `Unavailable`."""
     digest = sha256(content).hexdigest()
-    try:
-        with vendor_errors("s3", *_ABSENT):
-            if client.head_object(Bucket=bucket, Key=key)["Metadata"].get(_DIGEST) == digest:
-                return
-    except ClientError:
-        pass
+    with suppress(ClientError), vendor_errors("s3", *_ABSENT):
+        if client.head_object(Bucket=bucket, Key=key)["Metadata"].get(_DIGEST) == digest:
+            return
     with vendor_errors("s3"):
         client.put_object(
             Bucket=bucket, Key=key, Body=content, ContentType="application/pdf", Metadata={_DIGEST: digest}

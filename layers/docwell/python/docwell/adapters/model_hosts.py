@@ -337,9 +337,12 @@ async def _values(response: httpx.Response) -> AsyncGenerator[Any]:
             yield json.loads(begun or "null")
         elif begun or text.lstrip()[:1] in {"{", "["}:  # others are pings, or unknown fields
             begun += text
-            with suppress(ValueError):  # more lines follow
-                value, begun = json.loads(begun), ""
-                yield value
+            try:
+                value = json.loads(begun)
+            except ValueError:  # more lines follow
+                continue
+            begun = ""
+            yield value
     json.loads(begun or "null")
 
 

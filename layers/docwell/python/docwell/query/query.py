@@ -15,7 +15,7 @@ from docwell.config import QueryLimits
 from docwell.errors import BadInput
 from docwell.identity import Principal
 from docwell.models import collection_of
-from docwell.ports import DocumentLinks, Embedder, LanguageModel, Reranker
+from docwell.ports import DocumentLinks, Embedder, LanguageModel, Listing, Reranker
 from docwell.query.ask import Ask, Basis, Event, Inquiry, Passages, Progress, QueryReport, Searched, Stopwatch
 from docwell.query.compare import answered_in_rows
 from docwell.query.conversation import Conversation
@@ -56,6 +56,7 @@ class Query:
     language: str | None = None
     reranker: Reranker | None = None
     sleeper: Sleeper | None = None
+    listing: Listing = lambda _: ((), None)
 
     @cached_property
     def reports(self) -> Reports:
@@ -208,7 +209,7 @@ class Query:
         """Return why a question has no passage. Raises `Unavailable` if the index has lost the documents."""
         if scope.filter != NO_FILTER:
             return "filter" if scope.places == {} else "nothing_near"
-        await asyncio.to_thread(check_not_lost, self.retrieval.catalogue, scope)
+        await asyncio.to_thread(check_not_lost, self.retrieval.catalogue, scope, self.listing)
         return "nothing_indexed"
 
     async def _reranked(self, reranker: Reranker, inquiry: Inquiry) -> Inquiry:

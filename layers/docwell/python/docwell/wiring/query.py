@@ -12,7 +12,7 @@ from docwell.adapters.dynamodb.audit import DynamoAudit
 from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.adapters.dynamodb.principals import DynamoPrincipals
 from docwell.adapters.dynamodb.receipts import DynamoReceipts
-from docwell.adapters.s3 import S3DocumentLinks
+from docwell.adapters.s3 import S3DocumentLinks, S3Listing
 from docwell.adapters.sqs import SqsDeadLetters
 from docwell.answers import Mode
 from docwell.config import QuerySettings, SettingsError
@@ -27,10 +27,11 @@ from docwell.query.waking import Night, Sleeper
 from docwell.wiring import pipelines as shared
 
 if TYPE_CHECKING:
+    from docwell.adapters.chroma import ChromaIndex
     from docwell.adapters.model_hosts import ModelServer
     from docwell.ports import AuditTrail, DeadLetters, LanguageModel, StateStore
     from docwell.query.documents import PageIndex
-    from docwell.query.modes import Modes
+    from docwell.query.modes import Modes, Router
     from docwell.query.query import Query
     from docwell.query.retrieval.retrieval import Retrieval
 
@@ -90,8 +91,10 @@ async def query() -> Query:
 def _query(fingerprint: str) -> Query:
     # Import it while the model loads.
     from docwell.adapters.embedding.model_manifest import ModelCalibration
+    from docwell.adapters.embedding.onnx_embedder import kept_vectors
     from docwell.query.compare import ROW_TOKENS
     from docwell.query.conversation import Conversation
+    from docwell.query.modes import Router
     from docwell.query.query import Query
     from docwell.query.retrieval.retrieval import DEEPEST, Retrieval
 
@@ -105,12 +108,13 @@ def _query(fingerprint: str) -> Query:
     embedder, vectors = shared.embedder_of(settings, model_dir), shared.vectors_of(settings, fingerprint)
     deepest = min(DEEPEST, shared.chroma_quotas(settings).records)
     retrieval = Retrieval(shared.ledger_of(settings, fingerprint), vectors, deepest=deepest)
+    router = Router(embedder, partial(kept_vectors, model_dir, embedder), measured.language)
     return Query(
         retrieval=retrieval,
         embedder=embedder,
         model=GuardedModel(host, breaker),
         conversation=Conversation(rewriter, load_prompt("rewrite"), rewrite_context),
-        modes=_modes(fingerprint, retrieval, rows, measured.language),
+        modes=_modes(vectors, retrieval, router, rows),
         links=document_links(),
         limits=settings,
         foreign=measured.foreign,
@@ -118,28 +122,23 @@ def _query(fingerprint: str) -> Query:
         language=measured.language,
         reranker=shared.cross_encoder_of(settings) if settings.reranker == "cross-encoder" else None,
         sleeper=sleeper() if settings.wake_s else None,
+        listing=S3Listing(aws.client("s3", quick=True), settings.bucket).page,
     )
 
 
-def _modes(fingerprint: str, retrieval: Retrieval, rows: LanguageModel, language: str | None) -> Modes:
-    """Return the modes of the query; `rows` writes those of comparisons, `language` is the embedding model's."""
-    from docwell.adapters.embedding.onnx_embedder import kept_vectors
+def _modes(vectors: ChromaIndex, retrieval: Retrieval, router: Router, rows: LanguageModel) -> Modes:
+    """Return the modes of the query; `rows` writes those of comparisons."""
     from docwell.query.compare import Comparison
     from docwell.query.lists import Lists
-    from docwell.query.modes import Modes, Router
+    from docwell.query.modes import Modes
     from docwell.query.overview import Overview
 
     settings = query_settings()
-    folder = shared.pipelines(settings)[fingerprint].model_dir
-    embedder = shared.embedder_of(settings, folder)
-    router = Router(embedder, partial(kept_vectors, folder, embedder), language)
-    vectors = shared.vectors_of(settings, fingerprint)
-    seconds = settings.deadline_s * _LIST_SHARE
     return Modes(
         router,
         {
             Mode.OVERVIEW: Overview(vectors, load_prompt("overview"), settings.passage_tokens is not None),
-            Mode.LIST: Lists(vectors, shared.ledger_of(settings, fingerprint), seconds),
+            Mode.LIST: Lists(vectors, retrieval.catalogue, settings.deadline_s * _LIST_SHARE),
             Mode.COMPARE: Comparison(retrieval, load_prompt("compare"), rows),
         },
         retrieval,

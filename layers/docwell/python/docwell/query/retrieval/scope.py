@@ -6,13 +6,15 @@ The ledger decides at the time of the question: tags can change without a new ve
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from os.path import commonprefix
 
 from docwell.errors import NotFound, StillIndexing, Unavailable
 from docwell.identity import RESERVED_COLLECTION, Principal, Rule
 from docwell.models import DEFAULT_COLLECTION, Attributes, DocumentRecord, Passage, Status, collection_of
-from docwell.ports import Catalogue, LiveDocument, Places
+from docwell.ports import Catalogue, Listing, LiveDocument, Places
 
 
 def may_see(principal: Principal, key: str, tags: Mapping[str, str]) -> bool:
@@ -137,7 +139,7 @@ _MOST_COLLECTIONS = 50
 # The rows to read to see that a collection exists.
 _FIRST_ROWS = 25
 # Rows of one page of the ledger, and pages read. A page may be empty although more rows follow.
-_ROWS, _PAGES = 50, 10
+_ROWS, _PAGES, _NEWEST = 50, 10, 5
 
 # The same message for missing and forbidden, so that existence does not leak.
 NO_COLLECTION = "no such collection, or nothing of it is indexed yet"
@@ -289,18 +291,11 @@ def _places(ledger: Catalogue, scope: Scope, collections: Sequence[str]) -> Plac
 
 def by_collection(keys: Iterable[str]) -> dict[str, Sequence[str]]:
     """Return the keys of each collection."""
-    groups: dict[str, list[str]] = {}
-    for key in keys:
-        groups.setdefault(collection_of(key), []).append(key)
-    return {**groups}
+    return {name: list(group) for name, group in groupby(sorted(keys, key=collection_of), collection_of)}
 
 
-def check_not_lost(ledger: Catalogue, scope: Scope) -> None:
-    """Check the scope of a question that has no passage at all.
-
-    Raises `Unavailable` if the ledger has indexed documents in the scope: the index has lost them;
-    `StillIndexing` if it has pending ones there.
-    """
+def check_not_lost(ledger: Catalogue, scope: Scope, listing: Listing) -> None:
+    """Raise `Unavailable` if the index has lost documents of the scope, `StillIndexing` if new ones wait."""
     named = [key for documents in (scope.places or {}).values() for key in documents or ()]
     among = reachable(scope.principal) if scope.places is None else scope.places
     collections, cursor = None if among is None else sorted(among), None
@@ -314,5 +309,9 @@ def check_not_lost(ledger: Catalogue, scope: Scope) -> None:
             raise Unavailable("chroma", INDEX_LOST)
         if cursor is None:
             break
-    if ledger.page(collections, Status.PENDING, None, _ROWS)[0]:
+    keys = []
+    with suppress(Unavailable):  # the role may lack the right to list
+        rows = sorted(listing(f"{collections[0]}/" if collections else "")[0], key=lambda row: row.modified)
+        keys = [row.key for row in rows if among is None or collection_of(row.key) in among][-_NEWEST:]
+    if ledger.page(collections, Status.PENDING, None, _ROWS)[0] or not all(map(ledger.get, keys)):
         raise StillIndexing("ledger", "ask again in a minute, or see the list of documents")
