@@ -26,7 +26,7 @@ function wordOf(document, known = "") {
  * Return questions about documents of several collections, made from titles without a model, as [{question, scope}].
  * The scope says how each is answered: the server knows a mode by its words, in fewer languages than the page has.
  */
-function examples(list) {
+export function examples(list) {
   const ready = list.filter((one) => one.live_version);
   const titled = ready.sort((a, b) => Boolean(b.title) - Boolean(a.title) || b.pages - a.pages);
   const firsts = titled.filter((one, at) => titled.findIndex((some) => some.collection === one.collection) === at);
@@ -35,7 +35,8 @@ function examples(list) {
   const questions = [
     { question: t("start.about", { title: titleOf(first) }), scope: { mode: "overview", document: first.document } },
   ];
-  const listed = wordOf(second);
+  // A file's name, such as README.md, has words that its text lacks.
+  const listed = wordOf([second, ...rest, first].find((one) => one.title) ?? second);
   if (listed) questions.push({ question: t("start.mention", { word: listed }), scope: { mode: "list" } });
   // A document says little about the words of its name.
   const third = [...rest, second, first].find((one) => wordOf(one, one.document));
