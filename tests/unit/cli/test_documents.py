@@ -1,15 +1,21 @@
-"""`docwell put | status | rm`: the upload, and the wait for the uploaded version."""
+"""`docwell put | ls | status | rm | sync`: the upload, and the wait for the uploaded version."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
+import boto3
 import pytest
+from moto.s3.models import s3_backends
+from moto.server import ThreadedMotoServer
 from typer.testing import Result
 
 from docwell.cli import documents
@@ -235,45 +241,68 @@ def test_a_busy_server_is_asked_again_after_the_time_that_it_names(
 # --- sync ---
 
 
-@pytest.mark.parametrize("killed_at", range(10))
+# Kills the program before or after the upload or removal of this number.
+KILLED = """
+import itertools, os, signal, sys
+from docwell.cli.app import app
+from docwell.cli.remote import Bucket
+steps, killed_at = itertools.count(), int(sys.argv.pop(1))
+def killing(method):
+    def step(*arguments):
+        for after in (False, True):
+            result = method(*arguments) if after else None
+            if next(steps) == killed_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return step
+Bucket.upload, Bucket.delete = killing(Bucket.upload), killing(Bucket.delete)
+app()
+"""
+
+
+@pytest.fixture
+def server(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
+    """Return the client of an S3 server, which outlives the program."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.get_host_and_port()[1]}")
+    s3_backends.reset()
+    client = boto3.client("s3")
+    client.create_bucket(Bucket=BUCKET)
+    yield client
+    server.stop()
+
+
+@pytest.mark.parametrize("killed_at", [0, 1, 4, 5, 7, 9])
 def test_a_sync_that_is_killed_anywhere_goes_on_and_removes_nothing_of_others(
-    run: Run, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+    run: Run, server: S3Client, tmp_path: Path, killed_at: int
 ) -> None:
+    fixed = ("--collection", "c", "--delete", "--yes", "--no-wait", "--bucket", BUCKET)
+
     def sync(*options: str) -> Result:
-        fixed = ("--collection", "c", "--delete", "--yes", "--no-wait", "--bucket", BUCKET)
         return run("sync", folder, *fixed, *options)
 
-    folder, steps = folder_of(tmp_path, "a.pdf", "b/c.pdf", "b/d.txt", "e.pdf", "README.md"), iter(range(100))
+    folder = folder_of(tmp_path, "a.pdf", "b/c.pdf", "b/d.txt", "e.pdf", "README.md")
     (folder / ".docwellignore").write_text("*.md\n!*/README.md")
-    bucket.put_object(Bucket=BUCKET, Key="c/theirs.pdf", Body=b"1")
+    server.put_object(Bucket=BUCKET, Key="c/theirs.pdf", Body=b"1")
     planned = sync("--dry-run", "--json")
     assert ([*statuses(planned.stdout).values()], "4 to upload" in planned.stderr) == (["PENDING"] * 4, True)
-    assert (stored(bucket), (folder / ".docwell-sync").exists()) == (["c/theirs.pdf"], False)
+    assert (stored(server), (folder / ".docwell-sync").exists()) == (["c/theirs.pdf"], False)
     assert sync().exit_code == 0
     assert run("sync", folder, "--collection", "c/x", "--no-wait", "--bucket", BUCKET).exit_code == 0
-    bucket.put_object(Bucket=BUCKET, Key="c/e.pdf", Body=b"replaced by another client")
+    server.put_object(Bucket=BUCKET, Key="c/e.pdf", Body=b"replaced by another client")
     for name in ("a.pdf", "e.pdf", "b/c.pdf"):
         (folder / name).unlink()
     folder_of(tmp_path, "f.pdf", "g.pdf")
     (folder / "b" / "d.txt").write_text("changed")
 
-    def killing(method: Callable[..., Any]) -> Callable[..., Any]:
-        def step(*arguments: Any) -> Any:
-            for after in (False, True):
-                result = method(*arguments) if after else None
-                if next(steps) == killed_at:
-                    raise KeyboardInterrupt
-            return result
-
-        return step
-
-    monkeypatch.setattr(Bucket, "upload", killing(Bucket.upload))
-    monkeypatch.setattr(Bucket, "delete", killing(Bucket.delete))
-    assert sync().exit_code == 130
+    killed = [sys.executable, "-c", KILLED, str(killed_at), "sync", str(folder), *fixed]
+    assert subprocess.run(killed, check=False).returncode == -signal.SIGKILL
+    assert {"c/theirs.pdf", "c/e.pdf", "c/x/a.pdf", "c/b/d.txt"} <= set(stored(server))
     assert sync().exit_code == 0
-    assert stored(bucket)[:5] == ["c/b/d.txt", "c/e.pdf", "c/f.pdf", "c/g.pdf", "c/theirs.pdf"]
-    assert len(stored(bucket)) == 9  # the other collection of the same folder stays
-    assert bucket.get_object(Bucket=BUCKET, Key="c/b/d.txt")["Body"].read() == b"changed"
+    assert stored(server)[:5] == ["c/b/d.txt", "c/e.pdf", "c/f.pdf", "c/g.pdf", "c/theirs.pdf"]
+    assert len(stored(server)) == 9  # the other collection of the same folder stays
+    assert server.get_object(Bucket=BUCKET, Key="c/b/d.txt")["Body"].read() == b"changed"
     assert "0 to upload, 0 to remove" in sync().stdout
 
 
