@@ -196,7 +196,7 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     # The chunks to cache, at about 6 KB each. For these, Chroma returns only ids and distances.
     kept_passages: Annotated[int, Field(ge=0)] = 8_000
     max_question_characters: Annotated[int, Field(ge=1)] = 2_000
-    # The prompt of an answer, from the files in docwell/query/prompts.
+    # The prompt of an answer, from the files in docwell/query/prompts. Unset: as the model's profile says.
     prompts: Literal["answer", "answer-short"] = "answer"
     # A follow-up costs one more call of the model, which reads this many turns.
     max_history_turns: Annotated[int, Field(ge=0, le=50)] = 10

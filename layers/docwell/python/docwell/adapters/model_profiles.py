@@ -19,7 +19,7 @@ _OFF: Mapping[Protocol, Mapping[str, Any]] = {
     "openai": {"chat_template_kwargs": {"enable_thinking": False, "thinking": False}},
 }
 # The fields that are settings too, and apply where the user sets none.
-SETTINGS = ("num_ctx", "top_k", "thinking_tokens", "min_support")
+SETTINGS = ("num_ctx", "top_k", "thinking_tokens", "min_support", "prompts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Profile:
     openai: Mapping[str, Any] = field(default_factory=dict)
     thinking_tokens: int = 0
     min_support: float = MIN_SUPPORT
+    prompts: Literal["answer", "answer-short"] = "answer"
     begins_thinking: bool = False
     limit: str = "max_tokens"
     sampling: bool = True

@@ -64,7 +64,8 @@ def check(
     """Ask a model eight questions about a built-in page, and print settings for it."""
     model = _model(ctx.obj, name or ctx.obj.model or "", host, token)
     run(model.check())
-    speed, room = run(model.measure(load_prompt("answer").turns, first_token, model.profile.top_k, _TIMEOUT_S))
+    turns = load_prompt(model.profile.prompts).turns
+    speed, room = run(model.measure(turns, first_token, model.profile.top_k, _TIMEOUT_S))
     table = tomllib.loads(files("docwell.cli").joinpath("model_check.toml").read_text(encoding="utf-8"))
     rows = [run(_try(model, table["passages"], entry)) for entry in table["question"]]
     run(asyncio.sleep(0.05))  # let the last response close
@@ -75,6 +76,7 @@ def check(
     thinks = any(row["thoughts"] > _BLANK_THOUGHTS * (row["status"] != "no answer") for row in rows)
     settings = {"MODEL": model.name, "NUM_CTX": min(profile.num_ctx, stated or profile.num_ctx)}
     settings |= {"TOP_K": profile.top_k, "THINKING_TOKENS": profile.thinking_tokens or _THINKING_TOKENS * thinks}
+    settings["PROMPTS"] = profile.prompts
     if room and first_token:
         settings["PASSAGE_TOKENS"] = room
     display.show_table(list(rows[0]), [[*row.values()] for row in rows])
@@ -112,7 +114,7 @@ async def _try(model: ModelServer, texts: list[str], entry: Json) -> Json:
     if history := entry.get("history"):
         conversation = Conversation(model.writing_at_most(_REWRITE_TOKENS), load_prompt("rewrite"), budget)
         question, _ = await conversation.standalone(conversation.follow_up([Turn(*history)], question), _TIMEOUT_S)
-    prompt = build_prompt(load_prompt("answer"), passages, question, budget)
+    prompt = build_prompt(load_prompt(model.profile.prompts), passages, question, budget)
     started, first_s, thoughts, completion = perf_counter(), 0.0, 0, Completion("", 0, 0, "")
     try:
         async for piece in model.chat(prompt.messages, _TIMEOUT_S):
