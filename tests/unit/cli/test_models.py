@@ -31,7 +31,7 @@ def test_a_check_counts_right_answers(run: Run, dialect: Dialect, path: str, thi
     server.close()
     assert result.exit_code == (5 if thinks else 0), result.output
     assert f"right: {0 if thinks else 8} of 8; thinking: {'on' if thinks else 'off'}" in result.output
-    settings = {"DOCWELL_MODEL=qwen3:8b", "DOCWELL_NUM_CTX=16384", "DOCWELL_TOP_K=20"}
+    settings = {"DOCWELL_MODEL=qwen3:8b", "DOCWELL_NUM_CTX=16384", "DOCWELL_TOP_K=20", "DOCWELL_PROMPTS=answer"}
     assert {*settings, f"DOCWELL_THINKING_TOKENS={2048 if thinks else 0}"} <= {*result.output.splitlines()}
     assert thinks or ANSWERS[8] in server.requests[10]["messages"][-1]["content"]
 

@@ -19,7 +19,7 @@ from docwell.cli.remote import Json
 from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
 from docwell.deadline import FIRST_TOKEN_S, run
 from docwell.errors import Corrupt, NoAnswer
-from docwell.query.prompting import load_prompt
+from docwell.query.prompting import Prompt, load_prompt
 
 if TYPE_CHECKING:
     from docwell.adapters.model_hosts import ModelServer
@@ -64,25 +64,23 @@ def check(
     """Ask a model eight questions about a built-in page, and print settings for it."""
     model = _model(ctx.obj, name or ctx.obj.model or "", host, token)
     run(model.check())
-    turns = load_prompt(model.profile.prompts).turns
-    speed, room = run(model.measure(turns, first_token, model.profile.top_k, _TIMEOUT_S))
+    profile, prompt = model.profile, load_prompt(model.profile.prompts)
+    speed, room = run(model.measure(prompt.turns, first_token, profile.top_k, _TIMEOUT_S))
     table = tomllib.loads(files("docwell.cli").joinpath("model_check.toml").read_text(encoding="utf-8"))
-    rows = [run(_try(model, table["passages"], entry)) for entry in table["question"]]
+    rows = [run(_try(model, prompt, table["passages"], entry)) for entry in table["question"]]
     run(asyncio.sleep(0.05))  # let the last response close
-    right, profile = sum(row["right"] for row in rows), model.profile
-    stated = 0
+    right, stated = sum(row["right"] for row in rows), 0
     with suppress(Corrupt):
         stated = run(model.facts()).context_length
     thinks = any(row["thoughts"] > _BLANK_THOUGHTS * (row["status"] != "no answer") for row in rows)
-    settings = {"MODEL": model.name, "NUM_CTX": min(profile.num_ctx, stated or profile.num_ctx)}
-    settings |= {"TOP_K": profile.top_k, "THINKING_TOKENS": profile.thinking_tokens or _THINKING_TOKENS * thinks}
-    settings["PROMPTS"] = profile.prompts
+    context = min(profile.num_ctx, stated or profile.num_ctx)
+    settings = {"MODEL": model.name, "PROMPTS": prompt.name, "TOP_K": profile.top_k, "NUM_CTX": context}
+    settings["THINKING_TOKENS"] = profile.thinking_tokens or _THINKING_TOKENS * thinks
     if room and first_token:
         settings["PASSAGE_TOKENS"] = room
     display.show_table(list(rows[0]), [[*row.values()] for row in rows])
-    thinking = "on" if thinks else "off"
-    display.say(f"right: {right} of {len(rows)}; thinking: {thinking}; reads {speed:.0f} tokens/s")
-    display.say(f"context: {profile.num_ctx} tokens wanted, {stated or 'unknown'} stated by the host")
+    display.say(f"right: {right} of {len(rows)}; thinking: {'on' if thinks else 'off'}")
+    display.say(f"reads {speed:.0f} tokens/s; context: {profile.num_ctx} wanted, {stated or 'unknown'} stated")
     display.say("\n".join(["settings:", *(f"DOCWELL_{key}={value}" for key, value in settings.items())]))
     if right < at_least:
         raise typer.Exit(ExitCode.WORSE)
@@ -102,7 +100,7 @@ def _model(settings: Settings, name: str, host: str | None, token: str | None) -
     return model_server(url, name, keep_alive="5m", auth=auth, **room)
 
 
-async def _try(model: ModelServer, texts: list[str], entry: Json) -> Json:
+async def _try(model: ModelServer, answering: Prompt, texts: list[str], entry: Json) -> Json:
     """Return how the model answers one question about the passages."""
     from docwell.models import Chunk, Passage
     from docwell.query.checking.check import Checker
@@ -114,7 +112,7 @@ async def _try(model: ModelServer, texts: list[str], entry: Json) -> Json:
     if history := entry.get("history"):
         conversation = Conversation(model.writing_at_most(_REWRITE_TOKENS), load_prompt("rewrite"), budget)
         question, _ = await conversation.standalone(conversation.follow_up([Turn(*history)], question), _TIMEOUT_S)
-    prompt = build_prompt(load_prompt(model.profile.prompts), passages, question, budget)
+    prompt = build_prompt(answering, passages, question, budget)
     started, first_s, thoughts, completion = perf_counter(), 0.0, 0, Completion("", 0, 0, "")
     try:
         async for piece in model.chat(prompt.messages, _TIMEOUT_S):
