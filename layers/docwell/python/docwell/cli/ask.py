@@ -6,6 +6,7 @@ import sys
 import webbrowser
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date
 from html import escape
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,6 +31,7 @@ Ctrl-C stops an answer, Ctrl-D ends."""
 RequestId = Annotated[str, argument("REQUEST_ID", "The id at the end of the output of `docwell ask`.")]
 TopKOption = Annotated[int | None, option("COUNT", "Number of passages; the API has a default.", min=1)]
 QuestionArgument = Annotated[str, argument("QUESTION", "The question, in quotation marks.")]
+_DAY = {"parser": lambda text: str(date.fromisoformat(text))}
 # The key of the scope's fields in a command's context.
 _SCOPE = "docwell.scope"
 
@@ -41,8 +43,8 @@ def scope_of(
     prefix: Annotated[str | None, option("PREFIX", "Only keys that begin with this, as handbooks/2026/.")] = None,
     title: Annotated[str | None, option("WORDS", "Only documents with this title.")] = None,
     author: Annotated[str | None, option("WORDS", "Only documents of this author.")] = None,
-    day_from: Annotated[str | None, option("YYYY-MM-DD", "Only PDFs of this day or later.", "--from")] = None,
-    day_to: Annotated[str | None, option("YYYY-MM-DD", "Only PDFs of this day or earlier.", "--to")] = None,
+    day_from: Annotated[str | None, option("YYYY-MM-DD", "Only PDFs from this day on.", "--from", **_DAY)] = None,
+    day_to: Annotated[str | None, option("YYYY-MM-DD", "Only PDFs up to this day.", "--to", **_DAY)] = None,
     tag: Annotated[list[str] | None, option("NAME=VALUE", "Only with this S3 tag. May be repeated.")] = None,
     metadata: Annotated[list[str] | None, option("NAME=VALUE", "With this S3 metadata. May be repeated.")] = None,
 ) -> Json:

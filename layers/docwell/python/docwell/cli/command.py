@@ -116,10 +116,7 @@ class ConnectedCommand(TyperCommand):
 
 
 def _check_texts(parameters: Iterable[Parameter], values: Mapping[str, Any]) -> None:
-    """Raise a `Failure` (usage) for a text that is not UTF-8, or an option in the place of an option's value.
-
-    A file name may have any bytes, and an argument may look like an option.
-    """
+    """Raise a `Failure` (usage) for a text that is not UTF-8, or an option in the place of an option's value."""
     names = {name for item in parameters if not isinstance(item, TyperArgument) for name in item.opts}
     for item in parameters:
         value = values.get(str(item.name))
