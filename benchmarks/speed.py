@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
-from itertools import chain, count, cycle, groupby, islice
+from itertools import chain, count, cycle, islice
 from pathlib import Path
 from statistics import median
 from typing import Any, Self, TypeVar
@@ -40,7 +40,7 @@ from benchmarks.model_host import MODEL, model_server
 from benchmarks.pdfs import pages_of_words, pdf
 from benchmarks.reading import default_reader
 from docwell.adapters.chroma import ChromaIndex, ChromaServer
-from docwell.adapters.chroma_records import Layout
+from docwell.adapters.chroma_records import Layout, stored_fields
 from docwell.adapters.embedding.model_manifest import MODEL_FILE
 from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, session_opener, threads_for
 from docwell.config import EmbedderSettings, EmbedRuntime, IngestSettings, QuerySettings
@@ -177,11 +177,10 @@ def index(stack: Stack, bodies: Mapping[str, bytes | Path], timeout_s: float) ->
 
 def _settled(stack: Stack, versions: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
     """Return the ledger's rows of the keys that have a final status for their version."""
-    pipeline = _PIPELINE.fingerprint
     return {
         row["document"]: row
         for row in ledger_rows(stack.client("dynamodb"))
-        if row["pipeline"] == pipeline
+        if row["pipeline"] == _PIPELINE.fingerprint
         and row.get("status", "PENDING") != "PENDING"
         and row.get("version") == versions.get(row["document"])
     }
@@ -235,7 +234,7 @@ def fill(
     names = [f"bench-{size}", *(f"bench-{size}-{number}" for number in range(1, collections))]
     pipeline, chooser = _PIPELINE.fingerprint, np.random.default_rng(7)
     server = ChromaServer(stack.chroma, auth=server_auth("chroma", stack.token), timeout_s=120)
-    chroma = ChromaIndex(server, Layout(pipeline, SHARDS))
+    layout = Layout(pipeline, SHARDS)
     of_document = min(_CHUNKS_PER_DOCUMENT, size // collections)
 
     def key(number: int) -> str:
@@ -247,21 +246,26 @@ def fill(
         if number >= len(texts.chunks):
             noise = chooser.standard_normal(len(vector), dtype=np.float32)
             vector = vector + noise * (_NOISE / np.linalg.norm(noise))
-            vector /= np.linalg.norm(vector)
-        chunk, units = texts.chunks[place], texts.units[place]
-        return IndexRecord(f"{number:032x}", key(number), "live", "v1", chunk, vector.tolist(), units)
+        chunk, values = texts.chunks[place], vector.tolist()
+        return IndexRecord(f"{number:032x}", key(number), "live", "v1", chunk, values, texts.units[place])
 
-    fields = {"pipeline": pipeline, "status": "INDEXED", "version": "v1", "live_version": "v1"}
+    fields = {"status": "INDEXED", "version": "v1", "live_version": "v1", "live_generation": "live"}
     keys = dict.fromkeys(map(key, range(size)))
-    rows = [{"document": name, "collection": collection_of(name), **fields} for name in keys]
-    items = [{field: {"S": value} for field, value in row.items()} for row in rows]
-    puts = [{"PutRequest": {"Item": item | {"live_generation": {"S": "live"}}}} for item in items]
+    rows = [fields | {"document": row, "pipeline": pipeline, "collection": collection_of(row)} for row in keys]
+    puts = [{"PutRequest": {"Item": {field: {"S": value} for field, value in row.items()}}} for row in rows]
     for start in range(0, len(puts), _ROWS_OF_A_WRITE):
         stack.client("dynamodb").batch_write_item(RequestItems={LEDGER_TABLE: puts[start:][:_ROWS_OF_A_WRITE]})
     for start in range(0, size, BATCH):
-        records = map(record, range(start, min(start + BATCH, size)))
-        for collection, group in groupby(records, key=lambda row: collection_of(row.document)):
-            chroma.upsert(collection, list(group))
+        placed = [(collection_of(row.document), row) for row in map(record, range(start, size)[:BATCH])]
+        for shard in {layout.name(name) for name, _ in placed}:
+            of_shard = [(name, row) for name, row in placed if layout.name(name) == shard]
+            columns = {
+                "ids": [layout.mark(name) + row.id for name, row in of_shard],
+                "embeddings": [row.vector for _, row in of_shard],
+                "documents": [row.chunk.text for _, row in of_shard],
+                "metadatas": [stored_fields(name, row, "live") for name, row in of_shard],
+            }
+            server.upsert(shard, layout.metadata(), columns)
         step()
     return names[0]
 
