@@ -29,6 +29,7 @@ _MADE_UP = {
     ("benchmarks/attack.toml", "CKV_SECRET_9"),  # a token without a signature
     ("tests/integration/test_gateway.py", "CKV_SECRET_9"),  # a token without a signature
     ("tests/integration/test_document_links.py", "CKV_SECRET_6"),  # a version id of S3
+    ("tests/unit/console_cases.toml", "CKV_SECRET_6"),  # the address of a sign-out
     ("tests/integration/test_prometheus.py", "CKV_SECRET_4"),  # the password of a server that the test starts
 }
 

@@ -1,4 +1,4 @@
-"""The commands of docs/operate/deploy.md delete the remains of a removed stack and no other (moto)."""
+"""The commands of docs/operate/deploy.md remove only the remains of a stack, and renew rights (moto)."""
 
 from __future__ import annotations
 
@@ -54,39 +54,43 @@ def left(stack: str) -> dict[str, int]:
     """Count the existing resources of a stack of this name."""
     expected: Any = [{"Name": "tag:docwell-snapshots", "Values": [f"{stack}-ServersStack-*"]}]
     secrets = boto3.client("secretsmanager").list_secrets()["SecretList"]
+    tables = boto3.client("dynamodb").list_tables()["TableNames"]
     return {
-        "tables": sum(
-            f"{stack}-TablesStack" in entry for entry in boto3.client("dynamodb").list_tables()["TableNames"]
-        ),
+        "tables": sum(f"{stack}-TablesStack" in entry for entry in tables),
         "snapshots": len(boto3.client("ec2").describe_snapshots(OwnerIds=["self"], Filters=expected)["Snapshots"]),
         "secrets": sum(secret["Name"].startswith(f"{stack}/") for secret in secrets),
     }
 
 
-def commands() -> str:
+def run(heading: str, block: int, before: str = "") -> None:
+    """Run a block of commands below a heading of the page."""
     page = (ROOT / "docs" / "operate" / "deploy.md").read_text(encoding="utf-8")
-    section = page.partition("## Remove")[2].partition("\n## ")[0]
+    section = page.partition(f"## {heading}")[2].partition("\n## ")[0].replace("ACCOUNT", "123456789012")
     blocks: list[str] = re.findall(r"^```bash\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-    return blocks[1]
+    names = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    script = ["bash", "-c", f"set -euo pipefail\n{before}\n{blocks[block]}"]
+    done = subprocess.run(script, env=names, cwd=ROOT, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.usefixtures("_aws")
+def test_rights_are_renewed_more_often_than_iam_keeps_versions() -> None:
+    for block in (0, *[1] * 6, 2):
+        run("Rights", block)
+    assert boto3.client("iam").list_attached_role_policies(RoleName="docwell-deployer-large")["AttachedPolicies"]
 
 
 @pytest.mark.usefixtures("_aws")
 def test_the_remains_of_a_stack_are_deleted_and_its_name_can_be_reused() -> None:
     leftovers(STACK)
     leftovers(OTHER)
-    script = f"set -euo pipefail\nbucket={STACK}-documents-1\n{commands()}"
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", script], env=os.environ | {"PATH": path}, text=True, capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run("Remove", 1, before=f"bucket={STACK}-documents-1")
     assert left(STACK) == {"tables": 0, "snapshots": 0, "secrets": 0}
     assert left(OTHER) == {"tables": 1, "snapshots": 1, "secrets": 2}
     for kind in KINDS:
         rules = boto3.client("s3").get_bucket_lifecycle_configuration(Bucket=f"{STACK}-{kind}-1")["Rules"]
         assert [rule["Expiration"]["Days"] for rule in rules] == [1]
-    certificates = boto3.client("acm").list_certificates()["CertificateSummaryList"]
-    assert len(certificates) == 1
+    assert len(boto3.client("acm").list_certificates()["CertificateSummaryList"]) == 1
     # A deleted secret keeps its name for 30 days if it can be recovered.
     ServerSecrets(STACK).ensure(dict.fromkeys(("ChromaUrl", "OllamaUrl", "KmsKeyArn"), ""))
     assert left(STACK)["secrets"] == 2
