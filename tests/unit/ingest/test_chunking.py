@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -151,17 +150,17 @@ def test_a_heading_stays_with_the_text_after_it() -> None:
     assert [chunk.text for chunk in chunks(text, 36)] == [prose, f"The Heading\n{prose}"]
 
 
-def test_time_grows_with_the_text_and_not_its_square() -> None:
-    def seconds(size: int) -> float:
-        text = "A sentence of some words that says nothing much. " * size
-        started = time.process_time()
-        chunks(text, 100)
-        return time.process_time() - started
+def test_the_tokenizer_reads_each_character_of_a_long_page_few_times() -> None:
+    class Counting(WordPieces):
+        characters = 0
 
-    seconds(100)
-    small = min(seconds(500) for _ in range(3))
-    large = min(seconds(4000) for _ in range(3))
-    assert large < small * 8 * 3
+        def offsets(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+            self.characters += sum(map(len, texts))
+            return super().offsets(texts)
+
+    tokenizer, text = Counting(), "A sentence of some words that says nothing much. " * 4_000
+    chunks(text, 100, tokenizer)
+    assert tokenizer.characters <= 2 * len(text)
 
 
 def unit_vectors(count: int, dimension: int = 384) -> np.ndarray:

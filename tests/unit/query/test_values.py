@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,10 +41,8 @@ def test_other_questions_ask_for_no_kind(question: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS.values())
 @pytest.mark.parametrize("text", ["1 " * 2_000, "a" * 4_000, "a.b-" * 1_000, "$" * 4_000])
-def test_a_repetitive_text_takes_little_time(kind: ValueKind, text: str) -> None:
-    begun = time.process_time()
-    kind.find(text)
-    assert time.process_time() - begun < 2  # measured: under 0.1 s
+def test_a_repetitive_text_has_no_values(kind: ValueKind, text: str) -> None:
+    assert kind.find(text) == []
 
 
 @pytest.mark.parametrize("suffix", MEDIA_TYPES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 import tomllib
 import zipfile
 from pathlib import Path
@@ -82,11 +81,9 @@ def test_a_form_feed_and_other_separators_end_no_line() -> None:
 
 
 @pytest.mark.parametrize("piece", ["=", "-", ":-", ":-|", "- ", "| ", ": ", "-\n", "| -", "#", "a,", ", "])
-def test_detecting_the_kind_of_a_repetitive_text_takes_little_time(piece: str) -> None:
-    begun = time.process_time()
+def test_a_long_repetitive_text_is_text_or_markdown(piece: str) -> None:
     for start in ("|", "<a "):
-        text_kind(start + piece * (60_000 // len(piece)) + "x")
-    assert time.process_time() - begun < 2
+        assert text_kind(start + piece * (200_000 // len(piece)) + "x") in {Kind.TEXT, Kind.MARKDOWN}
 
 
 def test_a_very_wide_table_is_a_table_of_values() -> None:

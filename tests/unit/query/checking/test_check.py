@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
@@ -237,10 +236,10 @@ def test_the_sentences_of_every_beginning_are_the_first_of_the_whole_and_are_che
     "page", ["0 ", "Fee 0. ", "It is 0 or 1.\n", "a:\n- b\n", "Fee 1 2\nc\n", "name: A1 | fee: 2\n"]
 )
 @pytest.mark.parametrize("answer", ["0 ", "Fee 0. ", "Yes, 0. ", "a:\n- 0\n"])
-def test_an_answer_of_one_piece_again_and_again_takes_little_time(answer: str, page: str) -> None:
-    begun = time.process_time()
-    Checker([passage((page * 2_000)[:2_000])], "What was the fee in 2019?").check((answer * 2_000)[:2_000])
-    assert time.process_time() - begun < 2  # measured: under 0.3 s
+def test_of_an_answer_that_repeats_itself_each_sentence_is_checked_once(answer: str, page: str) -> None:
+    checker = Checker([passage((page * 2_000)[:2_000])], "What was the fee in 2019?")
+    _, sentences = checker.check((answer * 2_000)[:2_000])
+    assert len(sentences) <= 2
 
 
 def test_the_figures_of_passages_that_are_cached_take_little_memory() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -32,11 +31,8 @@ def test_documents_letters_and_courts_are_not_marked(text: str) -> None:
 
 
 @pytest.mark.parametrize("repeated", ["\n", "\r\n", " ", "a ", "a, ", "ref ", "your ", "to ", "\u0438"])
-def test_a_repetitive_passage_takes_little_time(repeated: str) -> None:
-    text = ("your answer a passwords ignored send to " + repeated * 20_000)[:20_000]
-    begun = time.process_time()
-    suspicion(text)
-    assert time.process_time() - begun < 5  # measured: under 0.2 s
+def test_words_of_an_order_before_a_repetitive_text_are_not_marked(repeated: str) -> None:
+    assert suspicion(("your answer a passwords ignored send to " + repeated * 20_000)[:20_000]) == ()
 
 
 def test_joiners_that_a_script_needs_stay_and_others_go() -> None:
