@@ -17,7 +17,7 @@ from docx.oxml.ns import nsdecls
 from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
 from openpyxl.formatting.rule import FormulaRule
-from openpyxl.styles import Color, Font, PatternFill
+from openpyxl.styles import Alignment, Color, Font, PatternFill
 from pptx.enum.dml import MSO_THEME_COLOR
 from pptx.util import Inches
 
@@ -45,20 +45,24 @@ def _word(row: dict[str, Any]) -> bytes:
 def _sheets(row: dict[str, Any]) -> bytes:
     book = openpyxl.Workbook()
     cell = book.active["B2"]
-    runs = [TextBlock(InlineFont(color=colour), row["text"]) for colour in row.get("runs", ())]
-    cell.value, cell.number_format = (
-        CellRichText(runs) or row.get("value", row["text"]),
-        row.get("format", "General"),
-    )
+    runs = [TextBlock(InlineFont(**font), row["text"]) for font in row.get("runs", ())]
+    cell.value = CellRichText(runs) or row.get("value", row["text"])
+    cell.number_format = row.get("format", "General")
     book.active["C2"] = row.get("beside")
-    fonts = {name: Color(**{name: row[name]}) for name in ("theme", "indexed") if name in row}
-    cell.font = Font(color=next(iter(fonts.values()), row.get("font")), size=row.get("size", 11))
-    fill = Color(indexed=row["palette"]) if "palette" in row else row.get("fill", "FF000000")
-    cell.fill = PatternFill("solid" if row.keys() & {"fill", "palette"} else None, fill)
+    fonts = [Color(**{name: row[name]}, tint=row.get("tint", 0)) for name in ("theme", "indexed") if name in row]
+    cell.font = Font(color=next(iter(fonts), row.get("font")), size=row.get("size", 11))
+    fill = row.get("fill") or Color(**row.get("ground", {}))
+    cell.fill = PatternFill("solid" if row.keys() & {"fill", "ground"} else None, fill)
+    cell.alignment = Alignment(horizontal=row.get("align"))
     book.active.column_dimensions["B"].width = row.get("width", 13)
     book.active.row_dimensions[2].height = row.get("height")
+    for number in row.get("hide", ()):
+        book.active.row_dimensions[number].hidden = True
+    if "merged" in row:
+        book.active.merge_cells(row["merged"])
     if "rule" in row:
-        book.active.conditional_formatting.add("B2", FormulaRule(["TRUE"], fill=PatternFill(bgColor="FF000000")))
+        rule = FormulaRule(["TRUE"], fill=PatternFill(bgColor="FF000000"))
+        book.active.conditional_formatting.add(row["rule"], rule)
     return saved(book)
 
 
@@ -98,3 +102,4 @@ def test_hidden_text_is_left_out_and_counted_and_visible_text_is_kept(kind: str,
     expected = row.get("shown", str(row.get("value", SENTENCE)))
     is_kept = text.endswith(expected) if "shown" in row else expected in text
     assert (is_kept, hidden > 0) == ("shown" in row or not row["hidden"], row.get("cut", row["hidden"]))
+    assert any(part.unchecked for part in parts) == row.get("unchecked", False)

@@ -51,18 +51,12 @@ def test_a_row_of_a_sheet_has_its_header_and_its_range() -> None:
     assert sum(part.hidden for part in parts) == len("South900.75") + len("hiddensheet")
 
 
-def test_hidden_columns_are_no_text_and_label_no_row() -> None:
+def test_hidden_columns_and_formulas_are_no_text_and_label_no_row() -> None:
     book = workbook()
-    book.active["D1"], book.active["D4"] = "Rank", 1
+    book.active["D1"], book.active["D2"], book.active["D4"] = "Rank", '=WEBSERVICE("http://example.org")', 1
     book.active.merge_cells("B4:B5")
     book.active["A5"] = "East"
     book.active.column_dimensions.group("B", "C", hidden=True)
     found = cited(parts_of(saved(book))[0])
     assert found["Budget!A4:D4"] == "Region: West | Rank: 1"
-    assert found["Budget!A5"] == "Region: East"
-
-
-def test_a_formula_has_the_saved_value_and_never_runs() -> None:
-    book = workbook()
-    book.active["D1"], book.active["D2"] = "Sum", '=WEBSERVICE("http://example.org")'
-    assert "example.org" not in parts_of(saved(book))[0][0].text
+    assert (found["Budget!A2"], found["Budget!A5"]) == ("Region: North", "Region: East")

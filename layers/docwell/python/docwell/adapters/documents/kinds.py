@@ -39,11 +39,8 @@ class Kind(StrEnum):
 
 
 # An Office file names its main part in its zip directory, which is not compressed.
-_OFFICE = (
-    (re.compile(r"word/document\d*\.xml"), Kind.WORD),
-    (re.compile(r"xl/workbook\d*\.xml"), Kind.SHEETS),
-    (re.compile(r"ppt/presentation\d*\.xml"), Kind.SLIDES),
-)
+_OFFICE = re.compile(r"(word/document|xl/workbook|ppt/presentation)\d*\.xml")
+_PROGRAMS = {"word/document": Kind.WORD, "xl/workbook": Kind.SHEETS, "ppt/presentation": Kind.SLIDES}
 # The first bytes of Office documents, of Outlook's messages and of images.
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _IMAGES = {b"\x89PNG\r\n": ".png", b"\xff\xd8\xff": ".jpg", b"II*\0": ".tif", b"MM\0*": ".tif"}
@@ -56,15 +53,10 @@ _ANY_CASE = re.IGNORECASE | re.DOTALL
 _BEFORE_TAG = r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<"
 _WEB = re.compile(rf"{_BEFORE_TAG}(?:!doctype\s+html|(?:html|head|body|title|meta|link|base)\b)", _ANY_CASE)
 # Tags that begin a fragment of a web page. Markdown can begin with such a tag too.
-_TAGS = (
-    "script|style|div|p|table|h[1-6]|ul|ol|dl|section|article|main|header|footer|nav|aside|form|figure|blockquote"
-    "|span|pre|center|font|a|b|i|em|strong|br|hr|img"
-)
+_TAGS = "|".join(words.words("tag"))
 _FRAGMENT = re.compile(rf"{_BEFORE_TAG}(?:{_TAGS})(?:\s[^<>=]*=[^<>]*|\s*/?)>", _ANY_CASE)
 _FIELD = re.compile(r"^([!-9;-~]+):", re.MULTILINE)
-_MAIL_FIELDS = frozenset(
-    {"from", "to", "date", "subject", "received", "message-id", "mime-version", "return-path", "content-type"}
-)
+_MAIL_FIELDS = frozenset(words.words("mail_field"))
 MAIL_FIELDS = 3
 # The line below a Markdown heading. Below a `#` comment of a script or settings, a command or a name follows.
 _BELOW = r"(?=\s*\Z|\n[ \t]*(?:[^\w\s]|\n|\d+[.)]|(?![\w.-]+\s*[:=])[^\Wa-z_]))"
@@ -97,7 +89,7 @@ def binary_kind(data: bytes) -> Kind | None:
             names = "\n".join(zipfile.ZipFile(io.BytesIO(data)).namelist())
         except Exception:  # noqa: BLE001 - of a truncated file, search all bytes
             names = data.decode("latin-1")
-        return next((kind for name, kind in _OFFICE if name.search(names)), None)
+        return _PROGRAMS[main[1]] if (main := _OFFICE.search(names)) else None
     if data.startswith(OLE):
         return Kind.OUTLOOK if _MESSAGE in data else None
     if data.startswith(b"%PDF"):
@@ -198,10 +190,7 @@ LEAST_SHARE = 0.9
 # A text in Latin letters has at least half of its letters from A to Z.
 LEAST_PLAIN = 0.5
 # The other characters that such texts have. Any further one shows that the text is in another encoding.
-_SIGNS = frozenset(
-    "\u00a0\u00aa\u00b5\u00ba\u00ab\u00bb\u00bf\u00a1\u00a3\u00a7\u00a9\u00ae\u00b0\u00b1\u00b2\u00b3\u00b7\u00bc\u00bd\u00be\u00d7"
-)
-_SIGNS |= frozenset("\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u201e\u2022\u2026\u20ac\u2122")
+_SIGNS = frozenset({"\u00a0", *words.words("text_sign")})
 _WARM_UP = "Größe und Höhe müssen täglich geprüft werden.".encode("cp1252")
 
 

@@ -28,7 +28,7 @@ MAX_SPAN = 100
 MAX_HEAD = 80
 LONGEST_NUMBER = 9  # in digits
 # A head names a column beside another one.
-LEAST_CELLS = 2
+MIN_CELLS = 2
 # Stands for an empty cell of a table without heads, so that a reader can count its columns.
 EMPTY = "\u2013"
 _FIGURE = re.compile(r"[^\w]*\d[\d\W]*")
@@ -42,10 +42,8 @@ LEAST_TYPE = 2.0
 WHITE = "FFFFFF"
 _COLOUR = re.compile("[0-9A-Fa-f]{6}")
 DECIMAL = "decimal"
-_ROMAN = (
-    (1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"),
-    (9, "ix"), (5, "v"), (4, "iv"), (1, "i"),
-)  # fmt: skip
+_ROMAN_VALUES = (1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1)
+_ROMAN_LETTERS = ("m", "cm", "d", "cd", "c", "xc", "l", "xl", "x", "ix", "v", "iv", "i")
 # Word has letters up to 780, which is z 30 times.
 LETTERS, MOST_LETTERS, MOST_ROMAN = 26, 780, 3999
 _LEVEL_NUMBER = re.compile(r"%([1-9])")
@@ -59,7 +57,7 @@ class PageText(NamedTuple):
     that of recognised text. `hidden` counts the characters that the page does not show and the text leaves out.
     The citation `units` of a document that is no PDF have their start in the text, kind, label and anchor.
     `picture`: images have most of the page and its text is short. `unreadable`: most of the text is garbled.
-    `unchecked`: there was no time to look whether the page shows all of its text. `blank`: nothing is drawn on it.
+    `unchecked`: it is not known whether the page shows all of its text. `blank`: nothing is drawn on it.
     """
 
     text: str
@@ -97,14 +95,14 @@ class Metadata(NamedTuple):
 
 
 class Parts:
-    """The parts so far: those `done`, and the `hidden` characters of the open part.
+    """The parts so far: those `done`, and of the open part its `hidden` characters and whether it is `unchecked`.
 
     Adding tidies the text: the parent tidies it again, which must not move the units.
     """
 
     def __init__(self) -> None:
         self.done: list[PageText] = []
-        self.hidden = 0
+        self.hidden, self.unchecked = 0, False
         # The digits of the ground of a slide's text, "" where it is not known.
         self.ground = ""
         # How many files are around the current one.
@@ -129,8 +127,8 @@ class Parts:
         """End the part: the next text begins another."""
         if self._text:
             part = PageText(self._text, headings=self._headings, units=self._units, hidden=self.hidden)
-            self.done.append(part)
-            self.hidden = 0
+            self.done.append(part._replace(unchecked=self.unchecked))
+            self.hidden, self.unchecked = 0, False
         self._text, self._headings, self._units = "", [], []
 
     def hide(self, text: str) -> None:
@@ -190,7 +188,7 @@ class Parts:
             self._outer, self._path, self._paragraphs = outer, path, paragraphs
 
 
-def is_visible(colour: str, ground: str, size: float | None) -> bool:
+def is_seen(colour: str, ground: str, size: float | None) -> bool:
     """Return whether type of this size (points) shows on a ground; True for a colour that is not six digits."""
     if (size is not None and size <= LEAST_TYPE) or not (_COLOUR.fullmatch(colour) and _COLOUR.fullmatch(ground)):
         return size is None or size > LEAST_TYPE
@@ -268,7 +266,7 @@ class Rows:
             self._name(filled)
         self._are_heads = heads
         # A single cell over several columns is the title of the rows below.
-        is_title = len(filled) < LEAST_CELLS and all(place.cell.across > 1 for place in filled)
+        is_title = len(filled) < MIN_CELLS and all(place.cell.across > 1 for place in filled)
         if heads or is_title:
             return " | ".join(place.cell.text for place in filled)
         heads_of = [self._head(place) for place in filled] if self.heads else []
@@ -304,11 +302,11 @@ class Rows:
         return placed
 
 
-def are_heads(cells: Sequence[tuple[str, bool]]) -> bool:
+def is_head(cells: Sequence[tuple[str, bool]]) -> bool:
     """Return whether a row names columns: the (text, is set off) of each cell is set off, and none is a figure."""
     filled = [(text, set_off) for text, set_off in cells if text]
     return (
-        len(cells) >= LEAST_CELLS
+        len(cells) >= MIN_CELLS
         and bool(filled)
         and all(set_off and (_PERIOD.fullmatch(text) or not _FIGURE.fullmatch(text)) for text, set_off in filled)
     )
@@ -355,7 +353,7 @@ def shown(number: int, form: str) -> str:
         text = chr(ord("a") + (number - 1) % LETTERS) * (1 + (number - 1) // LETTERS)
     elif form.endswith("Roman") and 0 < number <= MOST_ROMAN:
         text = ""
-        for value, letters in _ROMAN:
+        for value, letters in zip(_ROMAN_VALUES, _ROMAN_LETTERS, strict=True):
             text += letters * (number // value)
             number %= value
     elif form == "decimalZero":

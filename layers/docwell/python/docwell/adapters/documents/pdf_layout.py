@@ -43,7 +43,6 @@ PAGES_BACK = 2
 HEADING_CHARACTERS = 150
 HEADINGS = 40
 BOLD_RANKS = 0.2
-
 _NUMBER = re.compile(r"\d+")
 
 

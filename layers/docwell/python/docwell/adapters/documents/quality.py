@@ -18,7 +18,6 @@ from docwell.text import words as word_lists
 UNREADABLE_SHARE = 0.5
 # A page with fewer characters counts as readable.
 LEAST_CHARACTERS = 20
-
 # A page with fewer pairs of letters is not judged by them.
 FEW_PAIRS = 100
 # The largest share of rare pairs of letters. Pages of the evaluation set have at most 0.122, pages with a wrong
@@ -45,9 +44,7 @@ _BAD = frozenset({"Cc", "Cn", "Co", "Cs"})
 # change quotation marks, fractions and superscripts, which a quote must keep.
 _FORMS = re.compile("[\ufb00-\ufb06\ufb13-\ufb17\ufb50-\ufdfb\ufe70-\ufefc]")
 # Marks without width or meaning; the two joiners (200C, 200D) have a meaning in Hindi and Persian.
-_INVISIBLE = frozenset(
-    "\u00ad\u200b\u200e\u200f\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-)
+_INVISIBLE = frozenset(word_lists.words("invisible"))
 
 
 def unreadable_share(text: str) -> float:

@@ -12,7 +12,9 @@ import math
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from colorsys import hls_to_rgb, rgb_to_hls
 from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import reduce
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
@@ -20,9 +22,10 @@ from typing import Any, NamedTuple
 import openpyxl
 from openpyxl.cell.rich_text import CellRichText
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.cell_range import CellRange
 
 from docwell.adapters.documents.kinds import delimiter
-from docwell.adapters.documents.parts import LEAST_CELLS, WHITE, Cell, Metadata, Parts, Placed, Rows, is_visible
+from docwell.adapters.documents.parts import MIN_CELLS, WHITE, Cell, Metadata, Parts, Placed, Rows, is_seen, raised
 from docwell.models import CitationUnit, UnitKind
 
 _LITERAL = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]')
@@ -32,11 +35,11 @@ _DIGITS = re.compile(r"[#0?](?:,*[#0?])*(,*)(?:\.([#0?]+))?(,*)")
 _LARGEST_CODE, _MOST_DECIMALS, _EXACT = 10**20, 30, Context(prec=400)
 # A number format has sections for numbers above, below and at zero, and for texts. No section is for booleans.
 _TEXTS, _BOOLEANS, _TEXT = 3, 4, re.compile("@|general", re.IGNORECASE)
-# Brackets that choose a section, and others. A narrower column shows nothing.
+# Brackets that choose a section, others, and those that name a colour. A narrower column shows nothing.
 _CONDITION, _BRACKET, LEAST_WIDTH = re.compile(r"\[[<>=]"), re.compile(r"\[[^<>=]"), 0.3
-# The digits of the first colours of a theme and of the palette.
-_COLOURS = dict.fromkeys([("theme", 0), *(("indexed", at) for at in (1, 9, 65))], WHITE)
-_COLOURS |= dict.fromkeys([("theme", 1), *(("indexed", at) for at in (0, 8, 64))], "000000")
+_INK = re.compile(r"\[[a-z]{3}", re.IGNORECASE)
+# A colour of a theme. Its file has each one of text before that of its ground (ECMA-376, 18.8.3).
+_THEME = re.compile(rb'(?:srgb|sys)Clr [^>]*"([0-9A-Fa-f]{6})"')
 _YEARS = range(1900, 2101)
 # The longest field of a text file: more than a page of text.
 _FIELD_CHARACTERS = 1_000_000
@@ -69,7 +72,7 @@ def read_table(text: str, parts: Parts) -> Metadata:
     rows = csv.reader(io.StringIO(text), delimiter=delimiter(text) or ",")
     table, is_above_header = Rows(), True
     for number, row in enumerate(rows, 1):
-        is_header = is_above_header and len(list(filter(str.strip, row))) >= LEAST_CELLS
+        is_header = is_above_header and len(list(filter(str.strip, row))) >= MIN_CELLS
         is_above_header = is_above_header and not is_header
         places = [Placed(at, Cell(" ".join(text.split()))) for at, text in enumerate(row, 1) if text.strip()]
         names_columns = is_header and any(map(str.isalpha, "".join(row)))
@@ -126,30 +129,33 @@ def _filled(sheet: Any) -> list[Any]:
 
 def _shown_rows(sheet: Any, parts: Parts) -> Iterator[_Row]:
     """Yield number and filled cells of the rows that the sheet shows, and count what it hides."""
-    hidden, narrow = set[int](), set[int]()
+    looks, hidden, narrow = _Looks(sheet, parts), set[int](), set[int]()
     for column in sheet.column_dimensions.values():
         if (column.hidden or column.width <= LEAST_WIDTH) and column.min:
             (hidden if column.hidden else narrow).update(range(column.min, min(column.max, sheet.max_column) + 1))
-    # Styles of tables and rules give cells another ground.
-    is_plain = not sheet.tables and not len(sheet.conditional_formatting)
-    drawn: dict[tuple[int, int], bool] = {}
+    hidden_rows = {at for at, row in sheet.row_dimensions.items() if row.hidden or not is_seen("", "", row.height)}
+    # A merged cell shows its text in the part of its area that is not hidden.
+    kept = {
+        (area.min_row, area.min_col)
+        for area in sheet.merged_cells.ranges
+        if not hidden_rows.issuperset(range(area.min_row, area.max_row + 1))
+        and not (hidden | narrow).issuperset(range(area.min_col, area.max_col + 1))
+    }
     for number, cells in groupby(_filled(sheet), key=attrgetter("row")):
-        row = sheet.row_dimensions.get(number)
-        is_hidden = row is not None and (row.hidden or not is_visible("", "", row.height))
         shown_cells = []
         for cell in cells:
             if is_rich := isinstance(cell.value, CellRichText):
-                _join_runs(cell, parts, is_plain=is_plain)
+                _join_runs(cell, looks, parts)
             if isinstance(value := cell.value, bool | str):
                 section = _TEXTS if isinstance(value, str) else _BOOLEANS
             else:
                 section = 2 if value == 0 else int(isinstance(value, int | float) and value < 0)
-            look = cell.style_id, section
-            if look not in drawn:
-                drawn[look] = _is_drawn(cell, cell.font, section, is_plain=is_plain)
             # A text in a narrow column goes on over an empty place beside it.
-            is_cut = cell.column in narrow and (section != _TEXTS or cell.offset(0, 1).value is not None)
-            if is_hidden or is_cut or cell.column in hidden or not (is_rich or drawn[look]):
+            is_cut = cell.column in narrow and (
+                section != _TEXTS or (not cell.alignment.horizontal and cell.offset(0, 1).value is not None)
+            )
+            is_away = number in hidden_rows or cell.column in hidden or is_cut
+            if (is_away and (number, cell.column) not in kept) or not (is_rich or looks.draw(cell, section)):
                 parts.hide(str(cell.value))
             else:
                 shown_cells.append(cell)
@@ -157,37 +163,71 @@ def _shown_rows(sheet: Any, parts: Parts) -> Iterator[_Row]:
             yield _Row(number, shown_cells)
 
 
-def _join_runs(cell: Any, parts: Parts, *, is_plain: bool) -> None:
+def _join_runs(cell: Any, looks: _Looks, parts: Parts) -> None:
     """Replace the runs of a cell by the text of those that it shows, and count the others."""
-    shown_runs = list[str]()
+    runs = list[str]()
     for run in cell.value:
-        is_drawn = _is_drawn(cell, getattr(run, "font", cell.font), _TEXTS, is_plain=is_plain)
-        (shown_runs.append if is_drawn else parts.hide)(str(run))
-    cell._value = "".join(shown_runs)
+        font, text = getattr(run, "font", None), str(run)
+        text = raised(text, runs) if font and font.vertAlign == "superscript" else text
+        (runs.append if looks.draw(cell, _TEXTS, font) else parts.hide)(text)
+    cell._value = "".join(runs)
 
 
-def _is_drawn(cell: Any, font: Any, section: int, *, is_plain: bool) -> bool:
-    """Return whether the font, the fill and the number format of a cell draw a value of a section."""
-    form = cell.number_format or "General"
+class _Looks:
+    """The fonts, fills and number formats of a sheet's cells, and the area where tables and rules change them."""
+
+    def __init__(self, sheet: Any, parts: Parts) -> None:
+        self._parts, self._seen = parts, dict[Any, bool | None]()
+        theme = _THEME.findall(sheet.parent.loaded_theme or b"") or [b"000000", b"FFFFFF"]
+        theme = [digits.decode() for digits in (*theme[1::-1], *theme[3:1:-1], *theme[4:12])]
+        self._colours = {"theme": theme, "indexed": [*sheet.parent._colors[:64], "000000", WHITE]}
+        rules = [area for rule in sheet.conditional_formatting for area in rule.sqref]
+        areas = [*rules, *(CellRange(table.ref) for table in sheet.tables.values())]
+        self._area, self._has_rules = reduce(CellRange.union, areas) if areas else None, bool(rules)
+
+    def draw(self, cell: Any, section: int, font: Any = None) -> bool:
+        """Return whether a cell, or a run with a font, shows a value; mark the part where that is unknown."""
+        look, area = (cell.style_id, section, font), self._area
+        if look not in self._seen:
+            self._seen[look] = self._is_seen(cell, section, font or cell.font)
+        seen = self._seen[look]
+        if seen is None or (seen and not self._has_rules) or not area:
+            return bool(seen)
+        is_inside = area.min_row <= cell.row <= area.max_row and area.min_col <= cell.column <= area.max_col
+        self._parts.unchecked |= is_inside
+        return seen or is_inside
+
+    def _is_seen(self, cell: Any, section: int, font: Any) -> bool | None:
+        """Return whether a value is seen on its ground; None if its number format or size does not draw it."""
+        form, fill, ground = cell.number_format or "General", cell.fill, ""
+        if not _has_form(form, section) or not is_seen("", "", font.sz):
+            return None
+        # A colour in brackets replaces that of the font.
+        if fill.fill_type in {None, "solid"} and not _INK.search(form):
+            ground = self._digits(fill.fgColor) if fill.fill_type else WHITE
+        return is_seen(self._digits(font.color) if font.color else "000000", ground, None)
+
+    def _digits(self, colour: Any) -> str:
+        """Return the six digits of a colour, "" for an unknown one."""
+        colours = self._colours.get(colour.type, [])
+        digits = colour.value if colour.type == "rgb" else "".join(colours[colour.value : colour.value + 1])
+        if not digits or not colour.tint:
+            return str(digits)[-6:]
+        hue, light, saturation = rgb_to_hls(*(channel / 255 for channel in bytes.fromhex(digits[-6:])))
+        tint = max(-1, min(1, colour.tint))
+        light = light * (1 - abs(tint)) + max(0, tint)
+        return bytes(round(channel * 255) for channel in hls_to_rgb(hue, light, saturation)).hex()
+
+
+def _has_form(form: str, section: int) -> bool:
+    """Return whether a number format draws a value of a section."""
     plain = _LITERAL.sub(lambda mark: "x" * bool(mark[1] or mark[2] or _BRACKET.match(mark[0])), form)
     drawn = [text.strip() for text in plain.split(";")]
     place = min(section, _TEXTS)
     own = drawn[place] if place < len(drawn) else "@" if place == _TEXTS else drawn[0]
     if any(drawn) and (section == _BOOLEANS or _CONDITION.search(form)):
         own = "@"
-    if not own or (section == _TEXTS and not _TEXT.search(own)):
-        return False
-    ground = _digits(cell.fill.fgColor) if cell.fill.fill_type == "solid" else ""
-    # A colour in brackets replaces that of the font.
-    ground = "" if "[" in form else WHITE if cell.fill.fill_type is None and is_plain else ground
-    return is_visible(_digits(font.color) if font.color else "000000", ground, font.sz)
-
-
-def _digits(colour: Any) -> str:
-    """Return the six digits of a colour, "" for one that depends on the theme."""
-    if colour.type == "rgb":
-        return str(colour.value)[-6:]
-    return "" if colour.tint else _COLOURS.get((colour.type, colour.value), "")
+    return bool(own) and (section != _TEXTS or bool(_TEXT.search(own)))
 
 
 def _is_header(row: _Row, above: _Row, following: Sequence[Any], header: _Row) -> bool:
@@ -203,9 +243,9 @@ def _is_header(row: _Row, above: _Row, following: Sequence[Any], header: _Row) -
     are_names = (
         not any(text.rstrip().endswith(":") for text in texts)
         and all(isinstance(value, dt.date) or (type(value) is int and value in _YEARS) for value in periods)
-        and (not periods or len(set(periods)) == len(periods) >= LEAST_CELLS)
+        and (not periods or len(set(periods)) == len(periods) >= MIN_CELLS)
     )
-    if len(cells) < LEAST_CELLS or not are_names:
+    if len(cells) < MIN_CELLS or not are_names:
         return False
     columns = {cell.column for cell in cells}
     if not header.cells or all(cell.font is not None and cell.font.b for cell in cells):

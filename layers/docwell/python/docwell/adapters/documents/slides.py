@@ -13,7 +13,7 @@ from pptx import Presentation
 from pptx.oxml import parse_xml
 from pptx.oxml.ns import qn
 
-from docwell.adapters.documents.parts import LEAST_CELLS, WHITE, Cell, Parts, Rows, is_visible, raised
+from docwell.adapters.documents.parts import MIN_CELLS, WHITE, Cell, Parts, Rows, is_seen, raised
 from docwell.models import CitationUnit, UnitKind
 
 _TEXT, _PARAGRAPH = qn("a:t"), qn("a:p")
@@ -118,7 +118,7 @@ def _is_drawn(run: Any, size: str, ground: str) -> bool:
     elif run.xpath("boolean(./a:rPr[a:noFill or a:solidFill/*/a:alpha[@val < 8000]])"):
         return False
     colour = str(run.xpath("string(./a:rPr/a:solidFill/*[not(*)]/@val)")).replace("bg1", WHITE)
-    return is_visible(colour, ground, int(size) / 100 if size.isdecimal() else None)
+    return is_seen(colour, ground, int(size) / 100 if size.isdecimal() else None)
 
 
 def _rows(table: Any, parts: Parts) -> Iterator[str]:
@@ -129,7 +129,7 @@ def _rows(table: Any, parts: Parts) -> Iterator[str]:
             for cell in row.cells
             if not cell.is_spanned
         ]
-        yield rows.line(cells, heads=number == 0 and table.first_row and len(cells) >= LEAST_CELLS)
+        yield rows.line(cells, heads=number == 0 and table.first_row and len(cells) >= MIN_CELLS)
 
 
 def _chart(chart: Any) -> Iterator[str]:

@@ -15,18 +15,7 @@ from typing import Any, NamedTuple
 from markdown_it import MarkdownIt
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
-from docwell.adapters.documents.parts import (
-    DECIMAL,
-    Cell,
-    Level,
-    Metadata,
-    Numbering,
-    Parts,
-    Rows,
-    are_heads,
-    raised,
-    whole,
-)
+from docwell.adapters.documents.parts import Cell, Level, Metadata, Numbering, Parts, Rows, is_head, raised, whole
 
 # Text to add at the beginning and at the end of elements that a browser draws apart.
 _APART = {"br": ("", "\n"), **dict.fromkeys(("button", "option", "optgroup", "select"), (" ", " "))}
@@ -181,7 +170,7 @@ class _Table:
     def end_row(self) -> list[str]:
         """Return the row as one text; a single cell, as in tables for layout, as its blocks."""
         cells, self.cells = self.cells, []
-        heads = are_heads([(cell.text, cell.is_set_off) for cell in cells])
+        heads = is_head([(cell.text, cell.is_set_off) for cell in cells])
         line = self.rows.line([Cell(cell.text, cell.across, cell.down) for cell in cells], heads=heads)
         filled = [cell for cell in cells if cell.text]
         return list(filled[0].blocks) if len(filled) == 1 and line == filled[0].text else [line]
@@ -240,15 +229,13 @@ class _Page:
         """Begin or end a list or an item."""
         if node.tag in {"ol", "ul"}:
             if enters:
-                kind = node.attributes.get("type") or ""
-                form = tables()["forms"].get(kind, DECIMAL if node.tag == "ol" else "bullet")
+                form = tables()["forms"].get(node.attributes.get("type"), tables()["forms"][node.tag])
                 start = whole(node.attributes.get("start"), 1)
                 self._lists.append(Numbering({0: Level(start, form, "%1.")}))
             else:
                 self._lists.pop()
         elif node.tag == "li":
-            value = node.attributes.get("value")
-            restart = whole(value, 1) if value else None
+            restart = whole(value, 1) if (value := node.attributes.get("value")) else None
             self._mark = self._lists[-1].next(0, restart) if enters and self._lists else ""
 
     def _is_shown(self, node: Any) -> bool:

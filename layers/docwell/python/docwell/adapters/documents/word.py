@@ -27,11 +27,12 @@ from docwell.adapters.documents.parts import (
     Numbering,
     Parts,
     Rows,
-    are_heads,
-    is_visible,
+    is_head,
+    is_seen,
     raised,
     whole,
 )
+from docwell.text.words import by_language
 
 _MAIN = "application/vnd.openxmlformats-officedocument.wordprocessingml."
 _MACRO = "application/vnd.ms-word."
@@ -73,18 +74,9 @@ _NUMBERED, _MERGED = "w:pPr/w:numPr", "w:tcPr/w:vMerge"
 # The values that switch off a property that is present.
 OFF = frozenset({"0", "false", "off"})
 # The signs of symbol fonts and their Unicode characters, by font: the last byte of each code.
-_GREEK = "\u0394\u03a9\u03b1\u03b2\u03b3\u03b4\u03b5\u03bb\u03bc\u03c0\u03c3"
-_SYMBOLS = {
-    "symbol": (
-        b"\x44\x57\x61\x62\x67\x64\x65\x6c\x6d\x70\x73\xa3\xa5\xae\xb0\xb1\xb3\xb4\xb7\xb9\xbb",
-        _GREEK + "\u2264\u221e\u2192\u00b0\u00b1\u2265\u00d7\u2022\u2260\u2248",
-    ),
-    "wingdings": (b"\x6f\xa8\xfe\xfd\xfc\xfb\xe0", "\u2610\u2610\u2611\u2612\u2713\u2717\u2192"),
-    "wingdings 2": (b"\xa3\x2a\x52\x53\x50\x4f", "\u2610\u2610\u2611\u2612\u2713\u2717"),
-}
+_SYMBOLS = {font: {sign[:2]: sign[2:] for sign in signs} for font, signs in by_language("symbol").items()}
 _SYMBOL, _CHECK_BOX, _LIST = qn("w:sym"), qn("w:checkBox"), qn("w:ddList")
 _DRAWN = frozenset({_SYMBOL, _CHECK_BOX, _LIST})
-_CODE = re.compile("[0-9A-Fa-f]{2,4}")
 
 
 def read(data: bytes, parts: Parts) -> None:
@@ -184,7 +176,7 @@ class _Reader:
             heads = (
                 (has_heads and number == 0)
                 or _is_on(_child(row, "w:trPr/w:tblHeader"))
-                or are_heads(list(zip(texts, map(_is_bold, cells), strict=True)))
+                or is_head(list(zip(texts, map(_is_bold, cells), strict=True)))
             )
             placed = [Cell("")] * min(whole(_value(row, "w:trPr/w:gridBefore"), 0), MAX_SPAN)
             column = len(placed)
@@ -282,7 +274,7 @@ class _Reader:
         size = looks.get(qn("w:sz"), "")
         points = int(size) / 2 if size.isdecimal() else None
         is_vanished, colour = looks.get(qn("w:vanish"), "0") not in OFF, looks.get(qn("w:color"), "")
-        return is_vanished or not is_visible(colour, ground, points)
+        return is_vanished or not is_seen(colour, ground, points)
 
     def _style_looks(self, name: str | None) -> dict[str, str]:
         """Return the run properties of a style, and those of its `_GROUNDS` that are elsewhere in it."""
@@ -368,10 +360,8 @@ def _heading_level(style: Any) -> int | None:
 def _drawn(element: Any) -> str:
     """Return a symbol, a form's check box, or the chosen entry of a form's list."""
     if element.tag == _SYMBOL:
-        codes, symbols = _SYMBOLS.get(element.get(qn("w:font"), "").lower(), (b"", ""))
-        code = element.get(qn("w:char"), "")
-        at = codes.find(int(code[-2:], 16)) if _CODE.fullmatch(code) else -1
-        return symbols[at] if at >= 0 else ""
+        signs = _SYMBOLS.get(element.get(qn("w:font"), "").lower(), {})
+        return signs.get(element.get(qn("w:char"), "")[-2:].lower(), "")
     if element.tag == _CHECK_BOX:
         state = _child(element, "w:checked")
         state = _child(element, "w:default") if state is None else state
