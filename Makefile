@@ -200,6 +200,9 @@ BENCHES := bench-encode bench-coldstart bench-query bench-scale bench-find bench
 $(BENCHES): bench-%: dev embedder
 	$(PY) -m benchmarks.speed $* $(ARGS)
 
+.PHONY: bench-stream
+bench-stream: bench-query ## Measure the first token of a stream whose model host answers at once
+
 .PHONY: bench-compare
 bench-compare: dev embedder ## Measure questions and ingest beside another commit, in pairs; ARGS="--base COMMIT --short"
 	$(PY) -m benchmarks.compare $(ARGS)

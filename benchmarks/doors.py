@@ -45,6 +45,7 @@ class Reply:
     events: tuple[Event, ...] = ()
     broken: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    first_token_s: float | None = None
 
 
 class Doors:
@@ -100,12 +101,14 @@ class Doors:
         """Ask one question. It raises nothing: the reply has the error, if any."""
         started = time.monotonic()
         content = bytearray()
-        status, headers, broken = 0, httpx.Headers(), None
+        status, headers, broken, first_token_s = 0, httpx.Headers(), None, None
         try:
             with self._client.stream("POST", "/v1/query", json=dict(body)) as response:
                 status, headers = response.status_code, response.headers
                 for piece in response.iter_bytes():
                     content += piece
+                    if first_token_s is None and b"event: token" in content:
+                        first_token_s = time.monotonic() - started
                     if time.monotonic() - started > self._timeout_s:
                         broken = "no end within the client's patience"
                         break
@@ -120,7 +123,7 @@ class Doors:
                 events.extend(sse.read(text.splitlines()))
             else:
                 document = json.loads(text)
-        return Reply(status, kind, document, seconds, tuple(events), broken, dict(headers))
+        return Reply(status, kind, document, seconds, tuple(events), broken, dict(headers), first_token_s)
 
 
 @contextmanager

@@ -167,23 +167,18 @@ def index(stack: Stack, bodies: Mapping[str, bytes | Path], timeout_s: float) ->
         content = body.read_bytes() if isinstance(body, Path) else body
         versions[key] = s3.put_object(Bucket=stack.bucket, Key=key, Body=content)["VersionId"]
     while True:
-        rows = _settled(stack, versions)
+        rows = {
+            row["document"]: row
+            for row in ledger_rows(stack.client("dynamodb"))
+            if row["pipeline"] == _PIPELINE.fingerprint
+            and row.get("status", "PENDING") != "PENDING"
+            and row.get("version") == versions.get(row["document"])
+        }
         if not (waiting := len(versions) - len(rows)):
             return Indexed(time.monotonic() - started, rows)
         if time.monotonic() > started + timeout_s:
             raise TimeoutError(f"{waiting} documents have no final status after {timeout_s:.0f} s")
         time.sleep(min(max(_PAUSE_S, _PAUSE_FOR_EACH_S * waiting), _LONGEST_PAUSE_S))
-
-
-def _settled(stack: Stack, versions: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
-    """Return the ledger's rows of the keys that have a final status for their version."""
-    return {
-        row["document"]: row
-        for row in ledger_rows(stack.client("dynamodb"))
-        if row["pipeline"] == _PIPELINE.fingerprint
-        and row.get("status", "PENDING") != "PENDING"
-        and row.get("version") == versions.get(row["document"])
-    }
 
 
 @dataclass(frozen=True)
@@ -324,6 +319,9 @@ def _ask_over(report: Report, options: Options, sizes: Sequence[int]) -> Texts:
         replies = _add_sizes(report, options, bench, collections, cycle(questions))
         goal = options.goal("<= 1.05") if len(sizes) == 1 else None  # other chunks fill the cache
         report.add("growth of the query function's memory", _memory_mb() / before, "x", goal)
+        bodies = [{"question": text, "collection": name, "stream": True} for text in questions]
+        times = [1000 * (bench.doors.ask(body).first_token_s or _TIMEOUT_S) for body in bodies]
+        report.add_spread("first token of a stream: p50", Spread.of(times), "ms", options.goal("<= 60"))
     unanswered = sum(not is_answered(reply) for reply in replies)
     report.add("questions without an answer", unanswered, f"of {len(replies):,}", "== 0")
     return texts
@@ -372,9 +370,8 @@ def _add_sizes(
 
 def _memory_mb() -> float:
     """Return the memory of the largest query function: all questions of one client go to one environment."""
-    return (
-        max(worker.memory_info().rss for worker in workers_of(psutil.Process(), StackOptions.query_handler)) / 1e6
-    )
+    workers = workers_of(psutil.Process(), StackOptions.query_handler)
+    return max(worker.memory_info().rss for worker in workers) / 1e6
 
 
 def _processor_ms() -> NDArray[np.float64]:
