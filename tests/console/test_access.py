@@ -108,10 +108,11 @@ def test_nothing_moves_while_an_answer_and_its_sources_come(console: Console, wi
 def test_a_wait_has_no_barrier_and_moves_only_where_the_reader_likes_it(console: Console, motion: Any) -> None:
     console.host.behave(Misdeed.STALL)
     page = console.open(reduced_motion=motion)
+    page.locator(".examples").wait_for()
     assert violations(page) == []
     page.fill("#question", QUESTION)
     page.keyboard.press("Enter")
-    page.locator(".passages li").first.wait_for()
+    page.locator(".turn .seconds").wait_for()
     assert bool(page.evaluate("document.getAnimations().length")) == (motion == "no-preference")
     assert violations(page) == []
 
