@@ -107,35 +107,26 @@ _FIELD_KINDS = (
 )
 
 
-class Pass(NamedTuple):
-    """A pass over a page's text: the object and attribute that implement it, and the replacement without it."""
-
-    owner: Any
-    attribute: str
-    without: Any
-
-
 _GLYPHS, _NOTES = pdf_text.Glyphs, pdf_notes.Annotations
-PASSES: dict[str, Pass] = {
-    "cells apart in a line": Pass(_GLYPHS, "_ends_cell", lambda *_: False),
-    "exponents in a line": Pass(
-        _GLYPHS, "_figures_apart", lambda _glyphs, text, begins, ends, _: text[begins:ends]
-    ),
-    "brackets that run to the left": Pass(pdf_text, "unmirrored", list),
-    "unmapped glyphs of Indic words": Pass(_GLYPHS, "mapped", lambda _glyphs, text: text),
-    "all rows": Pass(pdf_layout, "rows", list),
-    "rows of tables": Pass(pdf_layout, "_tables", lambda lines: lines),
-    "running heads": Pass(pdf_layout, "running", lambda *_: set()),
-    "paragraphs": Pass(pdf_layout, "_begins", lambda *_: False),
-    "headings in bold": Pass(pdf_layout, "_is_set_off", lambda line, size: line.size > pdf_layout.LARGER * size),
-    "values of forms": Pass(_NOTES, "_field", lambda *_: ""),
-    "comments": Pass(_NOTES, "_comment", lambda *_: ""),
-    "drawing of doubtful text": Pass(pdf_hidden.Pictures, "hidden", lambda *_: set()),
-    "text off the page": Pass(_GLYPHS, "within", lambda _glyphs, text, _box: (text, 0)),
-    "replacement text": Pass(pdf_hidden.Objects, "_says_something", lambda *_: False),
-    "pairs of letters": Pass(quality, "_rare_share", lambda _words: 0.0),
-    "mixed scripts": Pass(quality, "_mixes_scripts", lambda _text: False),
-    "hyphens at line ends": Pass(quality, "_has_hyphen", lambda *_: False),
+# The passes over a page's text: the object and attribute that implement each, and the replacement without it.
+PASSES: dict[str, tuple[Any, str, Any]] = {
+    "cells apart in a line": (_GLYPHS, "_ends_cell", lambda *_: False),
+    "exponents in a line": (_GLYPHS, "_figures_apart", lambda _glyphs, text, begins, ends, _: text[begins:ends]),
+    "brackets that run to the left": (pdf_text, "unmirrored", list),
+    "unmapped glyphs of Indic words": (_GLYPHS, "mapped", lambda _glyphs, text: text),
+    "all rows": (pdf_layout, "rows", list),
+    "rows of tables": (pdf_layout, "_tables", lambda lines: lines),
+    "running heads": (pdf_layout, "running", lambda *_: set()),
+    "paragraphs": (pdf_layout, "_begins", lambda *_: False),
+    "headings in bold": (pdf_layout, "_is_set_off", lambda line, size: line.size > pdf_layout.LARGER * size),
+    "values of forms": (_NOTES, "_field", lambda *_: ""),
+    "comments": (_NOTES, "_comment", lambda *_: ""),
+    "drawing of doubtful text": (pdf_hidden.Pictures, "hidden", lambda *_: set()),
+    "text off the page": (_GLYPHS, "within", lambda _glyphs, text, _box: (text, 0)),
+    "replacement text": (pdf_hidden.Objects, "_says_something", lambda *_: False),
+    "pairs of letters": (quality, "_rare_share", lambda _words: 0.0),
+    "mixed scripts": (quality, "_mixes_scripts", lambda _text: False),
+    "hyphens at line ends": (quality, "_has_hyphen", lambda *_: False),
 }
 
 
@@ -177,8 +168,8 @@ def read_sets(folder: Path, count: int | None) -> Sets:
     papers = sorted((EVALUATION / "extraction" / "pdf").glob("*.pdf"))[:count]
     filings = sorted([*EVALUATION.glob("financebench/pdf/*.pdf"), *EVALUATION.glob("filings2/pdf/*.pdf")])[:count]
     bookmarked = [*papers, *filings, *sorted(EVALUATION.glob("mmlongbench/pdf/*.pdf"))[:count]]
-    kinds = [(make, True) for make in hidden_text.hidden_kinds().values()]
-    kinds += [(make, False) for make in hidden_text.shown_kinds().values()]
+    kinds = [(make, True) for make in hidden_text.kinds("hidden").values()]
+    kinds += [(make, False) for make in hidden_text.kinds("shown").values()]
     return Sets(
         {path: (path.parents[1] / "truth" / f"{path.stem}.txt").read_text(encoding="utf-8") for path in papers},
         [_middle_rows(path) for path in filings],

@@ -15,10 +15,13 @@ import json
 import random
 import re
 import sys
+from calendar import month_name
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import Mock, patch
@@ -27,13 +30,14 @@ import pypdfium2
 
 from docwell.adapters.documents.parts import Cell, Rows
 from docwell.models import Chunk, Passage
-from docwell.query.checking import check, figures
+from docwell.query.checking import check, dates, figures
 from docwell.query.checking.check import Claim
 from docwell.query.checking.cleaning import clean_answer
+from docwell.query.checking.dates import located_periods
 from docwell.query.checking.figures import in_sentence, mentions
 from docwell.query.checking.grounding import marked
 from docwell.query.checking.suspicion import suspicion
-from docwell.text.lexicon import content_words, segments
+from docwell.text.lexicon import MARKER, content_words, segments
 from docwell.text.words import by_language
 from infra.report import EVALUATION, ROOT, Report
 
@@ -45,12 +49,15 @@ _SCORE = 0.5
 _OTHER_PARAGRAPHS = 3
 _SEED = 7
 _SAMPLE = 200
+_MADE_UP = sorted(Path(__file__).with_name("claims").glob("*.txt"))
 _FILINGS, _ARTICLES = "claims/tables_auto_dev.jsonl", "xquad/questions_en_dev.json"
 _TRANSLATIONS = "xquad/questions_translated_dev.json"
 # The head and the rows of a table of a filing: years, and an item with a figure or a dash for each.
 _YEARS = re.compile(r"(?:\([^)]*\) )?((?:(?:19|20)\d\d ?){2,})")
 _ITEM, _FIGURE = r"(\D{4,60}?)", r"(?:\$ ?)?(\(?\d[\d,.]*\)?|[\u2013\u2014-])"
 _FEWEST_ITEMS, _MOST_ITEMS = 3, 5
+_MONTHS, _LONGEST_SENTENCE = month_name[1:], 300
+_DATE = re.compile(rf"\b({'|'.join(_MONTHS)}) (\d\d?), ((?:1[5-9]|20)\d\d)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +70,6 @@ class Case:
     kind: str
     right: bool
     group: str = ""
-
-
-def made_up(name: str) -> list[Case]:
-    """Return the cases of a file of this folder, in its order."""
-    return read((Path(__file__).with_name("claims") / f"{name}.txt").read_text(encoding="utf-8"))
 
 
 def passage(text: str, number: int, document: str = "", page: int = 0, heading: str = "") -> Passage:
@@ -146,6 +148,21 @@ def _sentences(name: str) -> Iterator[Case]:
             yield Case(shown, source["question"], f"{wrong} [1]", "sentence", right=False)
 
 
+def _dates_in_digits() -> Iterator[Case]:
+    """Yield sentences with a date in digits; in the wrong ones it is a day, a month or a year later."""
+    texts = {row["context"]: row["question"] for row in load(_ARTICLES)}
+    for name in ("financebench/questions_dev.json", "filings2/questions_dev2.json"):
+        texts |= {part["evidence_text"]: row["question"] for row in load(name) for part in row["evidence"]}
+    for text, question in texts.items():
+        for sentence in (text[slice(*span)] for span in segments(text, _LONGEST_SENTENCE)):
+            if match := _DATE.search(sentence):
+                right = date(int(match[3]), _MONTHS.index(match[1]) + 1, int(match[2]))
+                for later, form in product((0, 1, 31, 366), ("%Y-%m-%d", "%d.%m.%Y")):
+                    stated = f"{right + timedelta(later):{form}}"
+                    answer = f"{sentence.replace(match[0], stated, 1)} [1]"
+                    yield Case(_numbered([text]), question, answer, "date", right=not later)
+
+
 def _from_memory(name: str) -> Iterator[Case]:
     """Yield sentences without a figure over other paragraphs of their article, which lack them: all are wrong."""
     draw = random.Random(_SEED)
@@ -177,16 +194,14 @@ def _crossed() -> Iterator[Case]:
     """Yield right answers, each with another question that the same passage answers: all are wrong."""
     draw = random.Random(_SEED)
     for name in ("claims about documents", "answers of a careful reader", *UNTOUCHED):
-        right = [(_cited(case), content_words(case.answer), case) for case in SETS[name]() if case.right]
+        cases = [case for case in SETS[name]() if case.right]
+        cited = [case.passages[marked(case.answer, len(case.passages))[0] - 1].chunk.text for case in cases]
+        right = [(text, content_words(case.answer), case) for text, case in zip(cited, cases, strict=True)]
         for place, said, case in right:
             # An answer that is a part of the other can answer both questions.
             alike = [row for at, answer, row in right if at == place and not (answer <= said or said <= answer)]
             if questions := [row.question for row in alike if row.question != case.question]:
                 yield replace(case, question=draw.choice(questions), kind=name, right=False)
-
-
-def _cited(case: Case) -> str:
-    return case.passages[marked(case.answer, len(case.passages))[0] - 1].chunk.text
 
 
 def _beside_others(row: dict[str, Any], rows: list[dict[str, Any]], draw: random.Random) -> tuple[Passage, ...]:
@@ -257,7 +272,7 @@ def _tables() -> Iterator[tuple[list[str], dict[str, tuple[str, ...]]]]:
 DEVELOPMENT: Mapping[str, Callable[[], Iterable[Case]]] = {
     "claims about documents": lambda: _claims("claims/claims_own_dev.jsonl"),
     "answers of a careful reader": _of_careful_reader,
-    "made-up claims": lambda: [*made_up("first"), *made_up("second")],
+    "made-up claims": lambda: [case for path in _MADE_UP for case in read(path.read_text(encoding="utf-8"))],
 }
 # The sets that no rule was chosen on.
 UNTOUCHED: Mapping[str, Callable[[], Iterable[Case]]] = {
@@ -265,6 +280,7 @@ UNTOUCHED: Mapping[str, Callable[[], Iterable[Case]]] = {
     "rows of sheets": _rows_of_sheets,
     "figures of articles": _figures_of_articles,
     "sentences copied from articles": lambda: _sentences(_ARTICLES),
+    "dates in digits": _dates_in_digits,
     "statements from memory": lambda: _from_memory(_ARTICLES),
     "the same between languages": lambda: _from_memory(_TRANSLATIONS),
 }
@@ -305,6 +321,7 @@ _GOALS = {
     "rows of sheets": (3, 0),
     "figures of articles": (25, 2),
     "sentences copied from articles": (15, 2),
+    "dates in digits": (46, 2),
     "statements from memory": (2, 0),
     "the same between languages": (60, 0),
     "sentences between languages": (37, 1),
@@ -314,6 +331,8 @@ _GOALS = {
 _ALL = {"", *by_language("function")}
 RULES: Mapping[str, tuple[str, object, str, object]] = {
     "rivals": ("no other figure of the passage fits the sentence better", Claim, "_has_rival", False),
+    "dates in digits": ("'2019-03-31' is a date", dates, "_NUMERIC_DATE", re.compile("(?!)")),
+    "captions": ("a figure gets the scale of its table's caption", Claim, "caption_of", ""),
     "periods": ("a figure is of the sentence's year, quarter or month", Claim, "_has_period", True),
     "columns": ("a cell is in the column that the sentence names", Claim, "_has_column", True),
     "asked words": ("words of the question stand around a figure", Claim, "_is_asked", True),
@@ -338,15 +357,15 @@ RULES: Mapping[str, tuple[str, object, str, object]] = {
 }
 _PAGE_TEXT = """# What each rule of the checks is worth\n
 `make eval-guard ARGS=--without` counts the errors of the checks with all rules, and without each.\n
-| set | wrong answers | passed unmarked | right answers | removed | marked |
-| --- | ---: | ---: | ---: | ---: | ---: |
+| set | wrong answers | passed unmarked | right answers | removed | marked | given a scale |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |
 {sets}\n
 The rules were chosen with the errors of the development sets in sight, so the untouched sets are the check. Each
 row has the counts over these sets without one rule, and the difference. A rule without which no set loses goes.
 A wrong answer that is marked is caught.\n
-| rule | what it holds | development: wrong passed | right marked | right removed | untouched: wrong passed \
-| right marked | right removed |
-| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |
+| rule | what it holds | development: wrong passed | right marked | right removed | given a scale \
+| untouched: wrong passed | right marked | right removed | given a scale |
+| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 {rows}
 """
 # Every tenth page is marked, in pieces of about a chunk's length.
@@ -356,12 +375,13 @@ _ALIVE = re.compile(r"\]\(|!\[|<[a-z/!]|javascript:\S|\bdata:\w+/|[a-z]://|\bwww
 
 
 class Count(NamedTuple):
-    """The wrong answers of a set that pass unmarked, and the right answers that are removed or marked."""
+    """The wrong answers of a set that pass unmarked; the right ones that are removed, marked or given a scale."""
 
     passed: int = 0
     wrong: int = 0
     removed: int = 0
     marked: int = 0
+    scaled: int = 0
     right: int = 0
 
 
@@ -377,8 +397,7 @@ def main() -> int:
     report = Report("eval-guard")
     _add_claims(report)
     prompts = load("guard/prompts_dev.jsonl")
-    _add_attacks(report, prompts)
-    _add_harmless(report, prompts)
+    _add_suspicions(report, prompts)
     # The markup that survives when a model repeats an attack to the letter.
     alive = sum(bool(_ALIVE.search(clean_answer(prompt["text"], ())[0])) for prompt in prompts)
     report.add("links, images, HTML left in attacks that a model repeats", alive, "answers", "== 0")
@@ -393,7 +412,9 @@ def counted(name: str) -> Count:
         passes = answer is not None and all(sentence.supported for sentence in sentences)
         removed = case.right and answer is None
         marked = case.right and not passes and not removed
-        row = (passes > case.right, not case.right, removed, marked, case.right)
+        bare = MARKER.sub("", case.answer)
+        scaled = case.right and any(MARKER.sub("", row.text).strip() not in bare for row in sentences)
+        row = (passes > case.right, not case.right, removed, marked, scaled, case.right)
         count = Count(*map(sum, zip(count, row, strict=True)))
     return count
 
@@ -416,7 +437,7 @@ def _write_rules(rules: Sequence[str]) -> None:
         of_sets, *without = pool.map(_without, [None, *names])
     lines = [
         f"| {'untouched' if name in UNTOUCHED else 'development'}: {name} | {count.wrong} | {count.passed} "
-        f"| {count.right} | {count.removed} | {count.marked} |"
+        f"| {count.right} | {count.removed} | {count.marked} | {count.scaled} |"
         for name, count in of_sets.items()
     ]
     rows = [
@@ -431,9 +452,9 @@ def _write_rules(rules: Sequence[str]) -> None:
 
 
 def _row(without: Mapping[str, Count], with_all: Mapping[str, Count], sets: Iterable[str]) -> str:
-    """Return the wrong answers passed, the right ones marked and removed, and their differences to all rules."""
+    """Return the wrong answers passed, the right ones marked, removed and scaled, with the differences."""
     cells = []
-    for field in ("passed", "marked", "removed"):
+    for field in ("passed", "marked", "removed", "scaled"):
         count, of_all = (sum(getattr(counts[name], field) for name in sets) for counts in (without, with_all))
         cells.append(f"{count} ({count - of_all:+})")
     return " | ".join(cells)
@@ -444,23 +465,19 @@ def _without(name: str | None) -> dict[str, Count]:
     with ExitStack() as stack:
         if name is not None:
             _, owner, attribute, value = RULES[name]
-            figures.mentions.cache_clear()  # the cache depends on the rule
             switched_off = value if attribute.isupper() else Mock(return_value=value)
             stack.enter_context(patch.object(owner, attribute, switched_off))
-            stack.callback(figures.mentions.cache_clear)
+        for cached in (figures.mentions, located_periods):  # these depend on the rule
+            cached.cache_clear()
         return {name: counted(name) for name in SETS}
 
 
-def _add_attacks(report: Report, prompts: Sequence[dict[str, Any]]) -> None:
-    """Add the marked attacks, by kind and within paragraphs."""
+def _add_suspicions(report: Report, prompts: Sequence[dict[str, Any]]) -> None:
+    """Add the marked attacks, by kind, and the marked texts that give no order."""
     attacks = [prompt for prompt in prompts if prompt["label"] == "attack"]
     for kind in sorted({attack["kind"] for attack in attacks}):
         _add_marked(report, f"attacks ({kind})", [row["text"] for row in attacks if row["kind"] == kind])
     _add_marked(report, "attacks in all", [attack["text"] for attack in attacks], ">= 70")
-
-
-def _add_harmless(report: Report, prompts: Sequence[dict[str, Any]]) -> None:
-    """Add the marked texts that give no order."""
     harmless = [prompt["text"] for prompt in prompts if prompt["label"] != "attack"]
     _add_marked(report, "harmless look-alikes", harmless, "<= 10")
     articles, filings = load("xquad/ground_truth_text_dev.json"), load("financebench/questions_dev.json")

@@ -53,10 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_readings(report, "files", readings)
     if refused := [reading for reading in readings if reading.status == "REJECTED"]:
         _add_costs(report, "a refused file's", refused)
-        median = statistics.median(reading.cpu_s for reading in refused)
-        report.add("a refused file's processor time, median", median, "s", "<= 5")
-    median = statistics.median(reading.cpu_s for reading in readings)
-    report.add("a file's processor time, median", median, "s", "<= 5")
+    _add_costs(report, "a file's", readings)
     losing = [reading for reading in readings if reading.status == "INDEXED" and reading.unreadable]
     report.add("files that are indexed without some of their pages", len(losing), "files")
     if folder == evaluation / "pdf":
@@ -75,6 +72,8 @@ def _add_readings(report: Report, title: str, readings: Sequence[Reading]) -> No
 
 
 def _add_costs(report: Report, title: str, readings: Sequence[Reading]) -> None:
+    median = statistics.median(reading.cpu_s for reading in readings)
+    report.add(f"{title} processor time, median", median, "s", "<= 5")
     report.add(f"{title} processor time, worst", max(reading.cpu_s for reading in readings), "s", "<= 30")
     peak = max(reading.peak_bytes for reading in readings) / 1e6
     report.add(f"{title} memory, worst", peak, "MB", "<= 1000")

@@ -25,16 +25,6 @@ _AROUND = "BT /F 12 Tf .7 g 72 600 Td (SENTENCE) Tj ET BT /F 12 Tf .7 g 72 20 Td
 _FAINT = "/ExtGState<</G<</ca .01>>>>"
 
 
-def hidden_kinds() -> dict[str, Make]:
-    """Return the makers of pages that do not show `SENTENCE`, by the way it is hidden."""
-    return _kinds("hidden")
-
-
-def shown_kinds() -> dict[str, Make]:
-    """Return the makers of pages that show `SENTENCE`, by the way it is drawn."""
-    return _kinds("shown")
-
-
 def heavy_kinds() -> dict[str, Make]:
     """Return the makers of pages whose drawing takes too long, and which show `SENTENCE` in grey."""
     paths = {"content": f"TEXT q {_FILLS} Q {_AROUND}", "resources": _FAINT}
@@ -42,7 +32,8 @@ def heavy_kinds() -> dict[str, Make]:
     return {"many paths": partial(_page, paths), "one form": partial(_page, form)}
 
 
-def _kinds(table: str) -> dict[str, Make]:
+def kinds(table: str) -> dict[str, Make]:
+    """Return the makers of pages that do not show `SENTENCE` ("hidden"), or do ("shown"), by the way."""
     text = Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
     return {name: partial(_page, row) for name, row in tomllib.loads(text)[table].items()}
 

@@ -77,10 +77,9 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`short` is the form for CI: less of everything, and no goals for timings. `large` adds 300,000 chunks."""
+    """`short` is the form for CI: less of everything, and no goals for timings."""
 
     short: bool = False
-    large: bool = False
 
     def form(self, long: T, short: T) -> T:
         """Return `short` in the short form, else `long`."""
@@ -276,7 +275,7 @@ def query(report: Report, options: Options) -> None:
 
 def scale(report: Report, options: Options) -> None:
     """Measure growth: a question by chunks and by collections, and ingest by documents of one page."""
-    sizes = options.form([1_000, JUDGED, 100_000] + [300_000] * options.large, [100, 1_000])
+    sizes = options.form([1_000, JUDGED, 100_000], [100, 1_000])
     texts = _ask_over(report, options, sizes)
     rounds, size = options.form((5, 40), (3, 10))
     by_collections, by_documents = dict[int, list[float]](), dict[int, list[float]]()
@@ -707,11 +706,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(_MEASURES)} (default: all)")
     parser.add_argument("--short", action="store_true", help="measure less, and judge no timing")
-    parser.add_argument("--large", action="store_true", help="scale: 300,000 chunks too")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - _MEASURES.keys():
         parser.error(f"unknown benchmarks: {', '.join(sorted(unknown))}; known: {', '.join(_MEASURES)}")
-    options = Options(arguments.short, arguments.large)
+    options = Options(arguments.short)
     status = max(_run(name, options) for name in arguments.names or _MEASURES)
     if not (arguments.short or arguments.names):
         _write_page()

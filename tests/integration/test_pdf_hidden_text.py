@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.hidden_text import SEEN, SENTENCE, heavy_kinds, hidden_kinds, shown_kinds
+from benchmarks.hidden_text import SEEN, SENTENCE, heavy_kinds, kinds
 from benchmarks.poison.kinds import Make, one_page, stream
 from benchmarks.reading import default_reader
 from docwell.models import Page
@@ -20,14 +20,14 @@ def read(make: Make, tmp_path: Path) -> Page:
     return next(default_reader().pages(path, 1, 1))
 
 
-@pytest.mark.parametrize("make", hidden_kinds().values(), ids=hidden_kinds().keys())
+@pytest.mark.parametrize("make", kinds("hidden").values(), ids=kinds("hidden").keys())
 def test_hidden_text_is_left_out(make: Make, tmp_path: Path) -> None:
     page = read(make, tmp_path)
     assert SEEN in page.text
     assert not LETTERS & set(page.text.replace(".", "").split())
 
 
-@pytest.mark.parametrize("make", shown_kinds().values(), ids=shown_kinds().keys())
+@pytest.mark.parametrize("make", kinds("shown").values(), ids=kinds("shown").keys())
 def test_visible_text_is_kept(make: Make, tmp_path: Path) -> None:
     text = " ".join(read(make, tmp_path).text.split())
     assert SEEN in text
@@ -45,7 +45,7 @@ def test_a_page_that_takes_too_long_to_draw_keeps_all_its_text_and_is_marked(mak
 
 
 def test_hidden_characters_are_counted(tmp_path: Path) -> None:
-    page = read(hidden_kinds()["white on white"], tmp_path)
+    page = read(kinds("hidden")["white on white"], tmp_path)
     assert page.hidden == len(SENTENCE.replace(" ", ""))
 
 

@@ -21,7 +21,7 @@ from tests.unit.adapters.documents.test_looks import ROWS, made_with
 
 TEXTS, PAGE_TEXTS = ("7305", "4186"), (hidden_text.SENTENCE, hidden_text.SENTENCE[::-1])
 SUFFIXES = {"word": "docx", "sheets": "xlsx", "slides": "pptx"}
-PAGES = {"hidden": hidden_text.hidden_kinds(), "shown": hidden_text.shown_kinds()}
+PAGES = {"hidden": hidden_text.kinds("hidden"), "shown": hidden_text.kinds("shown")}
 Picture = npt.NDArray[np.int_]
 
 
