@@ -20,6 +20,8 @@ from docwell.query.ask import Ask, Passages, Question, Token
 from tests.unit.query.query_fakes import FakeAdmission
 from tests.unit.query.query_world import ANSWER, BOILER, EVERYTHING, QUESTION, World
 
+DRAUSSEN, OUTSIDE = "Fahrräder stehen draußen und nicht im Haus.", "Bicycles stand outside."
+
 
 def test_an_answer_cites_the_page_that_says_it() -> None:
     world = World()
@@ -52,19 +54,25 @@ def test_a_model_that_finds_nothing_gives_the_refusal(says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "question", "refusal"),
+    ("language", "texts", "question", "refusal"),
     [
-        ("en", "Wie oft wird der Kessel gewartet?", "other_language"),
-        ("en", "Как часто проверяют котёл?", "other_language"),
-        ("en", QUESTION, "nothing_near"),
-        (None, "Wie oft wird der Kessel gewartet?", "nothing_near"),
+        ("en", [OUTSIDE], "Wie oft wird der Kessel gewartet?", "other_language"),
+        ("en", [OUTSIDE], "Как часто проверяют котёл?", "other_language"),
+        ("en", [OUTSIDE], QUESTION, "nothing_near"),
+        ("en", [DRAUSSEN, OUTSIDE], QUESTION, "nothing_near"),
+        ("en", [DRAUSSEN], QUESTION, "not_in_documents"),  # no gate: the model decides
+        ("en", ["Велосипеды стоят на улице."], QUESTION, "not_in_documents"),
+        (None, [DRAUSSEN], QUESTION, "nothing_near"),
+        (None, [OUTSIDE], "Wie oft wird der Kessel gewartet?", "nothing_near"),
     ],
 )
-def test_a_refusal_tells_that_the_embedding_model_does_not_know_the_language(
-    language: str | None, question: str, refusal: Refusal
+def test_an_embedding_model_that_does_not_know_the_language_changes_the_cause_of_a_refusal(
+    language: str | None, texts: list[str], question: str, refusal: Refusal
 ) -> None:
     world = World()
-    world.add("house/rules.pdf", "Bicycles stand outside.")
+    world.model.says = "NOT FOUND"
+    for number, text in enumerate(texts):
+        world.add(f"house/{number}.pdf", text)
     world.query = replace(world.query, language=language)
     answer = world.ask(Question(question)).answer
     assert (answer.refusal, answer.answer) == (refusal, REFUSALS[refusal])

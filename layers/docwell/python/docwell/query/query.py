@@ -156,13 +156,11 @@ class Query:
                 hits, searched, basis = await asyncio.to_thread(self._searched, inquiry, principal, vector)
         if not hits.passages:
             refusal = await self._cause(searched.scope)
-        # The embedding model finds few hits for a question in a language that it does not know.
-        elif self.language and not (
-            script(inquiry.text) in {"", "LATIN"} and language_of(inquiry.text) in {"", self.language}
-        ):
+        elif not self._knows(inquiry.text):
             refusal = "other_language"
-        # If the caller names a document, skip the gate: the model decides whether the document answers.
-        min_fit = self.min_fit if inquiry.ask.question.document is None else None
+        # Skip the gate for a named document, and where the fit means nothing: the model decides.
+        has_fit = any(self._knows(passage.chunk.text) for passage in hits.passages)
+        min_fit = self.min_fit if has_fit and inquiry.ask.question.document is None else None
         inquiry = replace(
             inquiry,
             scope=searched.scope,
@@ -184,10 +182,9 @@ class Query:
         question, text, top_k = inquiry.ask.question, inquiry.text, inquiry.ask.question.top_k
         scope = self._scope(inquiry, principal)
         hits = self.retrieval.search(scope, vector, top_k, text, max(RERANKED - top_k, 0) if self.reranker else 0)
-        passages = hits.passages[:top_k]
-        if unread := scope.unread.difference(collection_of(hit.document) for hit in passages):
+        if unread := scope.unread.difference(collection_of(hit.document) for hit in hits.passages):
             check_exist(self.retrieval.catalogue, scope.principal, unread)
-        searched = Searched(question.mode, text, scope, vector, passages, hits.documents, top_k)
+        searched = Searched(question.mode, text, scope, vector, hits.passages[:top_k], hits.documents, top_k)
         return hits, searched, None if question.quotes else self.modes.basis(searched)
 
     def _scope(self, inquiry: Inquiry, principal: Principal, *, exists: bool = False) -> Scope:
@@ -202,8 +199,12 @@ class Query:
         with inquiry.watch.timed("embed"):
             async with inquiry.watch.deadline.stage("embed", _EMBED_SHARE):
                 (vector,) = await asyncio.to_thread(self.embedder.embed_queries, [inquiry.text])
-        numbers: list[float] = vector.tolist()
-        return numbers
+        return list(map(float, vector))
+
+    def _knows(self, text: str) -> bool:
+        """Return whether the embedding model knows the language of a text. In others it finds little."""
+        is_latin = script(text) in {"", "LATIN"}
+        return not self.language or (is_latin and language_of(text) in {"", self.language})
 
     async def _cause(self, scope: Scope) -> Refusal:
         """Return why a question has no passage. Raises `Unavailable` if the index has lost the documents."""
