@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
+from itertools import count
 
 import pytest
 
@@ -97,6 +100,25 @@ def test_a_question_to_documents_that_are_not_indexed_yet_says_so(
     principal = Principal("key:reader", frozenset({reader})) if reader else EVERYTHING
     with pytest.raises(StillIndexing) if waits else nullcontext():
         assert world.ask(Question(QUESTION, document=document), principal).answer.refusal == "nothing_indexed"
+
+
+@pytest.mark.parametrize("call", range(2, 7))
+def test_a_document_that_goes_live_during_a_question_is_never_lost_or_missing(
+    call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    world.ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.PENDING)
+    calls = count(1)
+
+    def watched(method: Callable[..., object], *given: object) -> object:
+        if next(calls) == call:
+            world.add("house/rules.pdf", BOILER)
+        return method(*given)
+
+    for port, names in ((world.index, ("search",)), (world.ledger, ("page", "get", "described", "under"))):
+        for name in names:
+            monkeypatch.setattr(port, name, partial(watched, getattr(port, name)))
+    assert world.ask().answer.status is AnswerStatus.ANSWERED
 
 
 @pytest.mark.parametrize(

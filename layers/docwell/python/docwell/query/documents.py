@@ -16,6 +16,7 @@ from docwell.query.retrieval.scope import (
     MOST_ROWS,
     NO_COLLECTION,
     NO_DOCUMENT,
+    Scope,
     exists,
     longer_prefix,
     may_see,
@@ -69,10 +70,9 @@ def list_documents(
     records, following = catalogue.page(
         within if prefix is not None else [], listing.status, listing.cursor, listing.limit, prefix or "", visible
     )
-    if listing.collection is not None and not records and following is None:
-        visible_records, cursor = catalogue.page(readable, None, None, 1, shared, visible)
-        if not visible_records and cursor is None:
-            raise NotFound(NO_COLLECTION)
+    may_lack = listing.collection is not None and not records and following is None
+    if may_lack and catalogue.page(readable, None, None, 1, shared, visible) == ([], None):
+        raise NotFound(NO_COLLECTION)
     return records, following
 
 
@@ -84,11 +84,8 @@ def list_collections(catalogue: Catalogue, principal: Principal) -> list[str]:
     reach = reachable(principal)
     if reach is not None:
         return sorted(name for name in reach if principal.may_read(name) or exists(catalogue, principal, name))
-    live, _ = catalogue.under(None, shared_prefix(principal, None), MOST_ROWS)
-    names = {
-        collection_of(key) for key, document in live.items() if may_see(principal, key, document.attributes.tags)
-    }
-    return sorted(names | (principal.collections or frozenset()))
+    live, _ = Scope(principal).documents(catalogue, MOST_ROWS)
+    return sorted({*map(collection_of, live), *(principal.collections or ())})
 
 
 class PageIndex(Protocol):

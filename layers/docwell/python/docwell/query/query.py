@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from time import perf_counter
 
-from docwell.answers import AnswerStatus, Citation, Mode, Refusal
+from docwell.answers import AnswerStatus, Citation, Mode
 from docwell.config import QueryLimits
-from docwell.errors import BadInput
+from docwell.errors import BadInput, Unavailable
 from docwell.identity import Principal
 from docwell.models import collection_of
 from docwell.ports import DocumentLinks, Embedder, LanguageModel, Listing, Reranker
@@ -22,7 +22,7 @@ from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
 from docwell.query.retrieval.ranking import RERANKED, reordered
 from docwell.query.retrieval.retrieval import RankedHits, Retrieval
-from docwell.query.retrieval.scope import NO_FILTER, Scope, check_exist, check_not_lost, find_scope
+from docwell.query.retrieval.scope import Scope, check_exist, find_scope, why_empty
 from docwell.query.waking import Sleeper
 from docwell.query.writing import RESERVE_S, Reports, Writer, likeness
 from docwell.text.lexicon import language_of, script
@@ -151,12 +151,20 @@ class Query:
         # Enforce the quota before searching; the charge started earlier and is almost always done.
         principal = await inquiry.ask.admission.admitted()
         refusal = inquiry.refusal
+        request = (inquiry, principal, vector)
         with inquiry.watch.timed("retrieve"):
             async with inquiry.watch.deadline.stage("retrieve", _RETRIEVE_SHARE):
-                hits, searched, basis = await asyncio.to_thread(self._searched, inquiry, principal, vector)
-        if not hits.passages:
-            refusal = await self._cause(searched.scope)
-        elif not self._knows(inquiry.text):
+                hits, searched, basis = await asyncio.to_thread(self._searched, *request)
+                try:
+                    if not hits.passages:
+                        refusal = await asyncio.to_thread(
+                            why_empty, self.retrieval.catalogue, searched.scope, self.listing
+                        )
+                except Unavailable:  # a document may have gone live since the search
+                    hits, searched, basis = await asyncio.to_thread(self._searched, *request)
+                    if not hits.passages:
+                        raise
+        if hits.passages and not self._knows(inquiry.text):
             refusal = "other_language"
         # Skip the gate for a named document, and where the fit means nothing: the model decides.
         has_fit = any(self._knows(passage.chunk.text) for passage in hits.passages)
@@ -203,15 +211,7 @@ class Query:
 
     def _knows(self, text: str) -> bool:
         """Return whether the embedding model knows the language of a text. In others it finds little."""
-        is_latin = script(text) in {"", "LATIN"}
-        return not self.language or (is_latin and language_of(text) in {"", self.language})
-
-    async def _cause(self, scope: Scope) -> Refusal:
-        """Return why a question has no passage. Raises `Unavailable` if the index has lost the documents."""
-        if scope.filter != NO_FILTER:
-            return "filter" if scope.places == {} else "nothing_near"
-        await asyncio.to_thread(check_not_lost, self.retrieval.catalogue, scope, self.listing)
-        return "nothing_indexed"
+        return not self.language or (script(text) in {"", "LATIN"} and language_of(text) in {"", self.language})
 
     async def _reranked(self, reranker: Reranker, inquiry: Inquiry) -> Inquiry:
         """Return the question with its passages reranked, or unchanged if the reranker is late or fails."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from os.path import commonprefix
 
+from docwell.answers import Refusal
 from docwell.errors import NotFound, StillIndexing, Unavailable
 from docwell.identity import RESERVED_COLLECTION, Principal, Rule
 from docwell.models import DEFAULT_COLLECTION, Attributes, DocumentRecord, Passage, Status, collection_of
@@ -138,8 +139,8 @@ MOST_ROWS = 2000
 _MOST_COLLECTIONS = 50
 # The rows to read to see that a collection exists.
 _FIRST_ROWS = 25
-# Rows of one page of the ledger, and pages read. A page may be empty although more rows follow.
-_ROWS, _PAGES, _NEWEST = 50, 10, 5
+# The rows and the newest objects to read to see that documents wait.
+_ROWS, _NEWEST = 50, 5
 
 # The same message for missing and forbidden, so that existence does not leak.
 NO_COLLECTION = "no such collection, or nothing of it is indexed yet"
@@ -253,11 +254,9 @@ def exists(ledger: Catalogue, principal: Principal, collection: str) -> bool:
     if not reaches(principal, collection):
         return False
     for most in (_FIRST_ROWS, MOST_ROWS):
-        live, rows = ledger.under(collection, shared_prefix(principal, collection), most)
-        if any(may_see(principal, key, document.attributes.tags) for key, document in live.items()):
-            return True
-        if rows is not None:
-            return False
+        live, complete = Scope(principal, {collection: None}).documents(ledger, most)
+        if live or complete:
+            return bool(live)
     return principal.may_read(collection)
 
 
@@ -294,24 +293,27 @@ def by_collection(keys: Iterable[str]) -> dict[str, Sequence[str]]:
     return {name: list(group) for name, group in groupby(sorted(keys, key=collection_of), collection_of)}
 
 
-def check_not_lost(ledger: Catalogue, scope: Scope, listing: Listing) -> None:
-    """Raise `Unavailable` if the index has lost documents of the scope, `StillIndexing` if new ones wait."""
-    named = [key for documents in (scope.places or {}).values() for key in documents or ()]
-    among = reachable(scope.principal) if scope.places is None else scope.places
-    collections, cursor = None if among is None else sorted(among), None
-    for _ in range(_PAGES):
-        keys = named[:_ROWS]
-        if not named:
-            records, cursor = ledger.page(collections, Status.INDEXED, cursor, _ROWS)
-            keys = [record.key for record in records]
-        # Read again, consistently: a document may have been deleted since the search.
-        if keys and scope.live(ledger, keys):
-            raise Unavailable("chroma", INDEX_LOST)
-        if cursor is None:
-            break
-    keys = []
-    with suppress(Unavailable):  # the role may lack the right to list
-        rows = sorted(listing(f"{collections[0]}/" if collections else "")[0], key=lambda row: row.modified)
-        keys = [row.key for row in rows if among is None or collection_of(row.key) in among][-_NEWEST:]
-    if ledger.page(collections, Status.PENDING, None, _ROWS)[0] or not all(map(ledger.get, keys)):
+def why_empty(ledger: Catalogue, scope: Scope, listing: Listing) -> Refusal:
+    """Return why a search is empty. Raises `Unavailable` for a lost index, `StillIndexing` if documents wait."""
+    if scope.filter != NO_FILTER:
+        return "filter" if scope.places == {} else "nothing_near"
+    whole = frozenset(name for name, documents in (scope.places or {}).items() if documents is None)
+    among = reachable(scope.principal) if scope.places is None else whole
+    keys = [key for documents in (scope.places or {}).values() for key in documents or ()][:_ROWS]
+    if among != frozenset():
+        collections = None if among is None else sorted(among)
+        new = [record.key for record in ledger.page(collections, Status.PENDING, None, _ROWS)[0]]
+        after = f"{collections[0]}/" if collections and DEFAULT_COLLECTION not in collections else ""
+        with suppress(Unavailable):  # the role may lack the right to list
+            objects = sorted(listing(after)[0], key=lambda row: row.modified)
+            new += [row.key for row in objects if among is None or collection_of(row.key) in among][-_NEWEST:]
+        keys += [key for key in new if may_see(scope.principal, key, {})]
+    # Before the live ones, so that a document that goes live meanwhile counts as one or the other.
+    waits = any(row is None or row.status in {Status.PENDING, Status.INDEXED} for row in map(ledger.get, keys))
+    live, _ = scope.documents(ledger, MOST_ROWS)
+    # Read again, consistently: a document may have been deleted since the search.
+    if live and scope.live(ledger, [*live][:_ROWS]):
+        raise Unavailable("chroma", INDEX_LOST)
+    if waits:
         raise StillIndexing("ledger", "ask again in a minute, or see the list of documents")
+    return "nothing_indexed"
