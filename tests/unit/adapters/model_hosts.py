@@ -20,6 +20,7 @@ SECRET = "the vault opens at nine"
 ASK = [Message("system", "Be brief."), Message("user", f"Say:\n{SECRET}")]
 DEADLINE = 1.0
 SLACK = 2.0
+FIXED, USAGE = {"temperature": 0.0, "seed": 7}, {"include_usage": True}
 
 # What a host does with a connection, once it has read the request.
 Script = Callable[[socket.socket], None]
@@ -146,6 +147,8 @@ class Dialect:
     error: Callable[[str], object]
     # What the host says about the model `m`, which can read 32,768 tokens.
     card: object
+    # Fields of each request, and its path.
+    sends: dict[str, Any]
 
     @property
     def protocol(self) -> str:
@@ -209,6 +212,7 @@ def _openai(name: str, thinking: str, error: Callable[[str], object], **card: An
         last=_openai_last,
         error=error,
         card={"object": "list", "data": [{"id": "other", "max_model_len": 9}, {"id": "m", **card}]},
+        sends={"path": "/v1/chat/completions", "stream_options": USAGE, "max_tokens": 99, **FIXED},
     )
 
 
@@ -219,6 +223,7 @@ OLLAMA = Dialect(
     last=_ollama_last,
     error=lambda text: {"error": text},
     card={"model_info": {"general.architecture": "qwen2", "qwen2.context_length": 32768}},
+    sends={"path": "/api/chat", "keep_alive": "9m", "options": {"num_ctx": 2048, "num_predict": 99, **FIXED}},
 )
 VLLM = _openai(
     "vLLM",

@@ -29,15 +29,13 @@ class FakeApi:
         self.stream: Iterable[bytes] | None = None
         self.requests: list[tuple[str, str, Any, str | None]] = []
         self.others: dict[str, dict[str, Any] | str] = {}  # JSON or HTML by path
-        self.model_host: str | None = None  # of an API without this route
-        self.asleep_until: str | None = None
         self.endpoint = ""
         self.on_document: Callable[[str], None] = lambda _: None
 
     def respond(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
         parts = urlsplit(path)
-        if parts.path == "/v1/health" or (parts.path == "/v1/status" and self.model_host):
-            return 200, {"status": "ok", "model_host": self.model_host, "asleep_until": self.asleep_until}
+        if parts.path == "/v1/health":
+            return 200, {"status": "ok"}
         if method == "POST" and parts.path in {"/v1/query", "/v1/search"}:
             return self.answer
         if method == "POST" and (parts.path.startswith("/v1/receipts/") or parts.path == "/v1/feedback"):

@@ -87,24 +87,18 @@ def test_a_failure_before_the_first_token_is_tried_once_more_within_the_same_tim
     assert 8.0 < second < first
 
 
+FINAL = [REFUSED, LATE, ModelMissing("ollama", "pull"), BadInput("no"), Overloaded("o", "x"), ASLEEP]
+
+
 @pytest.mark.parametrize(
-    "error", [REFUSED, LATE, ModelMissing("ollama", "pull"), BadInput("no"), Overloaded("o", "x"), ASLEEP]
+    ("error", "begun", "timeout_s"),
+    [*((error, "", 28.0) for error in FINAL), (DOWN, "Ni", 28.0), (DOWN, "", 0.45)],
 )
-def test_an_error_that_a_retry_cannot_fix_is_not_retried(error: DocwellError) -> None:
-    host = Host([error])
-    assert fails(guarded(host)) is error
-    assert len(host.attempts) == 1
-
-
-def test_a_failure_after_the_first_token_is_not_tried_again() -> None:
-    host = Host([DOWN], says_first="Ni")
-    fails(guarded(host))
-    assert len(host.attempts) == 1
-
-
-def test_no_second_attempt_is_made_when_too_little_time_is_left() -> None:
-    host = Host([DOWN])
-    fails(guarded(host), 0.45)
+def test_no_retry_follows_a_final_error_a_first_token_or_the_deadline(
+    error: DocwellError, begun: str, timeout_s: float
+) -> None:
+    host = Host([error], says_first=begun)
+    assert fails(guarded(host), timeout_s) is error
     assert len(host.attempts) == 1
 
 
@@ -144,7 +138,6 @@ def test_after_its_rest_a_host_that_fails_rests_again_without_a_second_attempt()
         (BadInput("no"), 28.0, False),
         (ASLEEP, 28.0, False),
     ],
-    ids=["down", "late", "late with little time", "refused", "no model", "bad input", "asleep"],
 )
 def test_only_failures_of_the_host_itself_count(error: DocwellError, timeout_s: float, *, rests: bool) -> None:
     model = guarded(Host([error]), failures=2)

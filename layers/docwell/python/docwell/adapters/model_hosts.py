@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import httpx
 
-from docwell.adapters.model_profiles import Protocol, profile_of
+from docwell.adapters.model_profiles import Protocol, host_words, profile_of
 from docwell.adapters.thinking import AnswerText
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
@@ -46,27 +46,16 @@ _NO_HOST = "no model host is running: a question starts one"
 # A host that ignores the limit of tokens is cut at this many characters for each. English has 4 for a token.
 TOKEN_CHARACTERS = 10
 _MOST_RETRY_AFTER_S = 300.0  # the longest wait that a host may ask for
-# The host's reason for a refusal: so many characters, without any three words that the prompt has too.
-_REASON_CHARACTERS, _QUOTED_WORDS = 300, 3
-# Fields that a request does without, or sends by another name, if the host refuses them.
-_REPLACED = dict.fromkeys(
-    ("think", "truncate", "temperature", "seed", "reasoning_effort", "chat_template_kwargs", "stream_options"), ""
-) | {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+# The host's reason for a refusal: so many characters are read, and so many shown, without any three words that the
+# prompt has too.
+_READ_CHARACTERS, _REASON_CHARACTERS, _QUOTED_WORDS = 4000, 300, 3
 # A chunk of 200 of the embedding model's tokens has about this many of a language model's.
 _PASSAGE_TOKENS = 250
-# In the reason of a host for a prompt that its context does not hold.
-_TOO_LONG = re.compile(
-    r"(?i)(?:context|model|prompt) (?:length|size|window)|is too long|reduce the length|token count|max_new_tokens"
-)
-# OpenAI's protocol: the beginnings of the names of fields and parts for thinking, and the names of the context's
-# length in a list of models. llama.cpp also states the length of the training.
-_THINKING = re.compile(r"reason|think")
-_LENGTHS = ("max_model_len", "n_ctx", "context_length", "context_window", "max_context_length", "n_ctx_train")
-# Other names of reasons for an answer's end, and the reasons of a host that breaks it off.
-_REASONS = {"max_tokens": "length", "model_length": "length", "null": None}
-_BROKEN = ("abort", "error")
 _LINE_END = re.compile(rb"[\r\n]+")  # not `str.splitlines`, as of httpx: JSON may hold U+2028 and U+0085
 _NO_VALUE = re.compile(r"data:|(event|id|retry|):.*")  # the fields of a server-sent event; a comment has no name
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*+"?')  # of JSON: it ends on its line
+# The longest value, line or error that is read, with the pings before it. A gateway's list of 400 models has 1 MB.
+MOST_BYTES = 4 * 1024 * 1024
 
 
 class _Part(NamedTuple):
@@ -155,7 +144,7 @@ class ModelServer(ABC):
         read, written, reason, room = 0, 0, None, TOKEN_CHARACTERS * self.options[self._limit]
         turns = [{"role": message.role, "content": message.content} for message in messages]
         body = {"model": self.name, "messages": turns, "stream": True, **await self._fields()}
-        async with self._exchange("POST", self.chat_path, body) as response, aclosing(_values(response)) as values:
+        async with self._exchange("POST", self.chat_path, body) as values:
             async for value in values:
                 part = self._part(value) if value is not None else _Part(reason="stop", is_last=True)
                 part = part.after(streamed, answer.text)
@@ -163,7 +152,7 @@ class ModelServer(ABC):
                 if room < 0:
                     part = part._replace(text=part.text[:room], reason="length", is_last=True)
                 if part.error:  # before the text begins, it quotes none
-                    quotes = pieces and part.error not in _BROKEN
+                    quotes = pieces and part.error not in host_words()["broken"]
                     raise self._failure("broke off with an error", "" if quotes else _stated(part.error), body)
                 if part.thinks or part.text:
                     pieces += 1
@@ -173,7 +162,7 @@ class ModelServer(ABC):
                 reason, read, written = reason or part.reason, part.read or read, part.written or written
                 if part.is_last:
                     break
-        if reason is None:  # a host also ends early when the model repeats one token
+        if not reason:  # a host also ends early when the model repeats one token
             raise Unavailable(self.dependency, "the model host ended its answer early")
         if text := answer.finish(cut=reason == "length"):
             yield text
@@ -253,24 +242,27 @@ class ModelServer(ABC):
     async def _get(self, path: str, body: object = None) -> Any:
         """Return the JSON of a small request within 5 s. May raise any error."""
         stage = Deadline(CHECK_TIMEOUT_S).stage(self.dependency)
-        async with stage, self._exchange("POST" if body else "GET", path, body) as response:
-            return json.loads(await response.aread())
+        async with stage, self._exchange("POST" if body else "GET", path, body) as values:
+            return await anext(values, None)
 
     @asynccontextmanager
-    async def _exchange(self, method: str, path: str, body: Any = None) -> AsyncGenerator[httpx.Response]:
-        """Yield the response of one exchange. Raises the error of a status that is no success."""
+    async def _exchange(self, method: str, path: str, body: Any = None) -> AsyncGenerator[AsyncGenerator[Any]]:
+        """Yield the values of one response. Raises the error of a status that is no success."""
         while True:
             fields = {self._renamed.get(name, name): value for name, value in (body or {}).items()}
             fields.pop("", None)
             async with (
                 httpx.AsyncClient(base_url=self._url, **self._connection) as client,
                 client.stream(method, path, json=fields or None) as response,
+                aclosing(_values(response)) as values,
             ):
                 if response.is_success and "html" not in response.headers.get("content-type", ""):
-                    yield response
+                    yield values
                     return
-                await response.aread()
-                error = self._refused(response, fields)
+                problem = None
+                with suppress(ValueError):
+                    problem = await anext(values, None)
+                error = self._refused(response, problem, fields)
             if error is not None:
                 raise error
 
@@ -291,24 +283,24 @@ class ModelServer(ABC):
             detail = f"the model host does not speak the protocol of {self.dependency} ({type(error).__name__})"
             raise Unavailable(self.dependency, detail) from None
 
-    def _refused(self, response: httpx.Response, fields: Mapping[str, Any]) -> DocwellError | None:
+    def _refused(self, response: httpx.Response, problem: object, fields: dict[str, Any]) -> DocwellError | None:
         """Return the error of a response; None if it refuses a field by name, which the next request lacks."""
-        status, stated, kind = response.status_code, "", response.headers.get("content-type", "")
+        status, stated, kind = response.status_code, _stated(problem), response.headers.get("content-type", "")
         if self._sleeps and status == httpx.codes.SERVICE_UNAVAILABLE and "json" not in kind:
             return ModelWaking("ollama", _NO_HOST)  # a page of the load balancer; a model host's 503 is JSON
-        with suppress(ValueError):
-            stated = _stated(response.json())
         if response.is_success or response.has_redirect_location:
             stated, fields = "no model host is at this address: set DOCWELL_OLLAMA_URL", {}
-        if status == httpx.codes.NOT_FOUND and b"model" in response.content.lower():
+        if status == httpx.codes.NOT_FOUND and "model" in str(problem).lower():
             return self._missing()
-        if status in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY} and not _TOO_LONG.search(stated):
-            reason = _masked(stated, fields.get("messages"))  # a quoted prompt may have a field's name
-            refused = {name for name in _REPLACED.keys() & fields if re.search(rf"\b{name}", reason)}
-            if refused - self._renamed.keys():
-                self._renamed |= {name: _REPLACED[name] for name in refused}
-                return None
         error = self._failure(f"answered with status {status}", stated, fields)
+        is_wrong = status in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}
+        if is_wrong and not isinstance(error, PromptTooLong):
+            reason = _masked(stated, fields.get("messages"))  # a quoted prompt may have a field's name
+            replaced = host_words()["replaced"]
+            refused = {name for name in replaced.keys() & fields if re.search(rf"\b{name}", reason)}
+            if refused - self._renamed.keys():
+                self._renamed |= {name: replaced[name] for name in refused}
+                return None
         # Only an error of the server may be retried.
         if status < httpx.codes.INTERNAL_SERVER_ERROR and status != httpx.codes.TOO_MANY_REQUESTS:
             error.retry_after = None
@@ -323,35 +315,42 @@ class ModelServer(ABC):
     def _failure(self, event: str, stated: str, request: object) -> Unavailable:
         reason = _masked(stated[:_REASON_CHARACTERS], request)
         detail = f"the model host {event}{reason and f': {reason}'}"
-        if _TOO_LONG.search(stated):
+        if re.search(host_words()["too_long"], stated):
             return PromptTooLong(self.dependency, detail, retry_after=None)
         return Unavailable(self.dependency, detail)
 
 
 async def _values(response: httpx.Response) -> AsyncGenerator[Any]:
     """Yield the JSON values of an answer, on any lines, and None for the end mark. Raises `ValueError`."""
-    begun = ""
+    begun, depth, room = "", 0, MOST_BYTES
     async for line in _lines(response):
+        room -= len(line) + 1
         text = line[match.end() :] if (match := _NO_VALUE.match(line)) else line
         if text.strip() == "[DONE]":
             yield json.loads(begun or "null")
         elif begun or text.lstrip()[:1] in {"{", "["}:  # others are pings, or unknown fields
             begun += text
-            try:
-                value = json.loads(begun)
-            except ValueError:  # more lines follow
-                continue
-            begun = ""
-            yield value
+            brackets = _TEXT.sub("", text)
+            depth += sum(map(brackets.count, "{[")) - sum(map(brackets.count, "}]"))
+            if depth <= 0:
+                value, begun, depth, room = json.loads(begun), "", 0, MOST_BYTES
+                yield value
+        if room < 0:
+            raise ValueError("no value ends")
     json.loads(begun or "null")
 
 
 async def _lines(response: httpx.Response) -> AsyncGenerator[str]:
-    rest = b""
+    rest = bytearray()
     async for data in response.aiter_bytes():
-        *lines, rest = _LINE_END.split(rest + data)
-        for line in lines:
-            yield line.decode("utf-8-sig")
+        rest += data
+        if _LINE_END.search(data):
+            *lines, last = _LINE_END.split(rest)
+            rest = bytearray(last)
+            for line in lines:
+                yield line.decode("utf-8-sig")
+        elif len(rest) > MOST_BYTES:
+            raise ValueError("a line without end")
     yield rest.decode("utf-8-sig")
 
 
@@ -362,7 +361,7 @@ def _stated(value: object) -> str:
         loc = fields.get("loc") or "request"  # in FastAPI's list of wrong fields
         wrong = f"{'.'.join(map(str, loc)) if isinstance(loc, list) else loc}: {fields.get('msg')}"
         value = fields.get("error") or fields.get("message") or fields.get("detail") or ("msg" in fields and wrong)
-    return value if isinstance(value, str) else ""
+    return value[:_READ_CHARACTERS] if isinstance(value, str) else ""
 
 
 def _masked(text: str, request: object) -> str:
@@ -421,20 +420,21 @@ class OpenAiModel(ModelServer):
     dependency, chat_path, list_path = "openai", "chat/completions", ("models", "data", "id")
 
     async def _fields(self) -> Mapping[str, Any]:
-        options = self.options | {"stream_options": {"include_usage": True}}
-        return options | dict(self.profile.thinking(self.dependency, self._think))
+        thinking = self.profile.thinking(self.dependency, self._think)
+        return {**self.options, "stream_options": {"include_usage": True}, **thinking}
 
     def _part(self, value: Any) -> _Part:
-        part = _Part()
+        part, words = _Part(), host_words()
+        thinking = tuple(words["thinking"])
         for choice in value.get("choices") or []:
             delta = choice.get("delta") or choice.get("message") or {}
-            thinks = any(text and _THINKING.match(field) for field, text in delta.items())
+            thinks = any(text and field.startswith(thinking) for field, text in delta.items())
             text, ended = delta.get("content") or delta.get("refusal") or "", choice.get("finish_reason")
             if isinstance(text, list):  # parts, as of Mistral and Databricks
-                shown = [piece for piece in text if not _THINKING.match(str(piece.get("type")))]
+                shown = [piece for piece in text if not str(piece.get("type")).startswith(thinking)]
                 thinks, text = thinks or shown != text, "".join(piece.get("text") or "" for piece in shown)
-            error, is_whole = choice.get("error") or (ended in _BROKEN and ended), not choice.get("delta")
-            part = _Part(text, thinks, _REASONS.get(ended, ended), error=error, is_whole=is_whole)
+            error, is_whole = choice.get("error") or (ended in words["broken"] and ended), not choice.get("delta")
+            part = _Part(text, thinks, words["reasons"].get(ended, ended), error=error, is_whole=is_whole)
         usage, error = value.get("usage") or {}, value.get("error") or part.error
         read, written = (int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
         return part._replace(read=read, written=written, error=error)
@@ -443,7 +443,7 @@ class OpenAiModel(ModelServer):
         if (card := (await self.listed()).get(self.name)) is None:
             raise self._missing()
         stated = {**card, **(card.get("meta") or {})}  # llama.cpp has it in `meta`
-        return card, next(filter(None, map(stated.get, _LENGTHS)), None)
+        return card, next(filter(None, map(stated.get, host_words()["lengths"])), None)
 
 
 def model_server(url: str, model: str, *, num_ctx: int, keep_alive: str, **settings: Any) -> ModelServer:

@@ -65,6 +65,12 @@ def marks() -> tuple[Mapping[str, str], Sequence[str]]:
     return _file()["pairs"], _file()["alone"]
 
 
+def host_words() -> Mapping[str, Any]:
+    """Return the names and words of hosts, which `[hosts]` of the data file explains."""
+    words: Mapping[str, Any] = _file()["hosts"]
+    return words
+
+
 @cache
 def _file() -> dict[str, Any]:
     table = tomllib.loads(files("docwell.adapters").joinpath("model_profiles.toml").read_text(encoding="utf-8"))

@@ -131,12 +131,12 @@ def status(
     *,
     as_json: JsonFlag = False,
 ) -> None:
-    """Count documents by status, and show the model host; or one document in full."""
+    """Count documents by status, and show the model and its host; or one document in full."""
     api = Api(ctx.obj)
     shown: Json | None
     if key is None:
         counts = Counter(record["status"] for record in api.documents())
-        shown = {"documents": counts.total(), **counts, "model_host": api.model_host()}
+        shown = {"documents": counts.total(), **counts, **(api.get("/v1/status") or {})}
     elif (shown := api.document(key)) is None:
         raise Failure(f"there is no document {key!r}; `docwell ls` lists the documents")
     if as_json:

@@ -97,14 +97,6 @@ class Api:
         response = self._request("POST", "/-/code")
         return response.json().get("code") if response.is_success else None
 
-    def model_host(self) -> str | None:
-        """Return the state of the model host, or None where the API does not tell it."""
-        response = self._request("GET", "/v1/status")
-        if not response.is_success:
-            return None
-        state, until = response.json().get("model_host"), response.json().get("asleep_until")
-        return f"{state} until {until}" if until else str(state)
-
     def document(self, key: str) -> Json | None:
         """Return the record of a document, or None where the API has none."""
         return self.get(f"/v1/documents/{quote(key, safe='')}", "document", "status")
