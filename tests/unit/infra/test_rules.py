@@ -88,20 +88,21 @@ def given(row: dict[str, Any]) -> dict[str, str]:
 
 
 def open_to_internet(vpc: str, table: str) -> None:
-    """Route a table of a network to an internet gateway."""
+    """Route a table of a network to an internet gateway, and all its tables for one range of addresses."""
     ec2 = boto3.client("ec2")
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
-    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
+    for id_, to in ((table, "0.0.0.0/0"), *((row["RouteTableId"], "203.0.113.0/24") for row in tables)):
+        ec2.create_route(RouteTableId=id_, DestinationCidrBlock=to, GatewayId=gateway)
 
 
 def named(vpc: str) -> dict[str, str]:
     """Create the things that rows name, beside subnets."""
     ec2, kms, secrets = (boto3.client(name) for name in ("ec2", "kms", "secretsmanager"))
     other = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-    groups = [
-        ec2.create_security_group(GroupName="g", Description="g", VpcId=each)["GroupId"] for each in (vpc, other)
-    ]
+    at = {"GroupName": "g", "Description": "g"}
+    groups = [ec2.create_security_group(VpcId=id_, **at)["GroupId"] for id_ in (vpc, other)]
     arm, intel = (ec2.register_image(Name=name, Architecture=name)["ImageId"] for name in ("arm64", "x86_64"))
     volume = ec2.create_volume(AvailabilityZone="eu-central-1a", Size=20)["VolumeId"]
     key = kms.create_key()["KeyMetadata"]
