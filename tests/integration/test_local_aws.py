@@ -151,15 +151,16 @@ def test_a_form_stores_its_file_alone_and_a_link_reads_it_by_ranges(aws: Aws, st
     assert [send(**change) for change in changes] == [403] * 6
     aws.receive_all()
     assert [send() for _ in range(4)] == [200] * 4
-    stored, head = S3ObjectStore(s3, BUCKET), S3ObjectStore(s3, BUCKET).head(key)
-    assert head
+    stored = Mock(wraps=S3ObjectStore(s3, BUCKET))
+    head = stored.head(key)
     assert (head.metadata, stored.tags(key, head)) == (attributes.metadata, attributes.tags)
     # Each use of the form is an event, also when its notification comes twice.
     trail = DynamoAudit(aws.client("dynamodb"), AUDIT_TABLE)
     ingest = Ingest(BUCKET, stored, Mock(), Mock(), Mock(), Mock(), "", trail=trail)
     versions = [hint.version for message in aws.receive_all() for hint in parse(message) if isinstance(hint, Hint)]
     for version in versions * 2:
-        ingest.audit(key, version)
+        ingest.audit(key, version, head)
+    assert stored.head.call_count == 1 + 2 * 3  # none again for the version that was read
     uploads = [(event.action, event.documents, event.subject) for event in trail.events("key:a")]
     assert sorted(uploads) == sorted((Action.STORED, frozenset({key}), version) for version in versions)
     assert len(set(versions)) == 4

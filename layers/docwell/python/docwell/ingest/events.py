@@ -17,7 +17,7 @@ from urllib.parse import unquote_plus
 
 from docwell.errors import BadInput, DocwellError, Unavailable
 from docwell.ingest import ranges
-from docwell.ingest.ingest import Ingest, RangeWorker
+from docwell.ingest.ingest import Ingest, IngestReport, RangeWorker
 from docwell.ingest.metrics import record_ingest, record_unknown_event
 from docwell.ingest.steps import next_step
 from docwell.models import DocumentRecord, Hint, ObjectVersion, RangeTask, Reason, Status
@@ -221,10 +221,11 @@ def _observe(ingest: Ingest, message: Hint | RangeTask, _delivery: Delivery) -> 
 def _handle(ingest: Ingest, message: Hint | RangeTask, delivery: Delivery) -> None:
     started, owner, remaining_s = monotonic(), delivery.message_id, delivery.remaining_s
     if isinstance(message, Hint):
+        report = IngestReport(status=None)
         try:
             report = ingest.update(message, owner, remaining_s, again=delivery.receives > 1)
         finally:  # last: a trail that cannot be written stops no document
-            ingest.audit(message.key, message.version)
+            ingest.audit(message.key, message.version, report.head)
     else:
         report = RangeWorker(ingest, message, owner, remaining_s, is_last=delivery.last).index_range()
     seconds = monotonic() - started

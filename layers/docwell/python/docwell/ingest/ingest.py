@@ -54,11 +54,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """The result of one message. `status` is None when this worker had nothing to do."""
+    """The result of one message. `status` is None when this worker had nothing to do; `head` is as last read."""
 
     status: Status | None
     reason: str | None = None
     tally: RangeTally = field(default_factory=RangeTally)
+    head: ObjectVersion | None = None
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,11 @@ class Ingest:
     active: Ledger | None = None
     trail: AuditTrail | None = None
 
-    def audit(self, key: str, version: str | None) -> None:
-        """Add an upload with a form to the audit trail: the version that a notification of S3 names."""
-        head = self.store.head(key, version) if self.trail and version else None
-        if self.trail and head and (payer := uploader(head.uploader)):
+    def audit(self, key: str, version: str | None, head: ObjectVersion | None = None) -> None:
+        """Add an upload with a form to the audit trail: a version that S3 names. Its `head` saves a request."""
+        if self.trail and version and (head is None or head.version != version):
+            head = self.store.head(key, version)
+        if self.trail and version and head and (payer := uploader(head.uploader)):
             stored = AuditEvent(payer.id, Action.STORED, frozenset({key}), head.version, at=head.modified)
             self.trail.append(stored)
 
@@ -138,32 +140,28 @@ class Ingest:
         `owner` names the message in all its deliveries; `again` marks a redelivery. `remaining_s` returns the
         seconds until this worker is stopped. Raises `Unavailable` if the queue must deliver the message again.
         """
-        if self.is_unknown(hint.key):
-            return IngestReport(status=None)
-        lease = self.acquire(hint.key, owner, remaining_s)
-        if lease is None:  # the lease holder looks again before it releases the lease
+        lease = None if self.is_unknown(hint.key) else self.acquire(hint.key, owner, remaining_s)
+        if lease is None:  # a lease holder looks again before it releases the lease
             return IngestReport(status=None)
         with lease:
             if again:  # a write of the last delivery may have reached the index after another worker's sweep
                 lease.require_sweep()
             self.match(lease, hint)
             self.release(lease)
-        return IngestReport(lease.record.status, lease.record.reason, lease.tally)
+        return IngestReport(lease.record.status, lease.record.reason, lease.tally, lease.head)
 
-    def match(self, lease: DocumentLease, hint: Hint) -> None:
+    def match(self, lease: DocumentLease, hint: Hint | None) -> None:
         """Take steps until the document matches its object, or waits for its ranges; then sweep."""
-        pending_hint: Hint | None = hint
-        recognises = self.indexer.recogniser is not None
         while True:
-            head = self.store.head(lease.record.key)
-            step = next_step(lease.record, head, pending_hint, recognises=recognises)
+            head = lease.head = self.store.head(lease.record.key)
+            step = next_step(lease.record, head, hint, recognises=self.indexer.recogniser is not None)
             if step is None:
                 break
             try:
                 self._take(lease, step)
             except NotFound:  # the version was replaced or deleted while it was read
                 continue
-            pending_hint = None
+            hint = None
         # The object changed after it was observed, and its next event may be late or lost.
         if lease.record.observed_version not in (None, _version(head)):
             self.observe(lease.record.key)
@@ -360,7 +358,7 @@ class DocumentLease:
     so that the next delivery need not wait until it expires.
 
     `record` is the document as this worker knows it. It is ahead of the ledger while a document of one range is
-    indexed but not live. `tally` counts what this worker indexed under the lease.
+    indexed but not live. `tally` counts what this worker indexed under the lease. `head` is as last read.
     """
 
     lease: Lease
@@ -371,6 +369,7 @@ class DocumentLease:
     remaining_s: Callable[[], float]
     record: DocumentRecord = field(init=False)
     tally: RangeTally = field(default_factory=RangeTally)
+    head: ObjectVersion | None = None
 
     def __post_init__(self) -> None:
         self.record = self.lease.record
