@@ -177,7 +177,9 @@ def _from_memory(name: str) -> Iterator[Case]:
 def _about_others() -> Iterator[Case]:
     """Yield right answers, each with its question about another name, which no passage has: all are wrong."""
     draw = random.Random(_SEED)
-    right = [case for name in ("claims about documents", *UNTOUCHED) for case in SETS[name]() if case.right]
+    # The sentences with dates do not answer their questions.
+    sets = ("claims about documents", *UNTOUCHED)
+    right = [case for name in sets for case in SETS[name]() if case.right and case.kind != "date"]
     named = sorted({name for case in right for name in check.names(case.question)})
     for case in right:
         shown = " ".join(
