@@ -69,6 +69,8 @@ def _refused(options: argparse.Namespace) -> bool:
     wrong = wrong_settings(StackOptions(options.data, options.model))
     if (port := getattr(options, "port", None)) and free_port(port) != port:
         wrong.append(f"port {port} is taken: stop what listens there, or give another --port")
+    if getattr(options, "observe", False) and not prometheus.installed():
+        wrong.append("--observe needs Prometheus on the PATH; on Debian: apt-get install prometheus")
     for problem in wrong:
         print(f"wrong setting: {problem}", file=sys.stderr)
     return bool(wrong)
@@ -77,9 +79,6 @@ def _refused(options: argparse.Namespace) -> bool:
 def _up(options: argparse.Namespace) -> int:
     data: Path = options.data
     if _refused(options):
-        return 2
-    if options.observe and not prometheus.installed():
-        print("--observe needs Prometheus on the PATH; on Debian: apt-get install prometheus", file=sys.stderr)
         return 2
     os.environ.setdefault("DOCWELL_OCR", "rapidocr")
     if options.no_follow:
@@ -90,14 +89,8 @@ def _up(options: argparse.Namespace) -> int:
     console = StackConsole(data / "logs", verbose=options.verbose)
     started = time.monotonic()
     try:
-        stack_options = StackOptions(
-            data,
-            options.model,
-            options.port or StackOptions.port,
-            sleep_minutes=options.sleep,
-            observe=options.observe,
-            model_host=options.model_host,
-        )
+        chosen = {"sleep_minutes": options.sleep, "observe": options.observe, "model_host": options.model_host}
+        stack_options = StackOptions(data, options.model, options.port or StackOptions.port, **chosen)
         with supervised(stack_options, console) as (stack, supervisor):
             console.say(f"docwell is up ({time.monotonic() - started:.0f} s). Ctrl-C stops it.\n", "bold green")
             _addresses(stack)
@@ -105,7 +98,7 @@ def _up(options: argparse.Namespace) -> int:
             with suppress(OSError):  # a home that cannot be written
                 pointer.parent.mkdir(parents=True, exist_ok=True)
                 write_private(pointer, f"{stack.data}\n{ROOT}")
-            signal.signal(signal.SIGUSR1, lambda *_: supervisor.install_ocr(stack))  # `docwell ocr on`
+            signal.signal(signal.SIGURG, lambda *_: supervisor.install_ocr(stack))  # `docwell ocr on`
             if os.environ["DOCWELL_OCR"] == "rapidocr" and not has_ocr():
                 supervisor.install_ocr(stack)
             try:

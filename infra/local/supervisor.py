@@ -26,7 +26,7 @@ from docwell.config import IngestSettings
 from docwell.wiring.pipelines import pipelines
 from infra.local.console import StackConsole
 from infra.local.keys import LOCK, append_private, private_folder, write_private
-from infra.local.names import ROOT
+from infra.local.names import NOTICE, ROOT, WARNING
 from infra.local.ports import answers
 from infra.local.prometheus import served, stack_exporter
 from infra.local.stack import MODEL_DIR, STACK_FILE, Part, Stack, StackOptions, model_host, own_settings, plan
@@ -96,6 +96,7 @@ class Supervisor:
         write_private(console.logs / "temporary", self._temporary.name)
         self._exits: queue.Queue[tuple[str, int] | None] = queue.Queue()
         self._stopping = threading.Event()
+        self._installing = threading.Lock()
 
     def start(self) -> None:
         """Start every part when its predecessors are ready. Raises `StackFailed`, and then stops all parts."""
@@ -142,22 +143,30 @@ class Supervisor:
 
     def install_ocr(self, stack: Stack) -> None:
         """Install OCR in the background. Once it is there and no document waits, start its functions again."""
-        self._console.say("installing OCR for scanned pages, once; OCR=0 switches it off")
+        # `docwell ocr on` follows these lines in the log.
+        self._console.line("ocr", f"{NOTICE}installing OCR for scanned pages, once; OCR=0 switches it off")
+        if not self._installing.acquire(blocking=False):
+            return
 
         def ended(status: int) -> None:
+            try:
+                if not status and self._running["ingest"].part.environment.get("DOCWELL_OCR") != "rapidocr":
+                    # A document that is being read would wait a minute for its next delivery.
+                    while stack.waiting():
+                        time.sleep(2)
+                    self.restart("ingest", {"DOCWELL_OCR": "rapidocr"})
+                    if os.environ.get("DOCWELL_OCR") == "off":  # reconcile runs in the gateway
+                        self.restart("gateway", {"DOCWELL_OCR": "rapidocr"})
+            except (BotoCoreError, ClientError):  # the stack stops meanwhile
+                status = 1
+            self._installing.release()
             if status:
-                self._console.say(f"no OCR, scans stay unread: see {self._console.log_path('ocr')}", "yellow")
+                self._console.line("ocr", f"{WARNING}no OCR, scans stay unread: see logs/ocr.log")
                 return
-            with suppress(BotoCoreError, ClientError):  # the stack stops meanwhile
-                # A document that is being read would wait a minute for its next delivery.
-                while stack.waiting():
-                    time.sleep(2)
-                self.restart("ingest", {"DOCWELL_OCR": "rapidocr"})
-                if os.environ.get("DOCWELL_OCR") == "off":  # reconcile runs in the gateway
-                    self.restart("gateway", {"DOCWELL_OCR": "rapidocr"})
-                self._console.say("OCR is installed: scanned pages are read now, one after another")
-                # Reconcile sends ingest the documents that it read without OCR.
-                event = json.dumps({"action": "reconcile", "force": True})
+            self._console.line("ocr", f"{NOTICE}OCR is installed: scanned pages are read now, one after another")
+            # Reconcile sends ingest the documents that it read without OCR.
+            event = json.dumps({"action": "reconcile", "force": True})
+            with suppress(BotoCoreError, ClientError):
                 stack.client("lambda").invoke(FunctionName=stack.reconcile_function, Payload=event)
 
         Child(["make", "ocr"], os.environ, lambda line: self._console.line("ocr", line), ended)

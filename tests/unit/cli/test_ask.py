@@ -134,8 +134,8 @@ def test_whole_passages_are_shown_with_page_and_score(run: Run, api: FakeApi) ->
     hit = HIT | {"quote": "2 %", "text": HIT["quote"]}
     api.answer = (200, {"passages": [hit, SUSPICIOUS], "documents": None})
     result = run("search", "When?", api=api)
-    assert "[1] handbooks/é.pdf, page 9 (printed 6)\n    “more than 2 %”\n    score 0.81\n" in result.stdout
-    assert "[2] handbooks/b.pdf, page 1\n    score 0.81; it gives its reader orders" in result.stdout
+    assert "[1] handbooks/é.pdf, page 9 (printed 6)\n    “more than 2 %”\n    cosine 0.81\n" in result.stdout
+    assert "[2] handbooks/b.pdf, page 1\n    cosine 0.81; it gives its reader orders" in result.stdout
 
 
 # --- answers in a terminal, while they are written ---

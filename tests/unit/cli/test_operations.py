@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
-import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -136,26 +136,34 @@ def test_reindex_shows_the_status_by_default_and_a_switch_that_was_not_made_is_a
     assert (result.exit_code, "not switched" in result.stdout) == (1, True)
 
 
-def test_ocr_on_tells_the_stack_waits_for_it_and_follows_the_scans(
-    run: Run, function: FakeFunction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("line", ["OCR is installed", "no OCR", ""])
+def test_ocr_on_follows_the_stack_and_the_scans_and_ends_no_process_that_cannot_install(
+    run: Run, function: FakeFunction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     function.answers = [report(ocr="off")]
-    assert (
-        "Index =" in run("ocr", "on", "--bucket", BUCKET, "--endpoint", function.endpoint).stderr
-    )  # a deployment
+    assert "Index =" in run("ocr", "on", "--bucket", BUCKET, "--endpoint", function.endpoint).stderr
     Path("docwell.toml").unlink()
-    stack_file(tmp_path, os.getpid(), gateway=function.endpoint, reconcile_function="the-function")
-    scan, signals = {"document": "scan.pdf", "status": "EMPTY", "version": "v", "updated_at": 1}, list[int]()
-    function.documents = {"scan.pdf": [scan], "text.pdf": [scan | {"document": "text.pdf"}]}
-    read = scan | {"status": "INDEXED", "updated_at": 2}
-    function.on_document = lambda key: function.documents.update({key: [read]})
-    done = report(ocr="rapidocr", found=[["stale", "scan.pdf"]])
-    function.answers = [*function.answers, report(ocr="off"), done, done]
-    monkeypatch.setattr(os, "kill", lambda _, number: signals.append(number))
-    monkeypatch.setattr(operations, "_PAUSE_S", 0.0)
-    result = run("ocr", "on")
-    assert (result.exit_code, signals.count(signal.SIGUSR1)) == (0, 1), result.output
-    assert ("INDEXED" in result.stdout, "text.pdf" in result.stdout) == (True, False)
+    (log := tmp_path / "logs" / "ocr.log").parent.mkdir()
+    log.write_text("of before: no OCR, OCR is installed\n")
+    append = f"import signal\nsignal.signal(signal.SIGURG, lambda *_: open({str(log)!r}, 'a').write({line!r}))"
+    code = f"import time\n{append if line else ''}\nprint(1, flush=True)\nwhile True: time.sleep(0.1)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as stack:
+        next(iter(stack.stdout or ()))
+        address = {"gateway": function.endpoint, "reconcile_function": "the-function", "data": str(tmp_path)}
+        stack_file(tmp_path, stack.pid, **address)
+        scan = {"document": "scan.pdf", "status": "EMPTY", "version": "v", "updated_at": 1}
+        function.documents = {"scan.pdf": [scan], "text.pdf": [scan | {"document": "text.pdf"}]}
+        read = [scan | {"status": "INDEXED", "updated_at": 2}]
+        function.on_document = lambda key: function.documents.update({key: read})
+        function.answers = [report(found=[["stale", "scan.pdf"]])]
+        monkeypatch.setattr(operations, "_PAUSE_S", 0.1)
+        monkeypatch.setattr(operations, "_ANSWER_S", 0.5)
+        result = run("ocr", "on")
+        ended = stack.poll()
+        stack.kill()
+    outcome = (result.exit_code, "did not install OCR" in result.stderr, "INDEXED" in result.stdout, ended)
+    assert outcome == ((0, False, True, None) if line == "OCR is installed" else (1, True, False, None))
+    assert "text.pdf" not in result.stdout
 
 
 # --- restore ---

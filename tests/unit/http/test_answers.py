@@ -167,7 +167,7 @@ def test_a_receipt_is_for_its_caller_alone(world: HttpWorld, capsys: pytest.Capt
     assert call("POST", f"/v1/receipts/{id_}/replay", key="house")[0] == 404
     for name in (id_, "none"):
         problem = call("POST", "/v1/feedback", {"request_id": name, "verdict": "bad"}, "house")
-        assert (problem[0], problem[1]["detail"]) == (404, f"no receipt of request {name!r} is kept")
+        assert (problem[0], f"no receipt of request {name!r} is" in problem[1]["detail"]) == (404, True)
     assert '"Feedback"' not in capsys.readouterr().out
     assert [receipt.verdict for receipt in world.receipts.kept.values()] == [None]
 

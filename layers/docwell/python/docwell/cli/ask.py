@@ -103,7 +103,7 @@ def ask(
 def search(
     ctx: typer.Context, question: QuestionArgument, *, top_k: TopKOption = None, as_json: JsonFlag = False
 ) -> None:
-    """Show the passages for a question, best first, without the language model."""
+    """Show the passages for a question, best first. Words and names count too, not only the cosine."""
     body = {"question": question} | ctx.meta[_SCOPE] | _without_empty(top_k=top_k)
     result = Api(ctx.obj).post("/v1/search", body, "passages")
     if as_json:

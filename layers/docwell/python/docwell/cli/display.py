@@ -243,7 +243,7 @@ def show_answer(answer: Json, *, quotes: bool = True) -> None:
 
 
 def show_citations(citations: Sequence[Json], *, quotes: bool = True, scores: bool = False) -> None:
-    """Print citations, or passages with their scores. In a terminal with links, each opens its page."""
+    """Print citations, or passages with their cosines. In a terminal with links, each opens its page."""
     out = console()
     for position, citation in enumerate(citations, start=1):
         label, page = citation.get("page_label"), citation.get("page")
@@ -264,7 +264,7 @@ def show_citations(citations: Sequence[Json], *, quotes: bool = True, scores: bo
             out.print(Padding(Text(f"“{quote}”"), (0, 0, 0, 4), expand=False))
         if scores:
             warning = "; it gives its reader orders" if citation.get("suspicious") else ""
-            say(f"    score {citation.get('score', 0):.2f}{warning}", "dim")
+            say(f"    cosine {citation.get('score', 0):.2f}{warning}", "dim")
 
 
 def link_of(citation: Json) -> str | None:

@@ -82,9 +82,7 @@ def finish(
     try:
         if api:
             with display.live_documents() as show:
-                _wait(
-                    uploads, api, bucket, lambda: show([upload.as_json() for upload in uploads if not upload.done])
-                )
+                _wait(uploads, api, bucket, show)
     finally:
         records = [upload.as_json() for upload in uploads]
         if as_json:
@@ -343,7 +341,7 @@ def _upload(uploads: Sequence[Upload], bucket: Bucket) -> None:
             interrupted.set()  # after Ctrl-C, the pool waits for the uploads in progress
 
 
-def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callable[[], None]) -> None:
+def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, show: Callable[[Sequence[Json]], None]) -> None:
     """Request the records of some unfinished uploads in turn, until each has its final status.
 
     Raises `Failure` after a time without progress.
@@ -362,8 +360,8 @@ def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, on_change: Callab
             pause, failures = error.retry_after or pause, failures + (error.retry_after is None)
             if failures > _FAILURES_ALLOWED or pause > _STALL_S:
                 raise
-        on_change()
         pending = deque(upload for upload in pending if not upload.done)
+        show([upload.as_json() for upload in pending])
         now = time.monotonic()
         if before != [upload.record for upload in uploads]:
             moved = now

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,7 +23,7 @@ from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
 from docwell.models import Status
 
 _OPERATIONS = "/v1/operations"
-_INSTALL_S, _PAUSE_S = 900.0, 2.0  # the longest installation of OCR on one machine
+_PAUSE_S, _ANSWER_S = 1.0, 20.0  # between looks at a local stack's log, and for its first line
 _NO_OCR = 'OCR is off: set Index = "200,rapidocr,4" in infra/parameters/, run `make deploy`, then this again'
 
 app = Commands(OPERATE)
@@ -53,17 +52,12 @@ def ocr(
 
     On one machine it is installed first. A deployment needs its settings first: docs/use/documents.md.
     """
-    api, call, deadline = Api(ctx.obj), ReconcileFunction(ctx.obj), time.monotonic() + _INSTALL_S
+    api, call = Api(ctx.obj), ReconcileFunction(ctx.obj)
     before = {record["document"]: record for record in api.documents()}
-    engine, pid = call.engine(), ctx.obj.pid
-    if engine == "off" and pid:
-        os.kill(pid, signal.SIGUSR1)
-    with display.progress("installing OCR", None):
-        while engine == "off" and pid and time.monotonic() < deadline:
-            time.sleep(_PAUSE_S)
-            with suppress(Failure):  # the local gateway starts again
-                engine = call.engine()
-    if engine == "off":
+    if ctx.obj.pid:
+        display.say("installing OCR; it starts when no document waits", err=True)
+        _install(ctx.obj.pid, Path(ctx.obj.chroma_folder).with_name("logs") / "ocr.log")
+    elif call({"action": "reconcile", "dry_run": True})["pipelines"][0].get("ocr", "off") == "off":
         raise Failure(_NO_OCR)
     sent = {key for _, key in call.repeat({"action": "reconcile", "force": True}, until="complete")["found"]}
     sent |= {record["document"] for record in api.documents(status=Status.PENDING)}
@@ -73,11 +67,24 @@ def ocr(
     finish(uploads, Bucket(ctx.obj), api)
 
 
+@plain_failures("the local stack has stopped")
+def _install(pid: int, log: Path) -> None:
+    """Have a local stack install OCR, and follow its log until that is done. Raises `Failure`."""
+    begin, deadline, lines = log.stat().st_size if log.exists() else 0, time.monotonic() + _ANSWER_S, ""
+    os.kill(pid, signal.SIGURG)  # a process without a handler ignores it
+    while "OCR is installed" not in lines:
+        if "no OCR" in lines or (not lines and time.monotonic() > deadline):
+            raise Failure(f"the local stack did not install OCR: read {log}, or end the stack and run `make up`")
+        time.sleep(_PAUSE_S)
+        os.kill(pid, 0)
+        lines = log.read_bytes()[begin:].decode(errors="replace") if log.exists() else ""
+
+
 @app.command()
 def reindex(
     ctx: typer.Context,
     step: Annotated[
-        Literal["start", "status", "switch", "abort"], argument("STEP", "start, status, switch or abort.")
+        Literal["start", "status", "switch", "abort"], argument("start|status|switch|abort", "The step.")
     ] = "status",
     *,
     force: Annotated[bool, typer.Option("--force", help="Switch although the new index is incomplete.")] = False,
@@ -186,10 +193,6 @@ class ReconcileFunction:
         if answer.get("FunctionError"):
             raise Failure(body.get("errorMessage") or f"{self._name} failed: read its log")
         return body
-
-    def engine(self) -> str:
-        """Return the OCR engine of the active pipeline, or "off"."""
-        return str(self({"action": "reconcile", "dry_run": True})["pipelines"][0].get("ocr", "off"))
 
     def repeat(self, event: Json, *, until: str) -> Json:
         """Repeat the call until the answer's field `until` is true, the queue is too full, or nothing changes.

@@ -83,7 +83,7 @@ class ReceiptBook:
 
 
 def _no_receipt(request_id: str) -> NotFound:
-    return NotFound(f"no receipt of request {request_id!r} is kept")
+    return NotFound(f"no receipt of request {request_id!r} is kept: ask again for a new one")
 
 
 def quoted(receipt: Receipt) -> frozenset[str]:
