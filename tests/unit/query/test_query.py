@@ -60,8 +60,6 @@ def test_a_model_that_finds_nothing_gives_the_refusal(says: str) -> None:
         ("en", [OUTSIDE], "Как часто проверяют котёл?", "other_language"),
         ("en", [OUTSIDE], QUESTION, "nothing_near"),
         ("en", [DRAUSSEN, OUTSIDE], QUESTION, "nothing_near"),
-        ("en", [DRAUSSEN], QUESTION, "not_in_documents"),  # no gate: the model decides
-        ("en", ["Велосипеды стоят на улице."], QUESTION, "not_in_documents"),
         (None, [DRAUSSEN], QUESTION, "nothing_near"),
         (None, [OUTSIDE], "Wie oft wird der Kessel gewartet?", "nothing_near"),
     ],

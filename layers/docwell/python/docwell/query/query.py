@@ -166,9 +166,8 @@ class Query:
                         raise
         if hits.passages and not self._knows(inquiry.text):
             refusal = "other_language"
-        # Skip the gate for a named document, and where the fit means nothing: the model decides.
-        has_fit = any(self._knows(passage.chunk.text) for passage in hits.passages)
-        min_fit = self.min_fit if has_fit and inquiry.ask.question.document is None else None
+        # If the caller names a document, skip the gate: the model decides whether the document answers.
+        min_fit = self.min_fit if inquiry.ask.question.document is None else None
         inquiry = replace(
             inquiry,
             scope=searched.scope,
