@@ -39,18 +39,22 @@ function Waiting({ turn }) {
   const seconds = String(Math.max(0, Math.floor((now - turn.at) / 1000)));
   return html`<p class="cost muted" aria-hidden="true">
     <span class="dots"></span> <span class="seconds">${t("answer.seconds", { seconds })}</span>
-    <span key=${statusOf(turn)}>${statusOf(turn)} ${turn.text && t("ask.passages", { count: turn.passages.length })}</span>
+    <span key=${statusOf(turn)}>${statusOf(turn)}</span>
   </p>`;
 }
 
-/** A question with its answer. The passages found are there until the text comes, which would push them down. */
+/** The passages found, with their count. */
+const Found = ({ passages, onSource }) => html`
+  <section class="found"><h3>${t("ask.passages", { count: passages.length })}</h3>
+    <${Cards} class="passages" sources=${passages} onSource=${onSource} /></section>`;
+
+/** A question with its answer, and the passages found, which are above the form while the answer comes. */
 function Turn({ turn, onSource }) {
   const { question, answer, passages, text, failure, stopped, withdrawn } = turn;
   const hasLooked = LOOKED.includes(answer?.refusal) && answer.mode !== "list";
   const likely = passages.find((one) => one.likely);
-  const others = answer ? uncited(passages, answer) : passages;
+  const others = answer ? uncited(passages, answer) : [];
   const count = others.length;
-  const isWriting = isRunning(turn) && text;
   const isTold = withdrawn && answer?.refusal !== "not_verified"; // whose sentence tells it
   const here = useRef();
   useEffect(() => here.current.scrollIntoView({ block: "start" }), []);
@@ -69,9 +73,8 @@ function Turn({ turn, onSource }) {
         <${Failure} error=${failure} />
         ${stopped && html`<p class="note">${t("ask.stopped")}</p>`}
       </div>
-      ${count > 0 && !answer && !isWriting && html`<h3>${t("ask.passages", { count })}</h3>
-        <${Cards} class="passages" sources=${others} onSource=${onSource} />`}
-      ${count > 0 && answer && html`<details class="passages"><summary>${t("ask.others", { count })}</summary>
+      ${!answer && !isRunning(turn) && passages.length > 0 && html`<${Found} ...${{ passages, onSource }} />`}
+      ${count > 0 && html`<details class="passages"><summary>${t("ask.others", { count })}</summary>
         <${Cards} sources=${others} onSource=${onSource} /></details>`}
     </article>`;
 }
@@ -229,6 +232,8 @@ export function Ask({ talks, list, collections, writes, onFiles, onFailed, onSou
             onCollection=${(name) => (setFilter({ collections: [name] }), focus())} />`}
           ${turns.map((turn) => html`<${Turn} turn=${turn} onSource=${onSource} />`)}
         </div>
+        ${last && isRunning(last) && last.passages.length > 0 && html`
+          <${Found} passages=${last.passages} onSource=${onSource} />`}
         <form class="composer" onSubmit=${submit}>
           <p class="hidden" role="status">${statusOf(last)}</p>
           <${Chips} filter=${filter} setFilter=${setFilter} onRemoved=${focus} />

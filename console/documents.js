@@ -146,8 +146,8 @@ function Move({ documents, onYes, onNo }) {
 }
 
 /**
- * Return a document's content as a file for another key, and the version that it has. Raises an error for a document
- * that a browser cannot move whole.
+ * Return a document's content as a file for another key, and its record. Raises an error for a document that a browser
+ * cannot move whole.
  */
 async function fileOf(document, key) {
   const record = await patiently(() => call("GET", `${pathOf(document)}?link=true`));
@@ -156,7 +156,7 @@ async function fileOf(document, key) {
   const response = await fetch(record.link).catch(() => null);
   if (!response?.ok) throw new Problem(response?.status ?? 0, { detail: "unreachable" });
   const file = new File([await response.blob()], key.split("/").pop(), { type: record.media_type ?? "" });
-  return { file, version: record.version };
+  return { file, record };
 }
 
 /** Return whether a key has a document, or gets one from this tab. The list may be older. */
@@ -167,6 +167,9 @@ async function isTaken(key) {
   const upload = uploadOf(key);
   return (there && there.status !== "DELETED") || moves.has(key) || (upload && !upload.taken && upload.state !== "failed");
 }
+
+/** Return the S3 tags and metadata of a record as a text to compare: tags can be rights. */
+const attributesOf = (record) => JSON.stringify([record.tags, record.metadata].map((pairs) => Object.entries(pairs).sort()));
 
 async function isSame(...files) {
   const [a, b] = await Promise.all(files.map(async (file) => new Uint8Array(await file.arrayBuffer())));
@@ -378,8 +381,8 @@ export function Documents({ list: known, setList, usage, folder, files, setFiles
       try {
         const isDouble = files.some((one) => one.key === key) || await isTaken(key);
         if (isDouble) throw new Error(t("documents.move_exists", { document: key }));
-        const { file, version } = await fileOf(before, key);
-        files.push({ file, key, move: { before, version } });
+        const { file, record } = await fileOf(before, key);
+        files.push({ file, key, move: { before, version: record.version } });
       } catch (error) {
         held.delete(before);
         setFailure(error);
@@ -390,14 +393,14 @@ export function Documents({ list: known, setList, usage, folder, files, setFiles
     flush();
     for (const { document: before } of documents) held.delete(before); // those after a general error
   };
-  /** Delete a moved document at its old place, unless one of the two places was replaced meanwhile. */
+  /** Delete a moved document at its old place, unless one of the two places has another content, tags or metadata. */
   const leave = async (key, { before, version, file }) => {
     held.add(before);
     try {
       const stored = await fileOf(key, key);
       if (!await isSame(file, stored.file)) throw new Error(t("documents.move_changed", { document: key }));
       const now = await patiently(() => call("GET", pathOf(before)));
-      if (now.version !== version) throw new Error(t("documents.move_changed", { document: before }));
+      if (now.version !== version || attributesOf(now) !== attributesOf(stored.record)) throw new Error(t("documents.move_changed", { document: before }));
       await patiently(() => call("DELETE", pathOf(before)));
       change(before, { deleting: true, awaits: "deletion" });
       onWork();

@@ -101,7 +101,7 @@ def test_nothing_moves_while_an_answer_and_its_sources_come(console: Console, wi
     page.wait_for_timeout(300)
     assert page.evaluate("shifts") == []
     page.locator(".question").evaluate("line => { line.style.marginTop = '9em' }")
-    page.wait_for_function("shifts.length")  # the page counts them
+    page.evaluate("checks.until(() => shifts.length)")  # the page counts them
 
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
@@ -142,7 +142,7 @@ def test_the_policy_blocks_inline_code_and_other_addresses(console: Console) -> 
           setTimeout("window.ran = true");
         }"""
     )
-    page.wait_for_function("window.blocked.length >= 3")
+    page.evaluate("checks.until(() => blocked.length >= 3)")
     assert page.evaluate("window.ran") is None
     assert set(page.evaluate("window.blocked")) == {
         "script-src-elem inline",

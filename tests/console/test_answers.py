@@ -124,7 +124,8 @@ def test_a_stopped_question_ends_at_once_and_the_next_one_is_answered(console: C
     page = console.open()
     page.fill("#question", QUESTION)
     page.keyboard.press("Enter")
-    page.locator(".passages li").first.wait_for()
+    page.locator(".turn .text").wait_for()
+    expect(page.locator(".passages .likely")).to_be_visible()  # while the answer is written too
     page.get_by_role("button", name="Stop").click()
     expect(page.locator(".turn")).to_contain_text("Stopped.")
     console.host.behave(Misdeed.NONE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -121,6 +122,13 @@ def test_selected_documents_are_moved_and_deleted_after_a_question(console: Cons
     assert (console.doors.document(key) or {})["status"] == "DELETED"
 
 
+def without_attributes(route: Route) -> None:
+    """Send a request for forms whose files lose their tags and metadata."""
+    route.continue_(
+        post_data={"files": [file | {"attributes_of": None} for file in route.request.post_data_json["files"]]}
+    )
+
+
 def test_a_move_whose_file_is_not_at_the_new_place_deletes_nothing(console: Console, tmp_path: Path) -> None:
     page = documents(console, "shelf/")
     names = ("replaced.pdf", "refused.pdf")
@@ -138,15 +146,21 @@ def test_a_move_whose_file_is_not_at_the_new_place_deletes_nothing(console: Cons
     for name in names:
         console.doors.indexed(f"desk/{name}", console.doors.put(f"desk/{name}", pdf(["The new town."])), 60)
     held[0].fallback()
-    expect(page.locator(".failure")).to_contain_text("desk/replaced.pdf was replaced during the move")
+    expect(page.locator(".failure")).to_contain_text("desk/replaced.pdf changed during the move")
     page.get_by_role("button", name="Reload").click()
     expect(indexed).to_have_count(2)
-    synced = {"Bucket": console.stack.bucket, "Key": "shelf/refused.pdf", "Metadata": {"docwell-sync": "a:b"}}
-    put = console.stack.client("s3").put_object(**synced, Body=pdf(["The old town."]))
-    console.doors.indexed("shelf/refused.pdf", put["VersionId"], 60)
+    puts: Any = {"refused.pdf": {"Metadata": {"docwell-sync": "a:b"}}, "tagged.pdf": {"Tagging": "dept=shelf"}}
+    for name, values in puts.items():
+        stored = {"Bucket": console.stack.bucket, "Key": f"shelf/{name}", "Body": pdf(["The old town."])} | values
+        put = console.stack.client("s3").put_object(**stored)
+        console.doors.indexed(f"shelf/{name}", put["VersionId"], 60)
+    page.get_by_role("button", name="Reload").click()
+    page.unroute("**/v1/uploads")
+    page.route("**/v1/uploads", without_attributes)
     for name, folder, words in (
         ("replaced.pdf", "desk", "desk/replaced.pdf exists already."),
         ("refused.pdf", "attic", "Move the file in that folder"),
+        ("tagged.pdf", "attic", "shelf/tagged.pdf changed during the move"),
     ):
         move(page, f"shelf/{name}", "1 document", folder)
         expect(page.locator(".failure")).to_contain_text(words)
@@ -205,8 +219,8 @@ def test_a_file_that_is_not_uploaded_stays_in_the_list_with_its_reason_and_can_b
     empty, roof = tmp_path / "empty.pdf", write_pdf(tmp_path, "roof.pdf", "The roof has forty tiles.")
     empty.touch()
     upload(page, "house", empty, roof, write_pdf(tmp_path, "boiler.pdf", "The boiler is blue."))
-    closes = "() => !dispatchEvent(new Event('beforeunload', { cancelable: true }))"
-    page.wait_for_function(closes)  # the browser asks before it closes the tab
+    closes = "!dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    page.evaluate(f"checks.until(() => {closes})")  # the browser asks before it closes the tab
     page.get_by_role("link", name="Ask", exact=True).click()
     while len(held) < 2:  # each worker asks for the form of a file
         page.wait_for_timeout(50)

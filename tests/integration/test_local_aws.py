@@ -138,7 +138,7 @@ def test_a_form_stores_its_file_alone_and_a_link_reads_it_by_ranges(aws: Aws, st
     body, key = b"%PDF-1.7 a small file", "forms/a b+é.pdf"
     s3 = aws.client("s3", signature_version="s3v4")
     links = S3DocumentLinks(s3, BUCKET, 60, f"http://127.0.0.1{STORAGE_PATH}")
-    attributes = Attributes(metadata={"owner": "Zoë"}, tags={"dept": "a/b é"})
+    attributes = Attributes(metadata={"owner": "Zoë", "note": "a: b\nc: d"}, tags={"dept": "a/b é"})
     form = links.form(key, len(body), "application/pdf", attributes, Principal("key:a").as_uploader)
 
     def send(**changes: str) -> int:

@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from email.charset import Charset
 from email.errors import MessageError
-from email.header import Header, decode_header, make_header
+from email.header import decode_header, make_header
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -156,13 +157,13 @@ class S3ObjectStore(S3Listing):
             return None
         version = answer.get("VersionId", "null")  # "null" with versioning off
         sent = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
-        uploader = sent.pop(_UPLOADER, None)  # not decoded: the text of a form is ASCII
+        metadata = {name: _decoded(value) for name, value in sent.items() if name != _UPLOADER}
         return ObjectVersion(
             version=answer["ETag"] if version == "null" else version,
             size=answer["ContentLength"],
             etag=answer["ETag"],
-            uploader=uploader,
-            metadata=_metadata(sent),
+            uploader=sent.get(_UPLOADER),  # not decoded: the text of a form is ASCII
+            metadata=bounded(metadata, MAX_METADATA, MAX_METADATA_BYTES),
             tag_count=answer.get("TagCount", 0),
             modified=answer["LastModified"].timestamp(),
         )
@@ -202,26 +203,28 @@ class S3ObjectStore(S3Listing):
             raise NotFound(f"{key!r} changed while it was being read") from error
 
 
-def _metadata(sent: Mapping[str, str]) -> dict[str, str]:
-    """Decode the values of user metadata; S3 sends non-ASCII values as RFC 2047, "=?UTF-8?B?...?="."""
-    metadata: dict[str, str] = {}
-    for name, value in sent.items():
-        try:
-            text = str(make_header(decode_header(value)))
-            text.encode()  # raises for a lone surrogate, which DynamoDB cannot store
-        except (ValueError, LookupError, MessageError):  # the value is not in that form
-            text = value
-        metadata[name] = text
-    return bounded(metadata, MAX_METADATA, MAX_METADATA_BYTES)
+def _decoded(value: str) -> str:
+    """Decode the value of user metadata; S3 sends a non-ASCII one as RFC 2047, "=?UTF-8?B?...?="."""
+    try:
+        text = str(make_header(decode_header(value)))
+        text.encode()  # raises for a lone surrogate, which DynamoDB cannot store
+    except (ValueError, LookupError, MessageError):  # the value is not in that form
+        return value
+    return text
+
+
+def _encoded(value: str) -> str:
+    """Encode a value that is not printable ASCII as RFC 2047; a line end would end the header."""
+    return value if value.isascii() and value.isprintable() else Charset("utf-8").header_encode(value)
 
 
 @dataclass(frozen=True)
 class S3DocumentLinks:
     """`docwell.ports.DocumentLinks` and `DocumentWriter`; presigned URLs and forms are valid for `seconds`.
 
-    A link needs `s3:GetObject` and `s3:GetObjectVersion`, a form `s3:PutObject`, `delete` `s3:DeleteObject`.
-    A link ends early when its signer's credentials do: those of a role last hours. In a bucket without versions,
-    it opens the current object. Addresses are below `reached_at`, which forwards to the client's endpoint.
+    A link needs `s3:GetObject` and `s3:GetObjectVersion`, a form `s3:PutObject` (with tags `s3:PutObjectTagging`),
+    `delete` `s3:DeleteObject`. A link ends early when its signer's credentials do: those of a role last hours. In
+    a bucket without versions, it opens the current object. `reached_at` forwards to the client's endpoint.
     """
 
     client: S3Client
@@ -252,12 +255,10 @@ class S3DocumentLinks:
 
     def form(self, document: str, size: int, content_type: str, like: Attributes, uploader: str) -> UploadForm:
         """Sign a form. S3 refuses other keys, sizes, types and fields. Raises `Unavailable`: no credentials."""
-        sent = {name: Header(value).encode(maxlinelen=0) for name, value in like.metadata.items()}
-        fields = {f"x-amz-meta-{name}": value for name, value in (sent | {_UPLOADER: uploader}).items()}
-        fields["Content-Type"] = content_type
-        if like.tags:
-            pairs = (f"<Key>{escape(key)}</Key><Value>{escape(value)}</Value>" for key, value in like.tags.items())
-            tags = "".join(f"<Tag>{pair}</Tag>" for pair in pairs)
+        sent = {**like.metadata, _UPLOADER: uploader}
+        fields = {"Content-Type": content_type} | {f"x-amz-meta-{name}": _encoded(sent[name]) for name in sent}
+        pairs = (f"<Key>{escape(key)}</Key><Value>{escape(value)}</Value>" for key, value in like.tags.items())
+        if tags := "".join(f"<Tag>{pair}</Tag>" for pair in pairs):
             fields["tagging"] = f"<Tagging><TagSet>{tags}</TagSet></Tagging>"
         conditions = [*({name: value} for name, value in fields.items()), ["content-length-range", size, size]]
         with vendor_errors("s3"):
@@ -299,10 +300,9 @@ class S3Versions:
     def under(self, prefix: str) -> list[StoredVersion]:
         """Return the versions of all keys that begin with `prefix`."""
         versions: list[StoredVersion] = []
+        pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
         with vendor_errors("s3"):
-            for page in self.client.get_paginator("list_object_versions").paginate(
-                Bucket=self.bucket, Prefix=prefix
-            ):
+            for page in pages:
                 for name, marker in (("Versions", False), ("DeleteMarkers", True)):
                     rows: Sequence[Mapping[str, str]] = page.get(name, ())  # type: ignore[assignment] # one TypedDict each
                     versions += [StoredVersion(row["Key"], row["VersionId"], marker) for row in rows]
