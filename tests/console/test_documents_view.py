@@ -124,9 +124,8 @@ def test_selected_documents_are_moved_and_deleted_after_a_question(console: Cons
 
 def without_attributes(route: Route) -> None:
     """Send a request for forms whose files lose their tags and metadata."""
-    route.continue_(
-        post_data={"files": [file | {"attributes_of": None} for file in route.request.post_data_json["files"]]}
-    )
+    body: Any = route.request.post_data_json
+    route.continue_(post_data={"files": [file | {"attributes_of": None} for file in body["files"]]})
 
 
 def test_a_move_whose_file_is_not_at_the_new_place_deletes_nothing(console: Console, tmp_path: Path) -> None:
