@@ -122,12 +122,6 @@ def test_selected_documents_are_moved_and_deleted_after_a_question(console: Cons
     assert (console.doors.document(key) or {})["status"] == "DELETED"
 
 
-def without_attributes(route: Route) -> None:
-    """Send a request for forms whose files lose their tags and metadata."""
-    body: Any = route.request.post_data_json
-    route.continue_(post_data={"files": [file | {"attributes_of": None} for file in body["files"]]})
-
-
 def test_a_move_whose_file_is_not_at_the_new_place_deletes_nothing(console: Console, tmp_path: Path) -> None:
     page = documents(console, "shelf/")
     names = ("replaced.pdf", "refused.pdf")
@@ -150,12 +144,15 @@ def test_a_move_whose_file_is_not_at_the_new_place_deletes_nothing(console: Cons
     expect(indexed).to_have_count(2)
     puts: Any = {"refused.pdf": {"Metadata": {"docwell-sync": "a:b"}}, "tagged.pdf": {"Tagging": "dept=shelf"}}
     for name, values in puts.items():
-        stored = {"Bucket": console.stack.bucket, "Key": f"shelf/{name}", "Body": pdf(["The old town."])} | values
-        put = console.stack.client("s3").put_object(**stored)
+        stored = {"Bucket": console.stack.bucket, "Key": f"shelf/{name}", **values}
+        put = console.stack.client("s3").put_object(**stored, Body=pdf(["The old town."]))
         console.doors.indexed(f"shelf/{name}", put["VersionId"], 60)
     page.get_by_role("button", name="Reload").click()
     page.unroute("**/v1/uploads")
-    page.route("**/v1/uploads", without_attributes)
+    lost = '"attributes_of":"shelf/tagged.pdf"', '"attributes_of":null'
+    page.route(
+        "**/v1/uploads", lambda route: route.continue_(post_data=(route.request.post_data or "").replace(*lost))
+    )
     for name, folder, words in (
         ("replaced.pdf", "desk", "desk/replaced.pdf exists already."),
         ("refused.pdf", "attic", "Move the file in that folder"),
@@ -218,8 +215,8 @@ def test_a_file_that_is_not_uploaded_stays_in_the_list_with_its_reason_and_can_b
     empty, roof = tmp_path / "empty.pdf", write_pdf(tmp_path, "roof.pdf", "The roof has forty tiles.")
     empty.touch()
     upload(page, "house", empty, roof, write_pdf(tmp_path, "boiler.pdf", "The boiler is blue."))
-    closes = "!dispatchEvent(new Event('beforeunload', { cancelable: true }))"
-    page.evaluate(f"checks.until(() => {closes})")  # the browser asks before it closes the tab
+    # The browser asks before it closes the tab.
+    page.evaluate("checks.until(() => !dispatchEvent(new Event('beforeunload', { cancelable: true })))")
     page.get_by_role("link", name="Ask", exact=True).click()
     while len(held) < 2:  # each worker asks for the form of a file
         page.wait_for_timeout(50)

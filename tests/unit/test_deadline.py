@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -33,11 +32,9 @@ def test_a_wait_that_does_not_count_moves_the_end() -> None:
 
 @pytest.mark.parametrize(("seconds", "share"), [(0.2, 0.1), (0.05, 1.0), (0.0, 1.0)])
 def test_a_stage_that_takes_longer_than_its_share_is_given_up(seconds: float, share: float) -> None:
-    began = time.monotonic()
     with pytest.raises(DeadlineExceeded, match="search") as caught:
-        run(staged(seconds, share, 5))
+        run(staged(seconds, share, 3600))  # longer than a test may take
     assert caught.value.dependency == "search"
-    assert time.monotonic() - began < 4.5
 
 
 def test_a_time_out_of_the_work_itself_is_not_the_deadlines() -> None:
@@ -56,11 +53,9 @@ def test_a_blocking_call_that_hangs_does_not_hold_up_the_answer() -> None:
         async with Deadline(0.1).stage("search"):
             await asyncio.to_thread(never.wait)
 
-    began = time.monotonic()
     try:
         with pytest.raises(DeadlineExceeded):
             run(work())
-        assert time.monotonic() - began < 30
     finally:
         never.set()
 

@@ -64,7 +64,7 @@ def test_closing_cancels_the_work_and_waits_for_its_end(taken: int) -> None:
     async def work() -> AsyncGenerator[bytes]:
         try:
             yield TOKEN
-            await asyncio.sleep(60)
+            await asyncio.sleep(3600)  # longer than a test may take
         finally:
             await asyncio.sleep(0.01)
             ended.append("ended")
@@ -72,10 +72,8 @@ def test_closing_cancels_the_work_and_waits_for_its_end(taken: int) -> None:
     stream = streamed(work())
     for _ in range(taken):  # the second piece is a comment, because the work sleeps
         next(stream)
-    begun = time.monotonic()
     stream.close()
     assert ended == ["ended"]
-    assert time.monotonic() - begun < 30
 
 
 @pytest.mark.parametrize("expected", [[TOKEN], [TOKEN, b": waiting\n\n"]])
