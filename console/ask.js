@@ -43,12 +43,12 @@ function Waiting({ turn }) {
   </p>`;
 }
 
-/** The passages found, with their count. */
-const Found = ({ passages, onSource }) => html`
-  <section class="found"><h3>${t("ask.passages", { count: passages.length })}</h3>
+/** The passages that a search has, with their count. */
+const Candidates = ({ passages, onSource }) => html`
+  <section class="candidates"><h3>${t("ask.passages", { count: passages.length })}</h3>
     <${Cards} class="passages" sources=${passages} onSource=${onSource} /></section>`;
 
-/** A question with its answer, and the passages found, which are above the form while the answer comes. */
+/** A question with its answer, and its candidates, which are above the form while the answer comes. */
 function Turn({ turn, onSource }) {
   const { question, answer, passages, text, failure, stopped, withdrawn } = turn;
   const hasLooked = LOOKED.includes(answer?.refusal) && answer.mode !== "list";
@@ -73,7 +73,7 @@ function Turn({ turn, onSource }) {
         <${Failure} error=${failure} />
         ${stopped && html`<p class="note">${t("ask.stopped")}</p>`}
       </div>
-      ${!answer && !isRunning(turn) && passages.length > 0 && html`<${Found} ...${{ passages, onSource }} />`}
+      ${!answer && !isRunning(turn) && passages.length > 0 && html`<${Candidates} ...${{ passages, onSource }} />`}
       ${count > 0 && html`<details class="passages"><summary>${t("ask.others", { count })}</summary>
         <${Cards} sources=${others} onSource=${onSource} /></details>`}
     </article>`;
@@ -233,7 +233,7 @@ export function Ask({ talks, list, collections, writes, onFiles, onFailed, onSou
           ${turns.map((turn) => html`<${Turn} turn=${turn} onSource=${onSource} />`)}
         </div>
         ${last && isRunning(last) && last.passages.length > 0 && html`
-          <${Found} passages=${last.passages} onSource=${onSource} />`}
+          <${Candidates} passages=${last.passages} onSource=${onSource} />`}
         <form class="composer" onSubmit=${submit}>
           <p class="hidden" role="status">${statusOf(last)}</p>
           <${Chips} filter=${filter} setFilter=${setFilter} onRemoved=${focus} />
