@@ -23,11 +23,11 @@ PACKAGE = "layers/docwell/python/docwell/"
 # The most lines of Python below each folder. A change may lower a ceiling and never raises one. They go down to
 # 28,000 for the package, of it 6,500 for query/ and 4,900 for the readers of documents.
 CEILINGS = {
-    PACKAGE: 29_145,
-    PACKAGE + "query/": 6_455,
+    PACKAGE: 29_142,
+    PACKAGE + "query/": 6_452,
     PACKAGE + "adapters/documents/": 4_875,
-    PACKAGE + "cli/": 3_691,
-    "benchmarks/": 6_497,
+    PACKAGE + "cli/": 3_682,
+    "benchmarks/": 6_495,
     "tests/": 35_998,
     "infra/": 6_945,
 }
