@@ -129,8 +129,8 @@ eval-extraction: dev ## Compare extracted text with the truth of seven sets; N=3
 	$(PY) -m benchmarks.extraction $(if $(N),--n $(N)) $(ARGS)
 
 .PHONY: check-ocr
-check-ocr: dev ocr ## Recognise one scanned page, and print its time and memory: half a minute
-	DOCWELL_CHECK_OCR=1 $(PY) -m pytest -q --log-cli-level=INFO tests/integration/test_ocr_reader.py -k "one_scanned_page or text_of_an_image"
+check-ocr: dev ocr ## Recognise scanned pages, and print the time and memory of one: a minute
+	DOCWELL_CHECK_OCR=1 $(PY) -m pytest -q --log-cli-level=INFO --log-disable=httpx tests/integration/test_ocr_reader.py tests/integration/test_scanned_documents.py
 
 .PHONY: dashboards
 dashboards: dev ## Write the dashboards, saved queries and alert rules again

@@ -30,7 +30,7 @@ def test_a_scanned_page_of_a_mixed_document_is_found_and_cited_with_its_confiden
     assert {hit.chunk.page for hit in index.search({collection: None}, question, 9)} == {1}
     world.work_off()
     record = world.ledger.records[KEY]
-    assert (record.status, record.pages_done, record.detail) == (Status.INDEXED, 2, None)
+    assert (record.status, record.pages_done, record.detail) == (Status.INDEXED, 2, "page 2: recognised")
     hits = index.search({collection: None}, question, 9)
     assert {hit.generation for hit in hits} == {record.live_generation}
     (scanned,) = [hit for hit in hits if hit.chunk.page == 2]
