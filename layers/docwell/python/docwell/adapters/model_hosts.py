@@ -153,7 +153,7 @@ class ModelServer(ABC):
                     part = part._replace(text=part.text[:room], reason="length", is_last=True)
                 if part.error:  # before the text begins, it quotes none
                     quotes = pieces and part.error not in host_words()["broken"]
-                    raise self._failure("broke off with an error", "" if quotes else _stated(part.error), body)
+                    raise self._failure("broke off with an error", "" if quotes else _stated(part.error), turns)
                 if part.thinks or part.text:
                     pieces += 1
                     text = answer.feed(part.text, thinks=part.thinks)
@@ -292,7 +292,7 @@ class ModelServer(ABC):
             stated, fields = "no model host is at this address: set DOCWELL_OLLAMA_URL", {}
         if status == httpx.codes.NOT_FOUND and "model" in str(problem).lower():
             return self._missing()
-        error = self._failure(f"answered with status {status}", stated, fields)
+        error = self._failure(f"answered with status {status}", stated, fields.get("messages"))
         is_wrong = status in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}
         if is_wrong and not isinstance(error, PromptTooLong):
             reason = _masked(stated, fields.get("messages"))  # a quoted prompt may have a field's name
@@ -312,8 +312,8 @@ class ModelServer(ABC):
         hint = f"; there, run: ollama pull {self.name}" if self.dependency == "ollama" else ": see its /v1/models"
         return ModelMissing(self.dependency, f"the model host has no model {self.name!r}{hint}")
 
-    def _failure(self, event: str, stated: str, request: object) -> Unavailable:
-        reason = _masked(stated[:_REASON_CHARACTERS], request)
+    def _failure(self, event: str, stated: str, messages: object) -> Unavailable:
+        reason = _masked(stated[:_REASON_CHARACTERS], messages)
         detail = f"the model host {event}{reason and f': {reason}'}"
         if re.search(host_words()["too_long"], stated):
             return PromptTooLong(self.dependency, detail, retry_after=None)
@@ -321,7 +321,10 @@ class ModelServer(ABC):
 
 
 async def _values(response: httpx.Response) -> AsyncGenerator[Any]:
-    """Yield the JSON values of an answer, on any lines, and None for the end mark. Raises `ValueError`."""
+    """Yield the JSON values of an answer, on any lines, and None for the end mark. Raises `ValueError`.
+
+    Of an error also the lines in plain words, as proxies and web frameworks send them.
+    """
     begun, depth, room = "", 0, MOST_BYTES
     async for line in _lines(response):
         room -= len(line) + 1
@@ -335,6 +338,8 @@ async def _values(response: httpx.Response) -> AsyncGenerator[Any]:
             if depth <= 0:
                 value, begun, depth, room = json.loads(begun), "", 0, MOST_BYTES
                 yield value
+        elif response.is_error and not text.isspace() and text[:1] not in {"", "<"}:
+            yield text
         if room < 0:
             raise ValueError("no value ends")
     json.loads(begun or "null")
@@ -364,10 +369,10 @@ def _stated(value: object) -> str:
     return value[:_READ_CHARACTERS] if isinstance(value, str) else ""
 
 
-def _masked(text: str, request: object) -> str:
-    """Return the text without runs of words of the request."""
+def _masked(text: str, messages: object) -> str:
+    """Return the text without runs of words of the messages."""
     pieces = re.split(r"(\w+)", text)  # each second piece is a word
-    body = json.dumps(request, ensure_ascii=False).replace("\\n", " ")  # an escape would join the next word
+    body = json.dumps(messages, ensure_ascii=False).replace("\\n", " ")  # an escape would join the next word
     sent = " ".join(["", *re.findall(r"\w+", body.casefold()), ""])
     quoted = set[int]()
     for first in range(1, len(pieces) - 2 * _QUOTED_WORDS + 1, 2):
