@@ -321,10 +321,7 @@ class ModelServer(ABC):
 
 
 async def _values(response: httpx.Response) -> AsyncGenerator[Any]:
-    """Yield the JSON values of an answer, on any lines, and None for the end mark. Raises `ValueError`.
-
-    Of an error also the lines in plain words, as proxies and web frameworks send them.
-    """
+    """Yield JSON values, on any lines, None for the end mark, and an error's plain lines. Raises `ValueError`."""
     begun, depth, room = "", 0, MOST_BYTES
     async for line in _lines(response):
         room -= len(line) + 1

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from pydantic import BaseModel, Field
@@ -29,7 +28,6 @@ _FAILED = 50
 # The most messages of one redrive: each takes about 20 ms, and a function answers within 28 s.
 MOST_REDRIVEN = 100
 router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
-_Part = TypeVar("_Part")
 
 
 class ReconcileBody(BaseModel):
@@ -91,22 +89,18 @@ class RedriveResponse(BaseModel):
 def operations() -> OperationsResponse:
     """Return the state of each part that can be read."""
     principal = _operator()
-    unknown: dict[str, str] = {}
-
-    def read_part(name: str, read: Callable[[], _Part]) -> _Part | None:
+    parts, unknown = dict[str, Any](), dict[str, str]()
+    for name, read in {
+        "reconcile": _reconcile,
+        "dead_letters": lambda: _dead_letters(principal),
+        "canary": lambda: last_canary(wiring.state()),
+        "usage": _use,
+    }.items():
         try:
-            return read()
+            parts[name] = read()
         except DocwellError as error:
-            unknown[name] = error.detail
-            return None
-
-    return OperationsResponse(
-        reconcile=read_part("reconcile", _reconcile),
-        dead_letters=read_part("dead_letters", lambda: _dead_letters(principal)),
-        canary=read_part("canary", lambda: last_canary(wiring.state())),
-        usage=read_part("usage", _use),
-        unknown=unknown,
-    )
+            parts[name], unknown[name] = None, error.detail
+    return OperationsResponse(**parts, unknown=unknown)
 
 
 @router.post(f"{ROUTE}/redrive", description="Send up to 100 dead letters to ingest again; for operators.")
