@@ -11,9 +11,12 @@ import boto3
 import pytest
 
 from docwell.version import VERSION
+from tests.unit.adapters.model_hosts import OLLAMA, Host, stream
+from tests.unit.cases import rows
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
 
+ANSWERS = rows(__file__, "model_answers")
 CASES = tomllib.loads(Path(__file__).with_name("doctor.toml").read_text())
 
 
@@ -28,13 +31,16 @@ def test_an_ill_part_has_the_page_with_its_fix(
     boto3.client("sqs").send_message_batch(QueueUrl=queue, Entries=messages[: row.get("messages", 1)])
     api.others["/v1/openapi.json"] = {"info": {"version": row.get("version", VERSION)}}
     api.others["/v1/ready"] = {"dependencies": row.get("ready", {"chroma": "ok"})}
-    api.others["/v1/status"] = {"model": "m", "model_host": row.get("host", "asleep")}
+    api.others["/v1/status"] = {"model": "qwen3:8b", "demo_model": False, "model_host": row.get("host", "asleep")}
     api.others["/v1/operations"] = CASES["well"] | row.get("operations", {})
     if row.get("stack"):
         topic = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]
         output = {"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}, "Outputs": {"AlarmTopic": {"Value": topic}}}
         for name in ("docwell-team", "docwell-team-app"):
             boto3.client("cloudformation").create_stack(StackName=name, TemplateBody=json.dumps(output))
-    result = run("doctor", *(["--stack", "docwell-team"] if "stack" in row else []), api=api)
+    texts = [*ANSWERS[2 : 2 + row.get("right", 0)], "NOT FOUND"]
+    server = Host(*(stream(OLLAMA.piece(text), OLLAMA.last("stop", 900, 20)) for text in texts))
+    result = run("doctor", "--host", server.url, *(["--stack", "docwell-team"] if "stack" in row else []), api=api)
+    server.close()
     pages = {word.partition("#")[2] for word in result.stdout.split() if word.startswith("docs/")}
     assert (pages, result.exit_code) == (set(row["pages"]), int(bool(row["pages"]))), result.output

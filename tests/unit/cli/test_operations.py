@@ -120,7 +120,7 @@ def test_reconcile_says_how_far_it_came(
 ) -> None:
     function.answers = [report(**changes)]
     result = run("reconcile", "--dry-run")
-    assert (result.exit_code, text in result.stdout) == (exit_code, True)
+    assert (result.exit_code, text in result.output) == (exit_code, True)
     assert function.events == [RECONCILE | {"dry_run": True}] * calls
 
 
@@ -133,7 +133,7 @@ def test_reindex_shows_the_status_by_default_and_a_switch_that_was_not_made_is_a
     assert "settled   4" in result.stdout
     function.answers = [{"active": "f1", "building": "f2", "complete": False, "switched": False}]
     result = run("reindex", "switch")
-    assert (result.exit_code, "not switched" in result.stdout) == (1, True)
+    assert (result.exit_code, "not switched" in result.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("line", ["OCR is installed", "no OCR", ""])

@@ -59,5 +59,5 @@ def main(
 
 for part in (ask, documents, evaluate, load, operations, doctor, erase):
     app.add_typer(part.app)
-app.add_typer(principals.app, name="principals", rich_help_panel=OPERATE)
+app.add_typer(principals.app, name="principals", rich_help_panel=OPERATE, help="Manage who may ask about what.")
 app.add_typer(models.app, name="models", rich_help_panel=OPERATE, help="Show the models of a host, and try them.")

@@ -144,10 +144,7 @@ def replay(ctx: typer.Context, request_id: RequestId, *, as_json: JsonFlag = Fal
         (change["what"].replace("_", " "), *map(_value, (change["then"], change["now"])))
         for change in replayed["changes"]
     ]
-    if changes:
-        display.show_table(("changed", "then", "now"), changes)
-    else:
-        display.say("Nothing has changed.", "green")
+    display.show_table(("changed", "then", "now"), changes, empty="nothing has changed")
 
 
 @app.command(rich_help_panel=QUALITY)

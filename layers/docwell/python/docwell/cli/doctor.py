@@ -11,11 +11,14 @@ import typer
 
 from docwell.cli import display
 from docwell.cli.command import OPERATE, Commands
+from docwell.cli.models import LEAST_RIGHT, HostOption, TokenOption, answers_of, model_of
 from docwell.cli.remote import Api, aws_client, plain_failures, queue_url
 from docwell.cli.settings import ExitCode, Failure, Settings, option
+from docwell.errors import DocwellError
 from docwell.version import VERSION
 
 _RUNBOOK, _DEPLOY = "docs/operate/runbook.md#", "docs/operate/deploy.md#"
+_MODELS = "docs/use/models.md#try-a-model"
 # The canary runs every 30 minutes and reconcile every hour; each may miss one run. Snapshots are daily.
 _CANARY_H, _RECONCILE_H, _SNAPSHOT_H, _CERTIFICATE_DAYS, _STUCK = 1.2, 2.2, 49, 30, 10
 _WELL = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
@@ -31,12 +34,15 @@ def doctor(
     ctx: typer.Context,
     *,
     stack: Annotated[str | None, option("NAME", "Also ask AWS about this CloudFormation stack.")] = None,
+    host: HostOption = None,
+    token: TokenOption = None,
 ) -> None:
     """Ask a deployment what is ill, and print the page with its fix. Exit status 1 if anything is.
 
-    Needs the API key of a principal with --operate; --stack also needs AWS credentials.
+    Needs the API key of a principal with --operate; --stack also needs AWS credentials. With the address of the
+    model host, its model is asked the questions of `docwell models check`, unless it is one for the demo.
     """
-    settings: Settings = ctx.obj
+    settings: Settings = ctx.obj.override(ollama=host, ollama_token=token)
     if stack and settings.local:
         raise Failure(f"export DOCWELL_ENDPOINT and DOCWELL_API_KEY of {stack}: {_DEPLOY}", ExitCode.USAGE)
     rows: list[Row] = []
@@ -44,7 +50,7 @@ def doctor(
         try:
             with plain_failures("AWS does not tell"):
                 rows.extend(check(settings, stack))  # those before a failure, too
-        except Failure as error:
+        except DocwellError as error:
             rows.append((name, error.detail, page))
     display.show_table(["check", "state", "fix"], sorted(rows, key=lambda row: not row[2]))
     if any(page for *_, page in rows):
@@ -87,6 +93,9 @@ def _of_api(settings: Settings, _: str | None) -> Iterator[Row]:
         yield _aged("canary", canary and canary["at"], _CANARY_H, "canary")
     if canary:
         yield _row("canary", canary["outcome"], "canary", ill=canary["outcome"] not in {"found", "unindexed"})
+    if settings.ollama and model["model_host"] == "awake" and not model.get("demo_model"):
+        right = sum(answer["right"] for answer in answers_of(model_of(settings, model["model"])))
+        yield "answers", f"{right} of 8 built-in questions right", "" if right >= LEAST_RIGHT else _MODELS
 
 
 def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:

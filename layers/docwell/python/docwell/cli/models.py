@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import tomllib
 from contextlib import suppress
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from docwell.adapters.model_hosts import ModelServer
 
 _NUM_PREDICT, _REWRITE_TOKENS, _TIMEOUT_S = 400, 80, 300.0
+LEAST_RIGHT = 6  # of the eight questions
 # A model whose thinking is off may write an empty block of this many tokens.
 _BLANK_THOUGHTS = 3
 # Room for thinking where the profile of a model that thinks has none.
@@ -43,7 +43,7 @@ def list_models(ctx: typer.Context, *, host: HostOption = None, token: TokenOpti
 
     columns = ["model", "profile", "thinking", "context", "passages", "follows JSON", "licence"]
     rows = []
-    for name in sorted(run(_model(ctx.obj, "", host, token).listed())):
+    for name in sorted(run(model_of(ctx.obj, "", host, token).listed())):
         use = profile_of(name)
         kind = "demo only" if use.demo else "known" if use.names else "unknown"
         thinking = f"room of {use.thinking_tokens} tokens" if use.thinking_tokens else "off"
@@ -59,16 +59,14 @@ def check(
     host: HostOption = None,
     token: TokenOption = None,
     first_token: WaitOption = FIRST_TOKEN_S,
-    at_least: Annotated[int, option("COUNT", "Exit status 5 if fewer are right.", min=0, max=8)] = 6,
+    at_least: Annotated[int, option("COUNT", "Exit status 5 if fewer are right.", min=0, max=8)] = LEAST_RIGHT,
 ) -> None:
     """Ask a model eight questions about a built-in page, and print settings for it."""
-    model = _model(ctx.obj, name or ctx.obj.model or "", host, token)
+    model = model_of(ctx.obj, name or ctx.obj.model or "", host, token)
     run(model.check())
     profile, prompt = model.profile, load_prompt(model.profile.prompts)
     speed, room = run(model.measure(prompt.turns, first_token, profile.top_k, _TIMEOUT_S))
-    table = tomllib.loads(files("docwell.cli").joinpath("model_check.toml").read_text(encoding="utf-8"))
-    rows = [run(_try(model, prompt, table["passages"], entry)) for entry in table["question"]]
-    run(asyncio.sleep(0.05))  # let the last response close
+    rows = answers_of(model)
     right, stated = sum(row["right"] for row in rows), 0
     with suppress(Corrupt):
         stated = run(model.facts()).context_length
@@ -86,7 +84,14 @@ def check(
         raise typer.Exit(ExitCode.WORSE)
 
 
-def _model(settings: Settings, name: str, host: str | None, token: str | None) -> ModelServer:
+def answers_of(model: ModelServer) -> list[Json]:
+    """Return how the model answers each of the built-in questions. Raises as its host does."""
+    table = tomllib.loads(files("docwell.cli").joinpath("model_check.toml").read_text(encoding="utf-8"))
+    prompt, passages = load_prompt(model.profile.prompts), table["passages"]
+    return [run(_try(model, prompt, passages, entry)) for entry in table["question"]]
+
+
+def model_of(settings: Settings, name: str, host: str | None = None, token: str | None = None) -> ModelServer:
     """Return the model on the host of the options, else of the local stack. Raises a `Failure` without a host."""
     from docwell.adapters.model_hosts import model_server
     from docwell.adapters.model_profiles import profile_of

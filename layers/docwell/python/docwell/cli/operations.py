@@ -19,7 +19,7 @@ from docwell.cli import display
 from docwell.cli.command import DOCUMENTS, OPERATE, Commands, DryRunFlag, JsonFlag
 from docwell.cli.documents import Upload, finish
 from docwell.cli.remote import Api, Bucket, Json, aws_client, plain_failures, s3_client
-from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
+from docwell.cli.settings import Failure, Settings, argument, option
 from docwell.models import Status
 
 _OPERATIONS = "/v1/operations"
@@ -104,10 +104,8 @@ def reindex(
         display.show_fields({name: answer[name] for name in answer if name not in hidden})
         if answer.get("make_first_in_settings"):
             display.say("next: name this pipeline first in the settings (docs/operate/operations.md)", "yellow")
-        elif answer.get("switched") is False:
-            display.say("not switched: the new index is incomplete; see `docwell reindex`", "yellow")
     if answer.get("switched") is False:
-        raise typer.Exit(ExitCode.ERROR)
+        raise Failure("not switched: the new index is incomplete; see `docwell reindex`")
 
 
 @app.command()
@@ -230,9 +228,7 @@ def _reconcile(call: ReconcileFunction, *, force: bool, dry_run: bool = False, a
                 display.say(
                     f"{waiting:,} messages wait for ingest: run this again later, or use --force", "yellow"
                 )
-            elif not answer["complete"]:
-                display.say("not complete: run this again to continue", "yellow")
         if answer["sent"]:
             display.say(f"{answer['sent']:,} documents sent to ingest; `docwell status` counts them")
     if not answer.get("complete"):
-        raise typer.Exit(ExitCode.ERROR)
+        raise Failure("not complete: run this again to continue")

@@ -39,11 +39,6 @@ QuotaOption = Annotated[int | None, option("COUNT", "Limit for one UTC day; no l
 ExpiresOption = Annotated[str | None, option("TIME", "It ends in 90d, 12h or 30m. Default: never.")]
 
 
-@app.callback()
-def principals() -> None:
-    """Manage who may ask, and about which collections."""
-
-
 @app.command()
 def add(
     ctx: typer.Context,
@@ -307,26 +302,23 @@ def _make_key(
 
     API Gateway does not know an `own` key. A failure leaves no key behind.
     """
-    if own:
-        id_, value = f"own-{secrets.token_hex(5)}", secrets.token_hex(20)
-        key = ApiKey(digest_of(value), principal or f"{KEY}{id_}", id_, ends_at)
-        with plain_failures("cannot store the API key"):
-            _keys(settings).put(key)
-        return key, value
-    gateway = aws_client(settings, "apigateway")
-    with plain_failures("cannot make an API key"):
-        created = gateway.create_api_key(
-            name=name, description="docwell principal", enabled=True, generateDistinctId=True
-        )
+    gateway, created = None, {"id": f"own-{secrets.token_hex(5)}", "value": secrets.token_hex(20)}
+    if not own:
+        gateway = aws_client(settings, "apigateway")
+        with plain_failures("cannot make an API key"):
+            created = gateway.create_api_key(
+                name=name, description="docwell principal", enabled=True, generateDistinctId=True
+            )
     key = ApiKey(digest_of(created["value"]), principal or f"{KEY}{created['id']}", created["id"], ends_at)
     try:
-        if plan := settings.usage_plan:
+        if gateway and (plan := settings.usage_plan):
             with plain_failures("cannot add the API key to the usage plan"):
                 gateway.create_usage_plan_key(usagePlanId=plan, keyId=key.key_id, keyType="API_KEY")
         with plain_failures("cannot store the API key"):
             _keys(settings).put(key)
     except BaseException:
-        _delete_from_gateway(settings, key.key_id)
+        if gateway:
+            _delete_from_gateway(settings, key.key_id)
         raise
     return key, created["value"]
 
