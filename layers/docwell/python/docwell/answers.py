@@ -46,12 +46,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The model host's whole answer, with the tokens as the host counts them, or estimated."""
+    """The model's whole answer, the tokens as its host counts them, or estimated, and whether it thought."""
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     done_reason: str
+    thought: bool = False
 
 
 class AnswerStatus(StrEnum):

@@ -169,7 +169,7 @@ class ModelServer(ABC):
         read, written = read or bound_of_messages(messages).expected, written or pieces
         if failure := self._no_answer(answer, reason, written):
             raise NoAnswer(self.dependency, failure, read, written)
-        yield Completion(answer.text, read, written, reason)
+        yield Completion(answer.text, read, written, reason, thought=answer.thought)
 
     def _no_answer(self, answer: AnswerText, reason: str, written: int) -> str:
         """Return why a text that has ended is no answer, and what to set; nothing if it is one."""
@@ -407,7 +407,7 @@ class OllamaModel(ModelServer):
         message, done = value.get("message") or {}, value.get("done", False)
         tokens = int(value.get("prompt_eval_count") or 0), int(value.get("eval_count") or 0)  # 0 is omitted
         reason = (value.get("done_reason") or "stop") if done else None
-        thinks, error = bool(message.get("thinking")), value.get("error")
+        thinks, error = bool((message.get("thinking") or "").strip()), value.get("error")
         return _Part(message.get("content") or "", thinks, reason, *tokens, done, error)
 
     async def _read_card(self) -> tuple[Mapping[str, Any], object]:
@@ -430,7 +430,7 @@ class OpenAiModel(ModelServer):
         thinking = tuple(words["thinking"])
         for choice in value.get("choices") or []:
             delta = choice.get("delta") or choice.get("message") or {}
-            thinks = any(text and field.startswith(thinking) for field, text in delta.items())
+            thinks = any(str(text or "").strip() and field.startswith(thinking) for field, text in delta.items())
             text, ended = delta.get("content") or delta.get("refusal") or "", choice.get("finish_reason")
             if isinstance(text, list):  # parts, as of Mistral and Databricks
                 shown = [piece for piece in text if not str(piece.get("type")).startswith(thinking)]

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 _NUM_PREDICT, _REWRITE_TOKENS, _TIMEOUT_S = 400, 80, 300.0
 LEAST_RIGHT = 6  # of the eight questions
-# A model whose thinking is off may write an empty block of this many tokens.
-_BLANK_THOUGHTS = 3
 # Room for thinking where the profile of a model that thinks has none.
 _THINKING_TOKENS = 2048
 app = Commands()
@@ -70,7 +68,7 @@ def check(
     right, stated = sum(row["right"] for row in rows), 0
     with suppress(Corrupt):
         stated = run(model.facts()).context_length
-    thinks = any(row["thoughts"] > _BLANK_THOUGHTS * (row["status"] != "no answer") for row in rows)
+    thinks = any(row["thoughts"] for row in rows)
     context = min(profile.num_ctx, stated or profile.num_ctx)
     settings = {"MODEL": model.name, "PROMPTS": prompt.name, "TOP_K": profile.top_k, "NUM_CTX": context}
     settings["THINKING_TOKENS"] = profile.thinking_tokens or _THINKING_TOKENS * thinks
@@ -126,7 +124,7 @@ async def _try(model: ModelServer, answering: Prompt, texts: list[str], entry: J
             else:
                 first_s, thoughts = first_s or perf_counter() - started, thoughts + (not piece)
     except NoAnswer as error:
-        completion = Completion("", error.read, error.written, "")
+        completion = Completion("", error.read, error.written, "", thought=True)
     seconds, text, facts = perf_counter() - started, completion.text, entry.get("facts")
     status = "answered" if Checker(passages, question).check(text)[0] else "removed by the checks"
     if is_refusal(text):
@@ -141,6 +139,6 @@ async def _try(model: ModelServer, answering: Prompt, texts: list[str], entry: J
         "first token, s": round(first_s or seconds, 3),
         "tokens/s": round(completion.completion_tokens / max(seconds - first_s, 0.01), 1),
         "read": completion.prompt_tokens,
-        "thoughts": thoughts,
+        "thoughts": thoughts * completion.thought,
         "answer": " ".join(text.split())[:90],
     }
