@@ -187,7 +187,7 @@ def model_host(address: str, model: str) -> str:
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in {401, 403}:
             raise LookupError(f"the model host at {url} refuses the token: set DOCWELL_OLLAMA_TOKEN") from None
-        raise LookupError(f"no model host answers at {address!r} ({type(error).__name__})") from None
+        raise LookupError(f"no model host answers at {url!r} ({type(error).__name__})") from None
     if not listed & {model, f"{model}:latest"}:
         have = ", ".join(sorted(listed)) or "no model"
         raise LookupError(f"the model host at {url} has no {model}, it has {have}: choose with LLM=NAME")

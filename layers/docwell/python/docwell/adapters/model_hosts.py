@@ -288,10 +288,10 @@ class ModelServer(ABC):
         status, stated, kind = response.status_code, _stated(problem), response.headers.get("content-type", "")
         if self._sleeps and status == httpx.codes.SERVICE_UNAVAILABLE and "json" not in kind:
             return ModelWaking("ollama", _NO_HOST)  # a page of the load balancer; a model host's 503 is JSON
-        if response.is_success or response.has_redirect_location:
-            stated, fields = "no model host is at this address: set DOCWELL_OLLAMA_URL", {}
         if status == httpx.codes.NOT_FOUND and "model" in str(problem).lower():
             return self._missing()
+        if response.is_success or response.has_redirect_location or status == httpx.codes.NOT_FOUND:
+            stated, fields = "set DOCWELL_OLLAMA_URL to a model host; OpenAI's protocol ends with /v1", {}
         error = self._failure(f"answered with status {status}", stated, fields.get("messages"))
         is_wrong = status in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}
         if is_wrong and not isinstance(error, PromptTooLong):
