@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -18,7 +19,7 @@ from typing import Any
 
 from benchmarks.proxy import HttpDoor, reset
 
-MODEL = "bench:1b"
+MODEL, FIRST_TOKEN = "bench:1b", "/first-token"
 _PASSAGE = re.compile(r"^\[1\] (.+?)(?=^\[2\] |^</passages>|\Z)", re.MULTILINE | re.DOTALL)
 _SENTENCE = re.compile(r"\w[^.!?]{20,300}[.!?]")
 # Longer than any deadline of a run.
@@ -49,17 +50,13 @@ class Misdeed(StrEnum):
 
 # These failures answer every request; all others answer chats only.
 _WHOLE_HOST = {Misdeed.NOT_FOUND, Misdeed.BUSY, Misdeed.HTML, Misdeed.HEADER_DRIP, Misdeed.HANG}
-_CARD = {
-    "model_info": {"general.architecture": "llama", "llama.context_length": 8192},
-    "details": {"family": "llama"},
-}
-_TAGS = {"models": [{"name": MODEL, "model": MODEL, "digest": "b" * 64, "size": 1}]}
 _SMALL: dict[str, Any] = {
-    "/api/show": _CARD | {"capabilities": ["completion"]},
+    "/api/show": {
+        "model_info": {"general.architecture": "llama", "llama.context_length": 8192},
+        "capabilities": ["completion"],
+    },
     "/": "Ollama is running",
-    "/api/tags": _TAGS,
-    "/api/ps": _TAGS,
-    "/api/version": {"version": "0.12.0"},
+    "/api/tags": {"models": [{"name": MODEL, "model": MODEL, "digest": "b" * 64, "size": 1}]},
 }
 _PROMPT_TOKENS = 900
 _KIND = "application/x-ndjson"
@@ -108,7 +105,7 @@ def _steps(misdeed: Misdeed, words: Sequence[str], first_s: float, pace_s: float
     else:
         yield _head(200, _KIND)
         yield 1.0 if misdeed is Misdeed.SLOW else first_s
-        yield from _stream(misdeed, words, pace_s)
+        yield from _stream(Misdeed.NONE if misdeed is Misdeed.SLOW else misdeed, words, pace_s)
 
 
 def _stream(misdeed: Misdeed, words: Sequence[str], pace_s: float) -> Steps:
@@ -120,14 +117,12 @@ def _stream(misdeed: Misdeed, words: Sequence[str], pace_s: float) -> Steps:
     if misdeed in endless:
         yield b"" if misdeed is Misdeed.FLOOD else _chunk(b'{"message":{"content":"')
         yield from cycle(endless[misdeed])
-    well = misdeed in {Misdeed.NONE, Misdeed.SLOW}
-    for word in words if well else ["word "] * 5:
+    for word in words if misdeed is Misdeed.NONE else ["word "] * 5:
         yield _chunk(_token(word))
         yield pace_s
     done = _token("", done=True, done_reason="stop", prompt_eval_count=_PROMPT_TOKENS, eval_count=len(words))
     last = {
         Misdeed.NONE: _chunk(done),
-        Misdeed.SLOW: _chunk(done),
         Misdeed.MALFORMED: _chunk(b'{"message": {"content": "abc\n'),
         Misdeed.ERROR_LINE: _chunk(b'{"error": "an error was encountered while running the model"}\n'),
         Misdeed.ENDS_EARLY: b"",
@@ -139,12 +134,15 @@ def _stream(misdeed: Misdeed, words: Sequence[str], pace_s: float) -> Steps:
 
 
 class ModelHost(HttpDoor):
-    """A host on a free port. `says` is its answer while it is healthy."""
+    """A host on a free port. `says` is its answer while it is healthy.
+
+    `FIRST_TOKEN` answers with the seconds from its last request for an answer to the first token.
+    """
 
     def __init__(self, says: str = "", first_s: float = 0.0, pace_s: float = 0.0) -> None:
         self.misdeed = Misdeed.NONE
         self.chats = 0
-        self._says, self._first_s, self._pace_s = says, first_s, pace_s
+        self._says, self._first_s, self._pace_s, self._sent_s = says, first_s, pace_s, list[float]()
         super().__init__()
 
     def say(self, text: str, pace_s: float | None = None) -> None:
@@ -161,16 +159,17 @@ class ModelHost(HttpDoor):
         request.close_connection = True
         released, misdeed = self._released, self.misdeed
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
-        path = request.path.partition("?")[0]
-        is_chat = path in {"/api/chat", "/api/generate"}
+        path, is_chat = request.path, request.path == "/api/chat"
         self.chats += is_chat
         if not is_chat and misdeed not in _WHOLE_HOST:
-            request.wfile.write(_json(200, _SMALL.get(path, {})))
+            request.wfile.write(_json(200, {**_SMALL, FIRST_TOKEN: self._sent_s[1:2]}.get(path, {})))
         else:
+            started, self._sent_s = time.perf_counter(), []
             words = [f"{word} " for word in self._says.split(" ")] if self._says else answer_to(body)
             for step in _steps(misdeed, words, self._first_s, self._pace_s):
                 if isinstance(step, bytes):
                     request.wfile.write(step)
+                    self._sent_s.append(time.perf_counter() - started)
                 elif step:
                     released.wait(step)
                 if released.is_set():
