@@ -15,7 +15,6 @@ from runtime.exported import DOCWELL
 Dimensions = tuple[tuple[str, str], ...]
 
 MINUTES_5 = 300
-DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
@@ -89,11 +89,15 @@ def announce(name: str, keys: Iterable[str], principal: str = names.ACCOUNT) -> 
 def patch_moto() -> None:
     """Change moto in this process.
 
-    A receive then reads only the messages that it takes. A delete loses no message that arrives at the same time.
-    A listing of versions takes any key.
+    A receive then reads only the messages that it takes, and no message costs a count of all. A delete loses no
+    message that arrives at the same time. A listing of versions takes any key.
     """
     queue, response = cast("Any", Queue), cast("Any", S3Response)
-    queue.messages, queue.delete_message = property(_Visible), _delete_locked
+    queue.messages = property(partial(_Messages, lambda row: row.visible and not row.delayed))
+    queue.approximate_number_of_messages = queue.messages
+    queue.approximate_number_of_messages_delayed = property(partial(_Messages, lambda row: row.delayed))
+    queue.approximate_number_of_messages_not_visible = property(partial(_Messages, lambda row: not row.visible))
+    queue.delete_message = _delete_locked
     response.serialized = _serialized_encoded
 
 
@@ -109,18 +113,21 @@ def _serialized_encoded(response: S3Response, answer: ActionResult) -> Any:
     return _serialized(response, answer)
 
 
-class _Visible(Iterable[Message]):
-    """The messages that a receive may return."""
+class _Messages(Iterable[Message]):
+    """The messages of a queue that meet a condition; as a text, their number."""
 
-    def __init__(self, queue: Any) -> None:
-        self._queue = queue
+    def __init__(self, condition: Callable[[Message], bool], queue: Any) -> None:
+        self._condition, self._queue = condition, queue
 
     def __iter__(self) -> Iterator[Message]:
         # A message that moves to the dead letters meanwhile may hide another one, which the next receive gets.
-        return (message for message in self._queue._messages if message.visible and not message.delayed)
+        return filter(self._condition, self._queue._messages)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def __str__(self) -> str:
+        return f"{len(self)}"
 
 
 def _delete_locked(queue: Queue, receipt_handle: str) -> None:
@@ -131,13 +138,12 @@ def _delete_locked(queue: Queue, receipt_handle: str) -> None:
 def publish_queues() -> None:
     """Print what SQS publishes about the queues of ingest."""
     for name in (names.INGEST_QUEUE, names.OCR_QUEUE, names.DEAD_LETTER_QUEUE):
-        queue = sqs_backends[names.ACCOUNT][names.REGION].queues[name]
-        # Copy the lists first, because requests change the queue meanwhile.
-        visible, hidden = list(queue.messages), list(queue.pending_messages)
+        queue: Any = sqs_backends[names.ACCOUNT][names.REGION].queues[name]
+        visible, hidden = queue.messages, queue.approximate_number_of_messages_not_visible
         sent = [int(message.sent_timestamp or 0) / 1000 for message in (*visible, *hidden)]
         values = {
             "ApproximateNumberOfMessagesVisible": len(visible),
-            "ApproximateNumberOfMessagesNotVisible": sum(not message.visible for message in hidden),
+            "ApproximateNumberOfMessagesNotVisible": len(hidden),
             "ApproximateAgeOfOldestMessage": max((time.time() - moment for moment in sent), default=0.0),
         }
         print_line(metric_line("AWS/SQS", {"QueueName": name}, values))

@@ -45,6 +45,8 @@ _UNCONDITIONAL = {"policy", "x-amz-signature"}
 _REQUEST_S = 900
 # Each poller of a queue blocks a thread while it waits for messages.
 _THREADS = 64
+# Method, path with query, headers and body of a request.
+_Parts = tuple[str, str, Mapping[str, str], bytes]
 
 
 class BadSignature(Exception):
@@ -124,14 +126,14 @@ class CheckedAccess:
         try:
             is_multipart = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
             is_form = is_multipart and request.method == "POST" and request.url.path.count("/") == 1
-            environ = await (self._uploaded(request) if is_form else self._checked(request))
-            response = await to_thread.run_sync(self._answer, environ, limiter=self._threads)
+            parts = await (self._uploaded(request) if is_form else self._checked(request))
+            response = await to_thread.run_sync(self._answer, *parts, limiter=self._threads)
         except (BadSignature, HTTPException, CancelledError) as error:  # a server that stops cancels long polls
             response = _denied(request, str(error))
         await response(scope, receive, send)
 
-    async def _checked(self, request: Request) -> EnvironBuilder:
-        """Return the environment of a signed request for a service in use. Raises `BadSignature`."""
+    async def _checked(self, request: Request) -> _Parts:
+        """Return the parts of a signed request for a service in use. Raises `BadSignature`."""
         if self._key.id not in (request.headers.get("authorization") or request.url.query):
             raise BadSignature("the request is not signed with the keys of this stack")  # before its body
         body = await request.body()
@@ -141,12 +143,12 @@ class CheckedAccess:
         is_page = request.url.path.startswith(_MOTO_PAGES)
         if prefix is None or is_page or not (target.startswith(prefix) if prefix else not target):
             raise BadSignature(f"this stack does not use {service} {target}")
-        headers = [(name, value) for name, value in request.headers.items() if name != "transfer-encoding"]
+        headers = {name: value for name, value in request.headers.items() if name != "transfer-encoding"}
         query = request.scope["query_string"].decode("latin-1")
         path = request.scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
-        return _environ(request, path, dict(headers) | {"content-length": str(len(body))}, BytesIO(body))
+        return request.method, path, headers | {"content-length": str(len(body))}, body
 
-    async def _uploaded(self, request: Request) -> EnvironBuilder:
+    async def _uploaded(self, request: Request) -> _Parts:
         """Return the request that stores a form's file. moto would accept the form without a check."""
         async with request.form(max_files=1) as form:
             fields = {name.lower(): value for name, value in form.items() if isinstance(value, str)}
@@ -166,7 +168,7 @@ class CheckedAccess:
             "x-amz-tagging": urlencode(tags),
             **{name: value for name, value in fields.items() if name.startswith("x-amz-meta-")},
         }
-        return _environ(request, quote(f"/{bucket}/{fields['key']}"), headers, BytesIO(content), "PUT")
+        return "PUT", quote(f"/{bucket}/{fields['key']}"), headers, content
 
     def _check_form(self, form: Mapping[str, str], size: int) -> None:
         """Raise `BadSignature` unless the policy is signed, has not expired, and allows fields and size."""
@@ -187,7 +189,9 @@ class CheckedAccess:
         if {name: value for name, value in form.items() if name not in _UNCONDITIONAL} != expected:
             raise BadSignature("the form does not allow these fields")
 
-    def _answer(self, builder: EnvironBuilder) -> Response:
+    def _answer(self, method: str, path: str, sent: Mapping[str, str], body: bytes) -> Response:
+        base = f"http://{sent['host']}/"
+        builder = EnvironBuilder(path, base, method=method, headers=[*sent.items()], input_stream=BytesIO(body))
         content, status, headers = run_wsgi_app(self._application, builder.get_environ(), buffered=True)
         response = Response(b"".join(content), int(status.split(" ")[0]))
         # Remove the CORS headers: moto lets a page of any origin read the answer.
@@ -197,15 +201,6 @@ class CheckedAccess:
             if not name.lower().startswith("access-control-")
         ]
         return response
-
-
-def _environ(
-    request: Request, path: str, headers: Mapping[str, str], body: BytesIO, method: str | None = None
-) -> EnvironBuilder:
-    base = f"http://{request.headers['host']}/"
-    return EnvironBuilder(
-        path, base, method=method or request.method, headers=[*headers.items()], input_stream=body
-    )
 
 
 def _denied(request: Request, reason: str) -> Response:

@@ -20,7 +20,6 @@ from tests.unit.cases import rows
 
 pytestmark = pytest.mark.integration
 KEYS = ["a.pdf", "a+b%&c d/é日本 #1?.pdf", "x" * 1024]
-ETAG = "0cc175b9c0f1b6a831c399e269772661"
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from moto.sqs.models import Message, Queue, SQSBackend
 from starlette.testclient import TestClient
 
 from docwell.adapters.dynamodb.audit import DynamoAudit
@@ -25,6 +26,7 @@ from docwell.identity import Principal, digest_of
 from docwell.ingest.events import parse
 from docwell.ingest.ingest import Ingest
 from docwell.models import Attributes, CitationUnit, Hint, UnitKind
+from infra.local.aws import patch_moto
 from infra.local.aws_mirror import TableMirror
 from infra.local.gateway import Gateway, Storage
 from infra.local.names import AUDIT_TABLE, BUCKET, RESTORE_PRINCIPAL, STORAGE_PATH
@@ -49,16 +51,6 @@ def events(bodies: list[str]) -> list[tuple[str, str]]:
     return [(record["eventName"], unquote_plus(record["s3"]["object"]["key"])) for record in records]
 
 
-def wait_until_written(folder: Path, *texts: str) -> None:
-    """Wait until the tables are on disk, about half a second after a change."""
-
-    def written() -> bool:
-        tables = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.json"))
-        return all(text in tables or json.dumps(text)[1:-1] in tables for text in texts)
-
-    until(written)
-
-
 def test_each_change_of_an_object_sends_a_notification(aws: Aws) -> None:
     aws.receive_all()
     aws.s3.put_object(Bucket=BUCKET, Key=AWKWARD, Body=b"old")
@@ -74,6 +66,21 @@ def test_each_change_of_an_object_sends_a_notification(aws: Aws) -> None:
     aws.receive_all()
     aws.s3.delete_object_tagging(Bucket=BUCKET, Key="tagged.pdf")
     assert events(aws.receive_all()) == [("ObjectTagging:Delete", "tagged.pdf")]
+
+
+def test_a_message_costs_no_look_at_the_others_of_its_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, looks = type("Queue", (Queue,), {}), Mock(return_value=True)
+    monkeypatch.setattr("moto.sqs.models.Queue", queue)
+    monkeypatch.setattr("infra.local.aws.Queue", queue)
+    monkeypatch.setattr("infra.local.aws.S3Response", Mock())
+    monkeypatch.setattr(Message, "visible", property(looks))
+    patch_moto()
+    sqs = SQSBackend("us-east-1", "1")
+    sqs.create_queue("queue", {})
+    for _ in range(100):
+        sqs.send_message("queue", "text")
+    assert (len(sqs.receive_message("queue", 1, 0, 900)), looks.call_count) == (1, 2)
+    assert str(sqs.get_queue_attributes("queue", ["All"])["ApproximateNumberOfMessages"]) == "100"
 
 
 @pytest.mark.parametrize(
@@ -186,6 +193,7 @@ def test_a_damaged_table_is_named(tmp_path: Path, damage: str) -> None:
 
 RECEIPT: dict[str, Any] = {"principal": {"S": "key:k"}, "request_id": {"S": "r"}, "body": {"B": bytes(range(256))}}
 LOCAL: dict[str, Any] = {"principal": {"S": "key:local"}, "item": {"S": "grant"}}
+FINAL: Any = [{"Key": "stage", "Value": "final"}]
 LIMITED = {**LOCAL, "collections": {"SS": ["b"]}}
 
 
@@ -202,8 +210,7 @@ def fill(aws: Aws, folder: Path) -> dict[str, Any]:
     keys = (AWKWARD, "replaced.pdf", "deleted.pdf", "damaged.pdf")
     tagged = {"ContentType": "application/pdf", "Metadata": {"who": "me"}, "Tagging": "stage=draft"}
     put = {key: aws.s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode(), **tagged) for key in keys}
-    final = {"TagSet": [{"Key": "stage", "Value": "final"}]}
-    aws.s3.put_object_tagging(Bucket=BUCKET, Key=AWKWARD, Tagging=final)
+    aws.s3.put_object_tagging(Bucket=BUCKET, Key=AWKWARD, Tagging={"TagSet": FINAL})
     put["replaced.pdf"] = aws.s3.put_object(Bucket=BUCKET, Key="replaced.pdf", Body=b"new")
     aws.s3.delete_object(Bucket=BUCKET, Key="deleted.pdf")
     for key in (AWKWARD, "deleted.pdf"):
@@ -212,7 +219,8 @@ def fill(aws: Aws, folder: Path) -> dict[str, Any]:
         aws.dynamodb.put_item(TableName=TABLE, Item=item)
     aws.dynamodb.put_item(TableName="docwell-receipts", Item=RECEIPT)
     aws.dynamodb.put_item(TableName="docwell-principals", Item=LIMITED)
-    wait_until_written(folder, AWKWARD, "deleted.pdf", '"SS": ["b"]', '"request_id"')
+    written = (json.dumps(AWKWARD), "deleted.pdf", '"SS": ["b"]', '"request_id"')
+    until(lambda: all(text in "".join(path.read_text() for path in folder.glob("*.json")) for text in written))
     return put
 
 
@@ -235,10 +243,8 @@ def test_objects_survive_a_kill_and_each_is_announced_again(revived: Revived) ->
     assert (head["VersionId"], head["ETag"]) == tuple(revived.put[AWKWARD][name] for name in ("VersionId", "ETag"))
     assert (head["ContentType"], head["Metadata"]) == ("application/pdf", {"who": "me"})
     assert s3.get_object(Bucket=BUCKET, Key=AWKWARD)["Body"].read() == AWKWARD.encode()
-    tags = s3.get_object_tagging(Bucket=BUCKET, Key=AWKWARD)["TagSet"]
-    assert tags == [{"Key": "stage", "Value": "final"}]
-    listed = s3.list_objects_v2(Bucket=BUCKET)["Contents"]
-    assert [entry["Key"] for entry in listed] == sorted([AWKWARD, "replaced.pdf"])
+    assert s3.get_object_tagging(Bucket=BUCKET, Key=AWKWARD)["TagSet"] == FINAL
+    assert {entry["Key"] for entry in s3.list_objects_v2(Bucket=BUCKET)["Contents"]} == {AWKWARD, "replaced.pdf"}
     newest = s3.get_object(Bucket=BUCKET, Key="replaced.pdf")
     assert (newest["VersionId"], newest["Body"].read()) == (revived.put["replaced.pdf"]["VersionId"], b"new")
     bodies = revived.aws.receive_all()
@@ -250,7 +256,7 @@ def test_objects_survive_a_kill_and_each_is_announced_again(revived: Revived) ->
     assert all(RESTORE_PRINCIPAL in body for body in bodies)
 
 
-def test_rows_survive_a_kill_and_leases_end_with_it(revived: Revived) -> None:
+def test_rows_survive_a_kill_leases_end_with_it_and_the_key_is_of_the_new_start(revived: Revived) -> None:
     def item(table: str, **key: Any) -> Any:
         return revived.aws.dynamodb.get_item(TableName=table, Key=key)["Item"]
 
@@ -259,12 +265,8 @@ def test_rows_survive_a_kill_and_leases_end_with_it(revived: Revived) -> None:
     receipt = item("docwell-receipts", principal=RECEIPT["principal"], request_id=RECEIPT["request_id"])
     assert receipt["body"]["B"] == RECEIPT["body"]["B"]
     assert item("docwell-principals", **LOCAL) == LIMITED
-
-
-def test_the_key_of_this_start_is_known(revived: Revived) -> None:
-    result = DynamoApiKeys(revived.aws.dynamodb, "docwell-principals").find(digest_of(KEYS["DOCWELL_API_KEY"]))
-    assert result is not None
-    assert (result.principal, result.ends_at) == ("key:local", None)
+    key = DynamoApiKeys(revived.aws.dynamodb, "docwell-principals").find(digest_of(KEYS["DOCWELL_API_KEY"]))
+    assert (key and (key.principal, key.ends_at)) == ("key:local", None)
 
 
 def test_a_damaged_document_is_named_and_its_content_stays_until_it_is_replaced(revived: Revived) -> None:

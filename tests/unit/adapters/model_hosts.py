@@ -238,7 +238,6 @@ LLAMA_CPP = _openai(
     meta={"n_ctx_train": 32768},
 )
 LM_STUDIO = _openai("LM Studio", "reasoning", lambda text: {"error": text}, max_model_len=32768)
-DIALECTS = (OLLAMA, VLLM, LLAMA_CPP, LM_STUDIO)
 
 
 def answer(
