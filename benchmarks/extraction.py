@@ -186,22 +186,22 @@ def read_sets(folder: Path, count: int | None) -> Sets:
 
 def measure(sets: Sets) -> dict[str, float]:
     """Return docwell's share of each set in percent."""
-    shares = {"papers": fmean(100 * ratio(_joined(path), truth) for path, truth in sets.papers.items())}
+    shares = {"papers": fmean(100 * ratio(_text_of(path), truth) for path, truth in sets.papers.items())}
     if sets.rows:
         shares["rows"] = _rows(sets)
     hits: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for language, path, paragraphs in sets.articles:
-        for at, number in enumerate(count_excerpts(paragraphs, _joined(path))):
+        for at, number in enumerate(count_excerpts(paragraphs, _text_of(path))):
             hits[language][at] += number
     shares |= {f"excerpts, {language}": 100 * of[0] / of[1] for language, of in sorted(hits.items())}
     if sets.bookmarks:
         shares["headings"] = _headings(sets)
     path, expected = sets.form
-    plain = " ".join(_joined(path).split())
+    plain = " ".join(_text_of(path).split())
     shares["forms"] = 100 * fmean(line in plain for line in expected)
     path, figures = sets.exponents
-    shares["exponents"] = 100 * fmean(figure in _joined(path) for figure in figures)
-    right = [(hidden_text.SENTENCE in _joined(path)) != is_hidden for path, is_hidden in sets.hidden]
+    shares["exponents"] = 100 * fmean(figure in _text_of(path) for figure in figures)
+    right = [(hidden_text.SENTENCE in _text_of(path)) != is_hidden for path, is_hidden in sets.hidden]
     shares["hidden"] = 100 * fmean(right)
     shares["unreadable"] = _unreadable(list(sets.papers.values()))
     return shares
@@ -349,7 +349,7 @@ def pages(path: Path, first: int = 1, last: int = LAST) -> Iterator[Page]:
         yield page_of(number, answer._replace(text="" if answer.unreadable else answer.text))
 
 
-def _joined(path: Path) -> str:
+def _text_of(path: Path) -> str:
     return "\n".join(page.text for page in pages(path))
 
 

@@ -487,10 +487,10 @@ def _add_suspicions(report: Report, prompts: Sequence[dict[str, Any]]) -> None:
     evidence = [piece["evidence_text"] for row in filings for piece in row["evidence"]]
     _add_marked(report, "paragraphs of articles in 9 languages", paragraphs, "<= 0.5")
     _add_marked(report, "pieces of filings", evidence, "<= 0.5")
-    _add_marked(report, "pieces of real PDFs", _pieces(), "<= 0.5")
+    _add_marked(report, "pieces of real PDFs", _pieces_of_pages(), "<= 0.5")
 
 
-def _pieces() -> Iterator[str]:
+def _pieces_of_pages() -> Iterator[str]:
     """Yield pieces of the pages of real PDFs."""
     for folder in ("chunking", "extraction", "filings2", "financebench", "mmlongbench"):
         for path in sorted((EVALUATION / folder / "pdf").glob("*.pdf")):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -216,10 +215,8 @@ def silent_url() -> Iterator[str]:
 
 
 def test_a_silent_server_is_unavailable_within_the_time_out(silent_url: str) -> None:
-    started = time.monotonic()
     with pytest.raises(Unavailable, match="in time"):
         index(silent_url, timeout_s=0.3).collections()
-    assert time.monotonic() - started < 5
 
 
 def test_generations_are_counted_by_document_also_over_pages(chroma_url: str, collection: str) -> None:

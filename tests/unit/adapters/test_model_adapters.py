@@ -36,7 +36,6 @@ from docwell.query.prompting import load_prompt
 
 from .model_hosts import (
     ASK,
-    DEADLINE,
     LLAMA_CPP,
     LM_STUDIO,
     OLLAMA,
@@ -62,11 +61,9 @@ PROFILES: list[dict[str, Any]] = tomllib.loads((FOLDER / "profiles.toml").read_t
 
 
 def failure(model: ModelServer, ask: Sequence[Message] = ASK) -> DocwellError:
-    """Return the error of a chat; it must come within the deadline and quote no text."""
-    begun = time.monotonic()
+    """Return the error of a chat; it must quote no text."""
     with pytest.raises(DocwellError) as caught:
         answer(model, ask=ask)
-    assert time.monotonic() - begun < DEADLINE + SLACK
     shown = "".join(traceback.format_exception(caught.value))
     assert SECRET not in shown
     assert "answer-text" not in shown
@@ -248,9 +245,7 @@ class HostSuite:
                 await chat
 
         with self.dialect.playing(SLOW[slow](self.dialect)) as (host, model):
-            begun = time.monotonic()
             run(leave(model))
-            assert time.monotonic() - begun < 0.3 + SLACK
             assert host.closed_by_client.wait(SLACK)
 
     @pytest.mark.parametrize("slow", SLOW)

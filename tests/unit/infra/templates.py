@@ -42,11 +42,11 @@ def whole(path: Path = APP, apart: tuple[str, ...] = SERVERS) -> Template:
     A parameter becomes the value that the parent gives, and an output of a stack the value behind it. So a
     reference in the joined template names a resource, however many stacks it has passed.
     """
-    return copy.deepcopy(_joined(path, apart))
+    return copy.deepcopy(_whole_template(path, apart))
 
 
 @cache
-def _joined(path: Path, apart: tuple[str, ...]) -> Template:
+def _whole_template(path: Path, apart: tuple[str, ...]) -> Template:
     template: Template = {"Parameters": {}, "Conditions": {}, "Resources": {}, "Outputs": {}}
     given: Template = {}
     for root in (SYSTEM, APP) if path == APP else (path,):

@@ -146,7 +146,7 @@ async def answered_in_rows(writer: Writer, inquiry: Inquiry, names: Mapping[str,
         yield Token(f"- {row.name}: {row.text}\n", 0)
     if failure and not any(row.report for row in table):
         raise failure
-    yield _joined(writer.reports.report(inquiry), table)
+    yield _report_of_rows(writer.reports.report(inquiry), table)
 
 
 def _limits(limits: QueryLimits, rows: int) -> QueryLimits:
@@ -176,7 +176,7 @@ def _number(row: _Row, cited: int) -> int:
     return cited + len(answer.citations)
 
 
-def _joined(report: QueryReport, table: Sequence[_Row]) -> QueryReport:
+def _report_of_rows(report: QueryReport, table: Sequence[_Row]) -> QueryReport:
     """Return the report of all rows; a refusal if none has a citation."""
     reports = [row.report for row in table if row.report]
     answers = [row.answer for row in reports if not row.answer.refusal]

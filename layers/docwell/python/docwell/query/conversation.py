@@ -68,18 +68,18 @@ class Conversation:
         try:
             completion = await whole(self.model.chat(follow_up.messages, timeout_s))
         except Unavailable as error:
-            return _joined(follow_up), charged(error, follow_up.reading)
+            return _with_previous_question(follow_up), charged(error, follow_up.reading)
         text = completion.text.strip().strip('"').strip()
         is_question = text and "\n" not in text and len(text) <= _MAX_CHARACTERS + len(follow_up.question)
         # The rewritten question must have a word of the conversation that the follow-up lacks.
         turns = " ".join(f"{turn.question} {turn.answer}" for turn in follow_up.history)
         words = (content_words(text) - content_words(follow_up.question)) & content_words(turns)
         adds = any(len(word) > _SAYS_LITTLE or word.isdecimal() or UNSPACED.search(word) for word in words)
-        text = text if is_question and adds else _joined(follow_up)
+        text = text if is_question and adds else _with_previous_question(follow_up)
         return text, Usage(completion.prompt_tokens, completion.completion_tokens)
 
 
-def _joined(follow_up: FollowUp) -> str:
+def _with_previous_question(follow_up: FollowUp) -> str:
     """Return the previous question, which names what "it" means, and the follow-up; a long follow-up alone."""
     before = follow_up.history[-1].question
     is_short = len(content_words(follow_up.question)) <= (len(content_words(before)) + 1) // 2

@@ -68,7 +68,7 @@ def rows(lines: Iterable[Line]) -> list[Line]:
     merged: list[Line] = []
     for line in _tables(list(lines)):
         if merged and _same_row(merged[-1], line):
-            merged[-1] = _joined(merged[-1], line)
+            merged[-1] = _joined_lines(merged[-1], line)
         else:
             merged.append(line)
     return merged
@@ -85,7 +85,7 @@ def _same_row(left: Line, right: Line) -> bool:
     return -OVERLAP * size <= right.left - left.right <= far * size
 
 
-def _joined(left: Line, right: Line) -> Line:
+def _joined_lines(left: Line, right: Line) -> Line:
     larger = max(left, right, key=lambda line: line.size)
     apart = right.left - left.right > WORD_GAP * larger.size
     space = " " if apart and not left.text[-1:].isspace() and not right.text[:1].isspace() else ""
@@ -100,7 +100,7 @@ def _tables(lines: list[Line]) -> list[Line]:
     for group in _level(lines):
         for cells in _cells(group, lines):
             # The label has the row's place in the reading order.
-            joined[cells[0]] = reduce(_joined, (lines[at] for at in cells))
+            joined[cells[0]] = reduce(_joined_lines, (lines[at] for at in cells))
             gone.update(cells[1:])
     return [joined.get(at, line) for at, line in enumerate(lines) if at not in gone]
 

@@ -119,7 +119,7 @@ class _Reader:
             for note in root if kind in _NOTE_PARTS else ():
                 # Separators between text and notes are stored as notes with a type: skip them.
                 if note.get(qn("w:type")) in {None, "normal"}:
-                    text = " ".join(self._joined(note).split())
+                    text = " ".join(self._text_below(note).split())
                     self._notes[_NOTE_PARTS[kind], note.get(qn("w:id"))] = text
 
     def running_heads(self) -> None:
@@ -133,7 +133,7 @@ class _Reader:
             for place in places:
                 if place.is_linked_to_previous:
                     continue
-                text = self._joined(place._element)
+                text = self._text_below(place._element)
                 for shown in (text, *self._pop_beside()):
                     if shown.strip() and shown not in texts:
                         texts.add(shown)
@@ -166,7 +166,7 @@ class _Reader:
         above: dict[int, str] = {}
         for number, row in enumerate(_within(table, "w:tr")):
             if _child(row, "w:trPr/w:del") is not None:
-                self._parts.hide(self._joined(row))
+                self._parts.hide(self._text_below(row))
                 continue
             cells = list(_within(row, "w:tc"))
             if len(cells) == 1:
@@ -207,7 +207,7 @@ class _Reader:
         first, bits = look.get(qn("w:firstRow")), look.get(qn("w:val"), "")
         return first not in OFF if first else bool(_BITS.fullmatch(bits) and int(bits, 16) & FIRST_ROW)
 
-    def _joined(self, element: Any) -> str:
+    def _text_below(self, element: Any) -> str:
         """Return the text of all paragraphs below an element, but those in text boxes."""
         return "\n".join(map(self._text, _within(element, "w:p")))
 
@@ -246,7 +246,7 @@ class _Reader:
         """Keep the text of a note, comment or text box for `_add_beside`. Return its mark in the text."""
         number = element.get(qn("w:id"))
         if element.tag == _TEXT_BOX:
-            self._beside.append(self._joined(element))
+            self._beside.append(self._text_below(element))
             return ""
         if element.tag == _COMMENT:
             author, text = self._comments.get(number, ("", ""))

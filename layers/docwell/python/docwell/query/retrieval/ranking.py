@@ -178,7 +178,7 @@ def merge(ranked: Iterable[Passage], top_k: int) -> list[Passage]:
     merged: list[Passage] = []
     for passage in ranked:
         for place, better in enumerate(merged):
-            joined = _joined(better, passage)
+            joined = _merged_passage(better, passage)
             if joined is not None:
                 merged[place] = joined
                 break
@@ -215,7 +215,7 @@ def with_named(
     return places
 
 
-def _joined(better: Passage, passage: Passage) -> Passage | None:
+def _merged_passage(better: Passage, passage: Passage) -> Passage | None:
     """Return both as one, or None if they are not neighbours or are too long together."""
     same_generation = (better.document, better.generation) == (passage.document, passage.generation)
     if not same_generation or better.chunk.page != passage.chunk.page:
