@@ -147,11 +147,13 @@ class Query:
     async def _with_passages(self, inquiry: Inquiry) -> tuple[Inquiry, Basis | None]:
         """Return the question with its passages, and the basis of its mode to try before the passages, if any."""
         # Embedding needs no permission: it overlaps with identifying and charging the caller.
-        vector = await self._vector(inquiry)
+        with inquiry.watch.timed("embed"):
+            async with inquiry.watch.deadline.stage("embed", _EMBED_SHARE):
+                (vector,) = await asyncio.to_thread(self.embedder.embed_queries, [inquiry.text])
         # Enforce the quota before searching; the charge started earlier and is almost always done.
         principal = await inquiry.ask.admission.admitted()
         refusal = inquiry.refusal
-        request = (inquiry, principal, vector)
+        request = (inquiry, principal, list(map(float, vector)))
         with inquiry.watch.timed("retrieve"):
             async with inquiry.watch.deadline.stage("retrieve", _RETRIEVE_SHARE):
                 hits, searched, basis = await asyncio.to_thread(self._searched, *request)
@@ -201,12 +203,6 @@ class Query:
         if exists:
             check_exist(self.retrieval.catalogue, principal, scope.unread)
         return scope
-
-    async def _vector(self, inquiry: Inquiry) -> list[float]:
-        with inquiry.watch.timed("embed"):
-            async with inquiry.watch.deadline.stage("embed", _EMBED_SHARE):
-                (vector,) = await asyncio.to_thread(self.embedder.embed_queries, [inquiry.text])
-        return list(map(float, vector))
 
     def _knows(self, text: str) -> bool:
         """Return whether the embedding model knows the language of a text. In others it finds little."""

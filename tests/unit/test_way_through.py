@@ -1,10 +1,11 @@
-"""How far a plain question goes through the package. The figures only fall.
+"""How far a plain question and an event of an upload go through the package. The figures only fall.
 
-The question is the second of its process: the first one reads word lists and patterns, which are kept.
+Each is the second of its process: the first one reads word lists and patterns, which are kept.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Callable
@@ -16,11 +17,18 @@ from types import CodeType, FrameType
 import pytest
 
 import docwell
+from docwell.ingest.events import Delivery, handle_delivery
+from docwell.models import Status
 from docwell.query.model_host import Breaker, GuardedModel
+from tests.unit.ingest.ingest_world import World as UploadWorld
 from tests.unit.query.query_world import BOILER, World
 
+pytestmark = pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="Python 3.11 cannot trace threads that run already"
+)
 PACKAGE = str(Path(docwell.__file__ or "").parent)
 MOST_FILES, MOST_FUNCTIONS, MOST_GENERATORS = 26, 130, 3
+MOST_FILES_OF_EVENT, MOST_FUNCTIONS_OF_EVENT = 11, 86
 
 
 def traced(work: Callable[[], object]) -> tuple[set[CodeType], int]:
@@ -49,7 +57,6 @@ def traced(work: Callable[[], object]) -> tuple[set[CodeType], int]:
     return functions, deepest
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 cannot trace threads that run already")
 def test_a_plain_question_crosses_few_files_and_functions_and_generators() -> None:
     world = World()
     world.add("house/rules.pdf", BOILER)
@@ -61,3 +68,20 @@ def test_a_plain_question_crosses_few_files_and_functions_and_generators() -> No
     assert len({function.co_filename for function in functions}) <= MOST_FILES, names
     assert len(functions) <= MOST_FUNCTIONS, names
     assert generators <= MOST_GENERATORS
+
+
+def test_an_event_of_an_upload_crosses_few_files_and_functions() -> None:
+    world = UploadWorld()
+
+    def upload(key: str) -> None:
+        world.store.put(key, "one page\fanother page")
+        event = json.dumps({"Records": [{"s3": {"object": {"key": key}}}]})
+        delivery = Delivery("message", "receipt", event, 1, False, lambda: 900.0, lambda _receipt, _seconds: None)
+        handle_delivery([world.ingest], delivery)
+
+    upload("house/a.pdf")
+    functions, _ = traced(lambda: upload("house/b.pdf"))
+    names = sorted(f"{function.co_filename.removeprefix(PACKAGE)} {function.co_name}" for function in functions)
+    assert world.ledger.records["house/b.pdf"].status is Status.INDEXED
+    assert len({function.co_filename for function in functions}) <= MOST_FILES_OF_EVENT, names
+    assert len(functions) <= MOST_FUNCTIONS_OF_EVENT, names
