@@ -13,7 +13,7 @@ from docwell.events import DocumentEvent, Outcome, event_of
 from docwell.models import FINAL, DocumentRecord, Status
 from infra.container.sam import ROOT
 from tests.unit.infra.intrinsics import Values
-from tests.unit.infra.templates import content, whole
+from tests.unit.infra.templates import content, properties, whole
 
 pytestmark = pytest.mark.integration
 WEBHOOK = ROOT / "infra" / "webhook.yaml"
@@ -22,11 +22,6 @@ WEBHOOK = ROOT / "infra" / "webhook.yaml"
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
     return whole()
-
-
-def properties(template: dict[str, Any], name: str) -> dict[str, Any]:
-    result: dict[str, Any] = template["Resources"][name]["Properties"]
-    return result
 
 
 def change(status: str, outcome: str | None) -> Any:

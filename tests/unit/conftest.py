@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -14,6 +17,7 @@ from docwell.query.readiness import Readiness
 from docwell.query.receipts import ReceiptBook
 from docwell.query.waking import Sleeper
 from docwell.wiring import query as wiring
+from tests.fresh_wiring import clear_caches
 from tests.unit.http.http_calls import KEY_OF_ALL
 from tests.unit.query.query_fakes import (
     FakeAudit,
@@ -104,3 +108,19 @@ def wired_world(monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
     world.add("house/rules.pdf", BOILER, page=7)
     world.model.says = "Every March [1]."
     return world
+
+
+@pytest.fixture
+def cold_wiring() -> Iterator[None]:
+    """Make each client anew, as in a process that starts."""
+    clear_caches()
+    yield
+    clear_caches()
+    gc.unfreeze()
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove docwell's settings from the environment."""
+    for name in [name for name in os.environ if name.startswith("DOCWELL_")]:
+        monkeypatch.delenv(name)

@@ -216,7 +216,7 @@ class FakeIndex:
     before_upsert: Callable[[], None] = lambda: None
     after_upsert: Callable[[], None] = lambda: None
     before_delete: Callable[[], None] = lambda: None
-    before_search: Callable[[], None] = lambda: None
+    before_search: Callable[[], object] = lambda: None
 
     def upsert(self, collection: str, records: Sequence[IndexRecord]) -> None:
         self.before_upsert()

@@ -22,6 +22,8 @@ from tests.unit.http.http_calls import call
 from tests.unit.query.query_fakes import FakeLinks, FakePrincipals
 from tests.unit.query.query_world import QUESTION
 
+pytestmark = pytest.mark.usefixtures("cold_wiring")
+
 ALL_OK = {"ledger": "ok", "chroma": "ok", "ollama": "ok"}
 
 
@@ -105,13 +107,6 @@ def damaged_reranker(folder: Path) -> str:
 def cut_calibration(folder: Path) -> str:
     (folder / "calibration.json").write_text('{"gate":')
     return str(folder / "calibration.json")
-
-
-@pytest.fixture(autouse=True)
-def _cold() -> Iterator[None]:
-    clear_caches()
-    yield
-    clear_caches()
 
 
 @pytest.fixture

@@ -152,3 +152,8 @@ def _with_globals(properties: Template, shared: Template) -> Template:
 def _add(joined: Template, name: str, value: Any) -> None:
     if joined.setdefault(name, value) != value:
         raise ValueError(f"{name} is not the same in two stacks")
+
+
+def properties(template: dict[str, Any], name: str) -> dict[str, Any]:
+    result: dict[str, Any] = template["Resources"][name]["Properties"]
+    return result

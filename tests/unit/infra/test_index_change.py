@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,7 @@ from infra.local.stack import StackOptions, own_settings
 from infra.local.supervisor import is_rebuilt
 from tests.unit.cases import rows
 
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("DOCWELL_")]:
-        monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def row(document: str, pipeline: str, **more: Any) -> dict[str, Any]:

@@ -22,11 +22,7 @@ from infra.local.supervisor import locked, remove_temporary
 from tests.unit.adapters.model_hosts import VLLM, Host, whole
 from tests.unit.cases import rows
 
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("DOCWELL_")]:
-        monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def stack(tmp_path: Path) -> Stack:

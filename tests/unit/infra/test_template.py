@@ -15,17 +15,12 @@ from docwell.upkeep.reindex import FORGET_AFTER_S
 from infra.local import names
 from runtime import gateway
 from tests.unit.infra.intrinsics import NO_VALUE, Values
-from tests.unit.infra.templates import APP, NESTED, TEMPLATES, content, whole
+from tests.unit.infra.templates import APP, NESTED, TEMPLATES, content, properties, whole
 
 
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
     return whole()
-
-
-def properties(template: dict[str, Any], name: str) -> dict[str, Any]:
-    result: dict[str, Any] = template["Resources"][name]["Properties"]
-    return result
 
 
 def variables(template: dict[str, Any], function: str) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,17 +15,10 @@ import pytest
 from docwell.adapters.documents import process
 from docwell.config import SettingsError
 from docwell.wiring import ingest as wiring
-from tests.fresh_wiring import clear_caches
+
+pytestmark = pytest.mark.usefixtures("cold_wiring")
 
 START = Path(__file__).parents[3] / "functions" / "ingest" / "start.py"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_made_yet() -> Iterator[None]:
-    clear_caches()
-    yield
-    clear_caches()
-    gc.unfreeze()
 
 
 def test_an_error_of_the_start_is_left_to_the_handler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,11 +167,7 @@ def test_a_search_that_hangs_ends_within_its_share_of_the_deadline() -> None:
     world = World(deadline_s=0.5)
     world.add("house/rules.pdf", BOILER)
     released = threading.Event()
-
-    def hang() -> None:
-        released.wait()
-
-    world.index.before_search = hang
+    world.index.before_search = released.wait
     try:
         with pytest.raises(DeadlineExceeded):
             world.ask(Question(QUESTION, fallback=True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,9 @@ from docwell.deadline import run
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
 from docwell.wiring.pipelines import Pipeline
-from tests.fresh_wiring import clear_caches
 from tests.unit.cases import rows
 
-
-@pytest.fixture(autouse=True)
-def _nothing_made_yet() -> Iterator[None]:
-    clear_caches()
-    yield
-    clear_caches()
+pytestmark = pytest.mark.usefixtures("cold_wiring")
 
 
 @pytest.fixture
