@@ -5,9 +5,11 @@ from __future__ import annotations
 import hmac
 import json
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from docwell.errors import DocwellError, Forbidden, Unauthenticated
@@ -63,4 +65,5 @@ class Guarded:
                 app = answer
             elif scope["path"] == READY_PATH:
                 app = Response(self._stack)
-        await app(scope, receive, send)
+        with suppress(ClientDisconnect):  # a client that leaves is no error, and writes no traceback to the log
+            await app(scope, receive, send)

@@ -22,13 +22,15 @@ _END_S = 2.0
 _KEEP_ALIVE_S = 75
 # The time to send a request's head, of h11's 64 KB at most: slow clients must not hold connections and memory.
 HEAD_S = 10.0
+# The time between two pieces of a body. Longer than a gateway takes for a whole body, which it ends with a 408.
+PAUSE_S = 35.0
 # Enough for a load balancer, which connects for all of its clients.
 MAX_BY_ADDRESS = 256
 _open = Counter[str]()  # connections by the client's address
 
 
 class _Connection(H11Protocol):
-    """A connection that ends if it is the client's `MAX_BY_ADDRESS` + 1st, or its request's head is late."""
+    """A connection that ends if it is the client's `MAX_BY_ADDRESS` + 1st, or its request is late."""
 
     late: asyncio.TimerHandle | None = None
 
@@ -50,6 +52,14 @@ class _Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._watch(waits=self.conn.their_state is h11.IDLE)
+        if self.conn.their_state is h11.SEND_BODY:
+            self._watch_body()
+
+    def _watch_body(self, *, late: bool = False) -> None:
+        if late and not self.flow.read_paused:  # else the application has not read it
+            self.transport.close()
+        else:
+            self.late = self.loop.call_later(PAUSE_S, lambda: self._watch_body(late=True))
 
     def _watch(self, *, waits: bool = True) -> None:
         if waits and self.late is None:

@@ -81,31 +81,24 @@ def test_a_start_keeps_the_live_fields_and_forgets_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "version", "hint", "has_leftovers"),
+    ("status", "version", "hint", "has_leftovers", "swept"),
     [
-        (Status.PENDING, None, "plain", False),
-        (Status.INDEXED, "v1", "plain", False),
-        (Status.INDEXED, "v1", "rebuild", True),
-        (Status.INDEXED, "v2", "rebuild", True),
-        (Status.PENDING, "v2", "plain", True),
-        (Status.FAILED, "v2", "served", True),
-        (Status.DELETED, None, "sweep", False),
+        (Status.PENDING, None, "plain", False, True),
+        (Status.PENDING, "v1", "plain", False, False),
+        (Status.INDEXED, "v1", "plain", False, False),
+        (Status.INDEXED, "v1", "rebuild", True, False),
+        (Status.INDEXED, "v2", "rebuild", True, False),
+        (Status.PENDING, "v2", "plain", True, False),
+        (Status.FAILED, "v2", "served", True, False),
+        (Status.DELETED, None, "plain", False, False),
+        (Status.DELETED, None, "sweep", False, False),
     ],
 )
-def test_a_start_finds_the_leftovers_of_an_earlier_attempt(
-    *, status: Status, version: str | None, hint: str, has_leftovers: bool
+def test_a_start_knows_the_leftovers_of_an_earlier_attempt_and_only_a_first_one_needs_no_sweep(
+    *, status: Status, version: str | None, hint: str, has_leftovers: bool, swept: bool
 ) -> None:
-    assert start(record(status, version, "no plan"), HINTS[hint]).has_leftovers is has_leftovers
-
-
-@pytest.mark.parametrize(
-    ("status", "version", "swept"),
-    [(Status.PENDING, None, True), (Status.DELETED, None, False), (Status.PENDING, "v1", False)],
-)
-def test_only_a_document_that_was_never_started_needs_no_sweep(
-    *, status: Status, version: str | None, swept: bool
-) -> None:
-    assert start(record(status, version, "no plan")).record.swept is swept
+    step = start(record(status, version, "no plan"), HINTS[hint])
+    assert (step.has_leftovers, step.record.swept) == (has_leftovers, swept)
 
 
 @pytest.mark.parametrize(("plan", "hint", "missing"), rows(__file__, "resumes"))

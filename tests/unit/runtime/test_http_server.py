@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
 
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from runtime import http_server
+from runtime.guard import Guarded
 from runtime.http_server import HttpServer
 
 
+async def read(request: Request) -> Response:
+    await asyncio.sleep(0.5)  # longer than a client may pause
+    return Response(str(len(await request.body())))
+
+
 @pytest.fixture
-def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpServer]:
     monkeypatch.setattr(http_server, "HEAD_S", 0.3)
+    monkeypatch.setattr(http_server, "PAUSE_S", 0.3)
     monkeypatch.setattr(http_server, "MAX_BY_ADDRESS", 3)
-    server = HttpServer(Starlette(), "127.0.0.1", 0)
+    server = HttpServer(Guarded(Starlette(routes=[Route("/read", read, methods=["POST"])]), ""), "127.0.0.1", 0)
     server.start()
-    yield server.port
+    yield server
     server.stop()
 
 
@@ -40,7 +51,8 @@ def opened(port: int, text: bytes = b"") -> socket.socket:
     return client
 
 
-REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n"
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
+UPLOAD = b"POST /read HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 1000000\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -51,21 +63,27 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n"
         (REQUEST + b"Connection: close\r\n\r\n", b"HTTP/1.1 404"),
         (REQUEST + b"X: " + b"x" * 100_000, b"HTTP/1.1 400"),
         (REQUEST + b"Connection: upgrade, close\r\nUpgrade: websocket\r\n\r\n", b"HTTP/1.1 404"),
+        (UPLOAD + b"x" * 500_000, b""),
+        (UPLOAD + b"x" * 1_000_000, b"HTTP/1.1 200"),
     ],
-    ids=["no head", "half a head", "whole head", "large head", "websocket"],
+    ids=["no head", "half a head", "whole head", "large head", "websocket", "half a body", "body read late"],
 )
-def test_a_connection_ends_in_time_with_a_plain_status(port: int, text: bytes, status: bytes) -> None:
-    with opened(port, text) as client:
+def test_a_connection_ends_in_time_with_a_plain_status_and_no_error(
+    server: HttpServer, text: bytes, status: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(server.port, text) as client:
         assert answer(client)[: len(status) or None] == status
+    server.stop()
+    assert "Traceback" not in caplog.text
 
 
-def test_an_address_has_a_limited_number_of_connections(port: int) -> None:
-    clients = [opened(port) for _ in range(3)]
+def test_an_address_has_a_limited_number_of_connections(server: HttpServer) -> None:
+    clients = [opened(server.port) for _ in range(3)]
     time.sleep(0.1)
-    with opened(port, REQUEST + b"Connection: close\r\n\r\n") as another:
+    with opened(server.port, REQUEST + b"Connection: close\r\n\r\n") as another:
         assert answer(another) == b""
     for client in clients:
         client.close()
     time.sleep(0.1)
-    with opened(port, REQUEST + b"Connection: close\r\n\r\n") as another:
+    with opened(server.port, REQUEST + b"Connection: close\r\n\r\n") as another:
         assert answer(another).startswith(b"HTTP/1.1 404")
