@@ -12,9 +12,11 @@ MODEL ?= sentence-transformers/all-MiniLM-L6-v2
 LLM ?= qwen2.5-coder:1.5b
 # The smallest model that follows the protocol: tests check structure and sources, not prose.
 TEST_LLM ?= smollm2:135m
+# One process more than processors, since many tests wait for servers.
 # Files that share a server stay with one process: tests/conftest.py groups them. Each process may start a whole stack.
 # A process that dies ends the run: xdist may wait for ever for the tests of its group.
-SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --max-worker-restart 0 --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 4 --max-worker-restart 0 \
+    --dist loadgroup --no-loadscope-reorder
 FIRST_DAY := demo up clean-data model deploy test pr help-all
 NO_OCR = $(filter 0 no false off,$(OCR))
 
@@ -35,7 +37,7 @@ up: local ## Start the local stack until Ctrl-C; MODEL_HOST=URL LLM=NAME uses yo
 	$(if $(NO_OCR),DOCWELL_OCR=off )$(PY) -m infra.local up --model "$(LLM)" $(if $(MODEL_HOST),--model-host "$(MODEL_HOST)") $(if $(SLEEP),--sleep $(SLEEP)) $(if $(OBSERVE),--observe) $(ARGS)
 
 .PHONY: test
-test: dev embedder programs ## Run the tests that are not slow: about 9 minutes; ARGS="-k name" selects some
+test: dev embedder programs ## Run the tests that are not slow: about 7 minutes; ARGS="-k name" selects some
 	$(PY) -m pytest $(SIDE_BY_SIDE) -m "not slow" $(ARGS)
 
 .PHONY: test-all
