@@ -47,8 +47,7 @@ _BLOCK = re.compile(r"^(?===\s|\[\d+\]\s|\?\s|[+-]\s\w+\s\|\s)", re.MULTILINE)
 _SCORE = 0.5
 # A question of an article gets this many paragraphs of other articles too.
 _OTHER_PARAGRAPHS = 3
-_SEED = 7
-_SAMPLE = 200
+_SEED, _SAMPLE = 7, 200
 _MADE_UP = sorted(Path(__file__).with_name("claims").glob("*.txt"))
 _FILINGS, _ARTICLES = "claims/tables_auto_dev.jsonl", "xquad/questions_en_dev.json"
 _TRANSLATIONS = "xquad/questions_translated_dev.json"
@@ -350,6 +349,7 @@ RULES: Mapping[str, tuple[str, object, str, object]] = {
     "words": ("the passage has 0.4 of a sentence's words", check.Checker, "_lexical", 1.0),
     "moved markers": ("a marker moves to a passage with far more of the words", check, "_BETTER_BY", 1.0),
     "what is asked": ("no other piece has far more of the question", check.Checker, "_is_asked", True),
+    "asked periods": ("an answer with a figure is of the question's period", check.Checker, "_is_of_period", True),
     "more than the question": ("an answer adds something to its question", check, "_FEWEST_ADDED", 0),
     "names": ("a passage or its document has a name of the question", check, "_lacks_names", False),
     "languages": ("between languages figures and names decide", check, "_is_foreign", False),

@@ -333,7 +333,8 @@ class Checker:
         pieces = answer_sentences(text) if self._passages else []
         items = {int(item[2]) for item in _ITEM_NUMBER.finditer("\n".join(pieces))}
         sentences = tuple(self._sentence(piece, items) for piece in pieces)
-        self.is_open = bool(sentences) and sentences[0].supported and not self._is_asked(sentences)
+        is_answer = self._is_of_period(text) and self._is_asked(sentences)
+        self.is_open = bool(sentences) and sentences[0].supported and not is_answer
         if self.is_open:
             sentences = (replace(sentences[0], supported=False), *sentences[1:])
         content: dict[int, frozenset[str]] = {}
@@ -388,6 +389,11 @@ class Checker:
             return [best + 1] if is_elsewhere else named
         held = [sum(bool(claim.mentions_of(row, text)) for row in claim.figures) for text in self._texts]
         return [max(range(len(held)), key=lambda at: (held[at], shares[at])) + 1]
+
+    def _is_of_period(self, text: str) -> bool:
+        """Return whether an answer with a figure is of the question's period, if both name one."""
+        has_figure = any(not (row.is_date or row.is_grammar) for row in in_sentence(MARKER.sub("", text)))
+        return self._each or not has_figure or agree(periods(text), periods(self._question))
 
     def _is_asked(self, sentences: Sequence[Sentence]) -> bool:
         """Return whether no piece apart from the sources of an answer has far more of the question than both."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 
 from docwell.text.lexicon import TEXTS_KEPT
@@ -53,11 +53,6 @@ _REFERENCE = (
     r"|the\s+date\s+of)"
 )
 _NO_REFERENCE = rf"(?![^.!?]{{0,160}}?\b{_REFERENCE})"
-
-
-@cache
-def _compiled(expression: str) -> re.Pattern[str]:
-    return re.compile(expression, re.IGNORECASE | re.MULTILINE)
 
 
 class _Signal(NamedTuple):
@@ -164,9 +159,8 @@ def _read(plain: str) -> dict[str, float]:
     lower = joined.lower().replace("\u0131", "i").replace("\u0307", "")
     weights: dict[str, float] = {}
     for signal in _SIGNALS:
-        if any(word in lower for word in signal.words) and any(
-            map(_compiled(signal.expression).search, (joined, plain))
-        ):
+        has_word = any(word in lower for word in signal.words)
+        if has_word and any(re.search(signal.expression, part, re.I | re.M) for part in (joined, plain)):
             weights[signal.name] = weights.get(signal.name, 0.0) + signal.weight
     return weights
 
