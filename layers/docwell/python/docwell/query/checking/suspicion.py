@@ -69,7 +69,7 @@ class _Signal(NamedTuple):
 
 
 def _signal(name: str, weight: float, words: str, *pattern: str) -> _Signal:
-    return _Signal(name, weight, words.split("|"), "".join(pattern))
+    return _Signal(name, weight, words.split("|"), "(?im)" + "".join(pattern))
 
 
 def _in_any_order(verbs: str, earlier: str, instructions: str) -> str:
@@ -160,7 +160,7 @@ def _read(plain: str) -> dict[str, float]:
     weights: dict[str, float] = {}
     for signal in _SIGNALS:
         has_word = any(word in lower for word in signal.words)
-        if has_word and any(re.search(signal.expression, part, re.I | re.M) for part in (joined, plain)):
+        if has_word and any(re.search(signal.expression, part) for part in (joined, plain)):
             weights[signal.name] = weights.get(signal.name, 0.0) + signal.weight
     return weights
 
