@@ -127,7 +127,7 @@ class Supervisor:
                 raise self._failure(running, f"ended {MAX_RESTARTS + 1} times within a minute")
             recent = sum(now - then < RESTART_WINDOW_S for then in running.restarts)
             running.restarts.append(now)
-            self._console.say(f"{name} ended with status {status}: restarting", "yellow")
+            self._console.say(f"{name} restarts after status {status}" if status else f"{name} restarts", "yellow")
             threading.Timer(FIRST_PAUSE_S * 2**recent, self._launch, [running]).start()
 
     def restart(self, name: str, environment: Mapping[str, str]) -> None:

@@ -115,10 +115,10 @@ def test_a_killed_supervisor_leaves_no_process(tmp_path: Path, monkeypatch: pyte
 # --- single parts ---
 
 
-def supervisor_of(tmp_path: Path, script: str, **part: Any) -> Supervisor:
+def supervisor_of(tmp_path: Path, script: str, name: str = "toy", **part: Any) -> Supervisor:
     command = [sys.executable, "-c", script]
-    toy = Part("toy", command, base_environment({}), ready_line="ready", **part)
-    return Supervisor([toy], StackConsole(tmp_path / "logs", silent=True))
+    toy = Part(name, command, base_environment({"DOCWELL_OCR": "off"}), ready_line="ready", **part)
+    return Supervisor([toy], StackConsole(tmp_path / "logs"))
 
 
 def test_a_part_that_cannot_start_is_named_with_its_last_lines_and_advice(tmp_path: Path) -> None:
@@ -150,19 +150,18 @@ def test_a_part_that_dies_again_and_again_stops_the_stack(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("status", [0, 1])
 def test_ocr_is_installed_beside_the_stack_and_ingest_starts_again_when_no_document_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], status: int
 ) -> None:
     make = tmp_path / "make"
     make.write_text(f"#!/bin/sh\nexit {status}\n")
     make.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    script = "import os, time; print('ready', os.environ.get('DOCWELL_OCR'), flush=True); time.sleep(600)"
-    command = [sys.executable, "-c", script]
-    part = Part("ingest", command, base_environment({"DOCWELL_OCR": "off"}), ready_line="ready")
-    console, invoked, waiting = StackConsole(tmp_path / "logs"), list[str](), [0, 2]
+    script = "import os, signal, time; signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); "
+    script += "print('ready', os.environ.get('DOCWELL_OCR'), flush=True); time.sleep(600)"
+    invoked, waiting = list[str](), [0, 2]
     functions = SimpleNamespace(invoke=lambda **call: invoked.append(call["Payload"]))
     stack: Any = SimpleNamespace(waiting=waiting.pop, client=lambda _: functions, reconcile_function="reconcile")
-    parts = Supervisor([part], console)
+    parts = supervisor_of(tmp_path, script, "ingest")
     parts.start()
     Thread(target=parts.watch, daemon=True).start()
     for _ in range(2):  # the second starts no other installation
@@ -172,6 +171,7 @@ def test_ocr_is_installed_beside_the_stack_and_ingest_starts_again_when_no_docum
     assert ready == (["ready off"] if status else ["ready off", "ready rapidocr"])
     assert (waiting, len(invoked)) == (([0, 2], 0) if status else ([], 1))
     parts.stop()
+    assert "restarts after status" not in "".join(capfd.readouterr())
 
 
 def test_a_second_stack_on_the_same_data_is_refused(tmp_path: Path) -> None:
