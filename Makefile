@@ -152,6 +152,10 @@ infra: dev embedder programs ## Check the templates without an AWS account
 	$(PY) -m infra.checks
 	$(PY) -m pytest $(SIDE_BY_SIDE) -q tests/unit/infra tests/integration/test_infra_*.py
 
+.PHONY: rehearse
+rehearse: dev ## Rehearse each failure of a deployment in each profile, one line each, without an AWS account
+	$(PY) -m pytest -v --no-header tests/unit/infra/test_failures.py $(ARGS)
+
 .PHONY: kubernetes
 kubernetes: dev ## Check the Helm chart without a cluster; ARGS=--write writes its snapshots first
 	$(PY) -m infra.kubernetes $(ARGS)
