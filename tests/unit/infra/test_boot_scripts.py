@@ -21,7 +21,8 @@ def chroma(tmp_path: Path) -> Machine:
 @pytest.fixture
 def host(tmp_path: Path) -> Machine:
     """A new instance of a model host."""
-    return Machine(tmp_path, "ollama.yaml", {"Image": "ollama:1", "Model": "small"}, "HasBalancer")
+    names = {"Image": "ollama:1", "Model": "small", "PreviousModel": "PreviousModel Older"}
+    return Machine(tmp_path, "ollama.yaml", names, "HasBalancer")
 
 
 def index(machine: Machine) -> str:
@@ -181,16 +182,16 @@ def test_a_warm_host_enters_service_and_signals_once(host: Machine, status: str)
     host.fail("ollama show PreviousModel", "ollama pull PreviousModel")
     assert host.boot() == 0
     assert not partial.exists()
-    (before,) = (line for line in host.calls if "PreviousModel" in line and line.startswith("docker"))
+    (before,) = (line for line in host.calls if " ollama sh -c " in line)  # one for all: no pulls side by side
     assert ("--detach" in before) is (status == "UPDATE_COMPLETE")  # only a deployment waits
     ends = [row for row in host.calls if "complete-lifecycle-action" in row or "signal-resource" in row]
     # The signal lets CloudFormation stop an old host, so the load balancer uses the new one by then.
     assert [item.split()[-1] for item in ends] == ["CONTINUE", "SUCCESS"]
     assert "--logical-resource-id Hosts --unique-id i-1" in ends[1]
-    steps = ("api/generate", "ollama pull PreviousModel", *ends)
+    steps = ("api/generate", "ollama pull PreviousModel", "ollama show Older", *ends)
     places = [next(i for i, row in enumerate(host.calls) if text in row) for text in steps]
     assert places == sorted(places)
-    served, signalled = places[2:]
+    served, signalled = places[-2:]
     check = host.content["Resources"]["TargetGroup"]["Properties"]
     waited = sum(int(line.split()[1]) for line in host.calls[served:signalled] if line.startswith("sleep"))
     assert waited >= check["HealthCheckIntervalSeconds"] * check["HealthyThresholdCount"]
