@@ -333,8 +333,8 @@ class Checker:
         pieces = answer_sentences(text) if self._passages else []
         items = {int(item[2]) for item in _ITEM_NUMBER.finditer("\n".join(pieces))}
         sentences = tuple(self._sentence(piece, items) for piece in pieces)
-        is_answer = self._is_of_period(text) and self._is_asked(sentences)
-        self.is_open = bool(sentences) and sentences[0].supported and not is_answer
+        is_answer = not periods(self._question) or self._is_of_period(text)
+        self.is_open = bool(sentences) and sentences[0].supported and not (is_answer and self._is_asked(sentences))
         if self.is_open:
             sentences = (replace(sentences[0], supported=False), *sentences[1:])
         content: dict[int, frozenset[str]] = {}
@@ -391,7 +391,7 @@ class Checker:
         return [max(range(len(held)), key=lambda at: (held[at], shares[at])) + 1]
 
     def _is_of_period(self, text: str) -> bool:
-        """Return whether an answer with a figure is of the question's period, if both name one."""
+        """Return whether an answer with a figure is of the question's period, if it names one."""
         has_figure = any(not (row.is_date or row.is_grammar) for row in in_sentence(MARKER.sub("", text)))
         return self._each or not has_figure or agree(periods(text), periods(self._question))
 
