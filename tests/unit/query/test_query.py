@@ -57,23 +57,23 @@ def test_a_model_that_finds_nothing_gives_the_refusal(says: str) -> None:
     ("language", "texts", "question", "refusal"),
     [
         ("en", [OUTSIDE], "Wie oft wird der Kessel gewartet?", "other_language"),
-        ("en", [OUTSIDE], "Как часто проверяют котёл?", "other_language"),
-        ("en", [OUTSIDE], QUESTION, "nothing_near"),
+        ("en", [DRAUSSEN], "Как часто проверяют котёл?", "other_language"),
         ("en", [DRAUSSEN, OUTSIDE], QUESTION, "nothing_near"),
-        (None, [DRAUSSEN], QUESTION, "nothing_near"),
-        (None, [OUTSIDE], "Wie oft wird der Kessel gewartet?", "nothing_near"),
+        ("en", [DRAUSSEN], QUESTION, "not_in_documents"),  # near enough abroad: the model decides
+        ("en", ["Велосипеды стоят на улице."], QUESTION, "not_in_documents"),
+        (None, [DRAUSSEN], "Wie oft wird der Kessel gewartet?", "nothing_near"),
     ],
 )
-def test_an_embedding_model_that_does_not_know_the_language_changes_the_cause_of_a_refusal(
+def test_an_embedding_model_that_does_not_know_the_language_has_its_own_cause_and_threshold_of_a_refusal(
     language: str | None, texts: list[str], question: str, refusal: Refusal
 ) -> None:
     world = World()
     world.model.says = "NOT FOUND"
     for number, text in enumerate(texts):
         world.add(f"house/{number}.pdf", text)
-    world.query = replace(world.query, language=language)
-    answer = world.ask(Question(question)).answer
-    assert (answer.refusal, answer.answer) == (refusal, REFUSALS[refusal])
+    world.query = replace(world.query, language=language, min_fit_abroad=-2.0)
+    answer, is_asked = world.ask(Question(question)).answer, refusal == "not_in_documents"
+    assert (answer.refusal, answer.answer, bool(world.model.asked)) == (refusal, REFUSALS[refusal], is_asked)
 
 
 def test_an_answer_that_is_not_verified_gives_the_nearest_text_of_all_passages() -> None:

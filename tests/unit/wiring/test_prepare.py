@@ -45,10 +45,10 @@ def folder(loaded: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 
 def test_the_thresholds_and_the_language_are_the_models(folder: Path) -> None:
-    measured = {"foreign": [0.72, 0.86], "gate": {"min_fit": 0.3}, "language": "en"}
+    measured = {"foreign": [0.72, 0.86], "gate": {"min_fit": 0.3, "min_fit_abroad": 0.1}, "language": "en"}
     (folder / "calibration.json").write_text(json.dumps(measured))
     query = run(wiring.query())
-    assert (query.foreign, query.min_fit) == ((0.72, 0.86), 0.3)
+    assert (query.foreign, query.min_fit, query.min_fit_abroad) == ((0.72, 0.86), 0.3, 0.1)
     assert query.language == "en"
 
 

@@ -40,8 +40,8 @@ _LEAST_STAGE_S = 0.5
 class Query:
     """The use case on its ports.
 
-    A question with a lower fit than `min_fit` does not reach the model, which may invent; None for an embedding
-    model without a threshold. `language` is that of an embedding model that knows only one.
+    A question with a lower fit than `min_fit`, or `min_fit_abroad` if only the question is in the `language` of an
+    embedding model that knows one, does not reach the model, which may invent. None: no threshold of this kind.
     """
 
     retrieval: Retrieval
@@ -53,6 +53,7 @@ class Query:
     limits: QueryLimits = field(default_factory=QueryLimits)
     foreign: tuple[float, float] | None = None
     min_fit: float | None = None
+    min_fit_abroad: float | None = None
     language: str | None = None
     reranker: Reranker | None = None
     sleeper: Sleeper | None = None
@@ -159,9 +160,8 @@ class Query:
                 hits, searched, basis = await asyncio.to_thread(self._searched, *request)
                 try:
                     if not hits.passages:
-                        refusal = await asyncio.to_thread(
-                            why_empty, self.retrieval.catalogue, searched.scope, self.listing
-                        )
+                        cause = partial(why_empty, self.retrieval.catalogue, searched.scope, self.listing)
+                        refusal = await asyncio.to_thread(cause)
                 except Unavailable:  # a document may have gone live since the search
                     hits, searched, basis = await asyncio.to_thread(self._searched, *request)
                     if not hits.passages:
@@ -169,7 +169,9 @@ class Query:
         if hits.passages and not self._knows(inquiry.text):
             refusal = "other_language"
         # If the caller names a document, skip the gate: the model decides whether the document answers.
-        min_fit = self.min_fit if inquiry.ask.question.document is None else None
+        is_abroad = self._knows(inquiry.text) and not any(self._knows(hit.chunk.text) for hit in hits.passages)
+        least = self.min_fit_abroad if is_abroad and self.min_fit_abroad is not None else self.min_fit
+        min_fit = least if inquiry.ask.question.document is None else None
         inquiry = replace(
             inquiry,
             scope=searched.scope,

@@ -119,6 +119,7 @@ def _query(fingerprint: str) -> Query:
         limits=settings,
         foreign=measured.foreign,
         min_fit=measured.gate.min_fit,
+        min_fit_abroad=measured.gate.min_fit_abroad,
         language=measured.language,
         reranker=shared.cross_encoder_of(settings) if settings.reranker == "cross-encoder" else None,
         sleeper=sleeper() if settings.wake_s else None,

@@ -142,9 +142,10 @@ Fit = Annotated[float, Field(ge=-2, le=2, strict=True)]
 
 
 class Threshold(BaseModel, frozen=True, extra="forbid"):
-    """The gate's threshold, or None: all questions pass."""
+    """The gate's threshold (None: all pass), and the one if the model knows only the question's language."""
 
     min_fit: Fit | None = None
+    min_fit_abroad: Fit | None = None
 
 
 class ModelCalibration(BaseModel, frozen=True, extra="forbid"):
