@@ -273,8 +273,12 @@ class S3DocumentLinks:
             self.client.delete_object(Bucket=self.bucket, Key=document)
 
     def _reachable(self, url: str) -> str:
-        place = self.reached_at.rstrip("/") if self.reached_at else self.client.meta.endpoint_url
-        return place + url.removeprefix(self.client.meta.endpoint_url)
+        # AWS has the bucket in the host, so its URL does not begin with the client's endpoint.
+        return (
+            self.reached_at.rstrip("/") + url.removeprefix(self.client.meta.endpoint_url)
+            if self.reached_at
+            else url
+        )
 
 
 _DELETE_AT_ONCE = 1000  # the most that one DeleteObjects takes
