@@ -252,11 +252,8 @@ def _spread(questions: Iterable[Question], count: int, chooser: random.Random) -
 
 @cache
 def page_texts(path: Path) -> tuple[str, ...]:
-    document = pypdfium2.PdfDocument(path)
-    try:
+    with pypdfium2.PdfDocument(path) as document:
         return tuple(page.get_textpage().get_text_range() for page in document)
-    finally:
-        document.close()
 
 
 def judge(question: Question, reply: Reply, index: Mapping[str, Indexed]) -> Judgement:

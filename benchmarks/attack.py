@@ -15,7 +15,7 @@ import time
 import tomllib
 import traceback
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -389,19 +389,8 @@ def _send(port: int, method: str, path: str, headers: Mapping[str, str]) -> tupl
     return response.status_code, response.headers.get("access-control-allow-origin")
 
 
-ATTACKS: dict[str, tuple[str, Callable[[Target], Tries]]] = {
-    "forged": ("names, cursors and filters of other people's documents and receipts", forged),
-    "identities": ("forged identities in headers", identities),
-    "links": ("links and markup in answers", links),
-    "controls": ("control characters in terminal, log and answer", controls),
-    "race": ("parallel questions at the end of a quota", race),
-    "unfinished": ("answers that a client leaves or the model host breaks off", unfinished),
-    "ports": ("requests of a foreign page, under a rebound name, or without credentials", ports),
-    "other-user": ("another user of the machine", other_user),
-    "still-there": ("damage after all of these", still_there),
-}
-
-
+_ROWS = (forged, identities, links, controls, race, unfinished, ports, other_user, still_there)
+ATTACKS = {attack.__name__.replace("_", "-"): attack for attack in _ROWS}
 _SHOWN = 5
 
 
@@ -415,9 +404,9 @@ def main() -> int:
     with target(short=options.short) as attacked, bar("attacks", len(chosen)) as step:
         for name in chosen:
             step.say(name)
-            (title, attack), tried, breaches = ATTACKS[name], 0, list[str]()
+            tried, breaches = 0, list[str]()
             try:
-                for attempt, breach in attack(attacked):
+                for attempt, breach in ATTACKS[name](attacked):
                     tried += 1
                     breaches += [attempt] if breach else []
             except Exception:  # noqa: BLE001 - run the other attacks all the same
@@ -425,8 +414,8 @@ def main() -> int:
             CONSOLE.print(f"{'[red]BREACH[/]' if breaches else 'ok    '} {name}: {len(breaches)} of {tried}")
             for line in breaches[:_SHOWN]:
                 CONSOLE.print(f"    {line}", markup=False, soft_wrap=True)
-            report.add(title, len(breaches), f"of {tried} got through", "== 0")
-            report.add(f"{title}: attempts", tried, "", ">= 1")
+            report.add(name, len(breaches), f"of {tried} got through", "== 0")
+            report.add(f"{name}: attempts", tried, "", ">= 1")
             step()
     return report.finish()
 

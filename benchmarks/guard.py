@@ -56,6 +56,10 @@ _YEARS = re.compile(r"(?:\([^)]*\) )?((?:(?:19|20)\d\d ?){2,})")
 _ITEM, _FIGURE = r"(\D{4,60}?)", r"(?:\$ ?)?(\(?\d[\d,.]*\)?|[\u2013\u2014-])"
 _FEWEST_ITEMS, _MOST_ITEMS = 3, 5
 _MONTHS, _LONGEST_SENTENCE = month_name[1:], 300
+_OPPOSITES = {"is": "is not", "was": "was not", "at least": "at most", "more than": "less than"}
+_OPPOSED = re.compile(r"\b(?:is|was)\b(?! not)|\b(?:at least|more than)(?= [$\d])")
+# The kinds of sentences that do not answer their questions.
+_NO_ANSWERS = {"date", "opposite"}
 _DATE = re.compile(rf"\b({'|'.join(_MONTHS)}) (\d\d?), ((?:1[5-9]|20)\d\d)\b")
 
 
@@ -147,19 +151,38 @@ def _sentences(name: str) -> Iterator[Case]:
             yield Case(shown, source["question"], f"{wrong} [1]", "sentence", right=False)
 
 
-def _dates_in_digits() -> Iterator[Case]:
-    """Yield sentences with a date in digits; in the wrong ones it is a day, a month or a year later."""
+def _document_sentences() -> Iterator[tuple[str, str, str]]:
+    """Yield the sentences of articles and pieces of filings: their text, a question on it, and the sentence."""
     texts = {row["context"]: row["question"] for row in load(_ARTICLES)}
     for name in ("financebench/questions_dev.json", "filings2/questions_dev2.json"):
         texts |= {part["evidence_text"]: row["question"] for row in load(name) for part in row["evidence"]}
     for text, question in texts.items():
-        for sentence in (text[slice(*span)] for span in segments(text, _LONGEST_SENTENCE)):
-            if match := _DATE.search(sentence):
-                right = date(int(match[3]), _MONTHS.index(match[1]) + 1, int(match[2]))
-                for later, form in product((0, 1, 31, 366), ("%Y-%m-%d", "%d.%m.%Y")):
-                    stated = f"{right + timedelta(later):{form}}"
-                    answer = f"{sentence.replace(match[0], stated, 1)} [1]"
-                    yield Case(_numbered([text]), question, answer, "date", right=not later)
+        yield from ((text, question, text[slice(*span)]) for span in segments(text, _LONGEST_SENTENCE))
+
+
+def _dates_in_digits() -> Iterator[Case]:
+    """Yield sentences with a date in digits; in the wrong ones it is a day, a month or a year later."""
+    for text, question, sentence in _document_sentences():
+        if match := _DATE.search(sentence):
+            right = date(int(match[3]), _MONTHS.index(match[1]) + 1, int(match[2]))
+            for later, form in product((0, 1, 31, 366), ("%Y-%m-%d", "%d.%m.%Y")):
+                answer = f"{sentence.replace(match[0], f'{right + timedelta(later):{form}}', 1)} [1]"
+                yield Case(_numbered([text]), question, answer, "date", right=not later)
+
+
+def _with_opposites() -> Iterator[Case]:
+    """Yield sentences as they are, and with "is not" for "is" or "at most" for "at least": these are wrong.
+
+    Each is also the question "Is it true that …?", which yes answers right, and no wrong.
+    """
+    for text, _, written in _document_sentences():
+        sentence = " ".join(written.split())
+        if (match := _OPPOSED.search(sentence)) and sentence.endswith("."):
+            changed = f"{sentence[: match.start()]}{_OPPOSITES[match[0]]}{sentence[match.end() :]}"
+            question = f"Is it true that {sentence.rstrip('.')}?"
+            for asked, *answers in (("", sentence, changed), (question, "Yes.", "No.")):
+                for answer in answers:
+                    yield Case(_numbered([text]), asked, f"{answer} [1]", "opposite", right=answer == answers[0])
 
 
 def _from_memory(name: str) -> Iterator[Case]:
@@ -176,9 +199,8 @@ def _from_memory(name: str) -> Iterator[Case]:
 def _about_others() -> Iterator[Case]:
     """Yield right answers, each with its question about another name, which no passage has: all are wrong."""
     draw = random.Random(_SEED)
-    # The sentences with dates do not answer their questions.
     sets = ("claims about documents", *UNTOUCHED)
-    right = [case for name in sets for case in SETS[name]() if case.right and case.kind != "date"]
+    right = [case for name in sets for case in SETS[name]() if case.right and case.kind not in _NO_ANSWERS]
     named = sorted({name for case in right for name in check.names(case.question)})
     for case in right:
         shown = " ".join(
@@ -195,7 +217,7 @@ def _crossed() -> Iterator[Case]:
     """Yield right answers, each with another question that the same passage answers: all are wrong."""
     draw = random.Random(_SEED)
     for name in ("claims about documents", "answers of a careful reader", *UNTOUCHED):
-        cases = [case for case in SETS[name]() if case.right]
+        cases = [case for case in SETS[name]() if case.right and case.kind != "opposite"]
         cited = [case.passages[marked(case.answer, len(case.passages))[0] - 1].chunk.text for case in cases]
         right = [(text, content_words(case.answer), case) for text, case in zip(cited, cases, strict=True)]
         for place, said, case in right:
@@ -282,6 +304,7 @@ UNTOUCHED: Mapping[str, Callable[[], Iterable[Case]]] = {
     "figures of articles": _figures_of_articles,
     "sentences copied from articles": lambda: _sentences(_ARTICLES),
     "dates in digits": _dates_in_digits,
+    "opposites": _with_opposites,
     "statements from memory": lambda: _from_memory(_ARTICLES),
     "the same between languages": lambda: _from_memory(_TRANSLATIONS),
 }
@@ -322,7 +345,6 @@ _GOALS = {
     "rows of sheets": (3, 0),
     "figures of articles": (25, 2),
     "sentences copied from articles": (15, 2),
-    "dates in digits": (46, 2),
     "statements from memory": (2, 0),
     "the same between languages": (60, 0),
     "sentences between languages": (37, 1),
