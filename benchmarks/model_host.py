@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.proxy import HttpDoor, reset
 
-MODEL, FIRST_TOKEN = "bench:1b", "/first-token"
+MODEL, DELAY_PATH = "bench:1b", "/first-token"
 _PASSAGE = re.compile(r"^\[1\] (.+?)(?=^\[2\] |^</passages>|\Z)", re.MULTILINE | re.DOTALL)
 _SENTENCE = re.compile(r"\w[^.!?]{20,300}[.!?]")
 # Longer than any deadline of a run.
@@ -136,7 +136,7 @@ def _stream(misdeed: Misdeed, words: Sequence[str], pace_s: float) -> Steps:
 class ModelHost(HttpDoor):
     """A host on a free port. `says` is its answer while it is healthy.
 
-    `FIRST_TOKEN` answers with the seconds from its last request for an answer to the first token.
+    `DELAY_PATH` answers with the seconds from its last request for an answer to the first token.
     """
 
     def __init__(self, says: str = "", first_s: float = 0.0, pace_s: float = 0.0) -> None:
@@ -162,7 +162,7 @@ class ModelHost(HttpDoor):
         path, is_chat = request.path, request.path == "/api/chat"
         self.chats += is_chat
         if not is_chat and misdeed not in _WHOLE_HOST:
-            request.wfile.write(_json(200, {**_SMALL, FIRST_TOKEN: self._sent_s[1:2]}.get(path, {})))
+            request.wfile.write(_json(200, {**_SMALL, DELAY_PATH: self._sent_s[1:2]}.get(path, {})))
         else:
             started, self._sent_s = time.perf_counter(), []
             words = [f"{word} " for word in self._says.split(" ")] if self._says else answer_to(body)

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from benchmarks.chaos import PAGES, QUESTION
 from benchmarks.doors import Doors, Reply, ledger_rows, local_servers, local_stack, workers_of
 from benchmarks.faults.world import CREATED, SHARDS, PipelinePlace, notification, sqs_event
-from benchmarks.model_host import FIRST_TOKEN, MODEL, model_server
+from benchmarks.model_host import DELAY_PATH, MODEL, model_server
 from benchmarks.pdfs import pages_of_words, pdf
 from benchmarks.reading import default_reader
 from docwell.adapters.chroma import ChromaIndex, ChromaServer
@@ -320,7 +320,7 @@ def _ask_over(report: Report, options: Options, sizes: Sequence[int]) -> Texts:
         goal = options.goal("<= 1.05") if len(sizes) == 1 else None  # other chunks fill the cache
         report.add("growth of the query function's memory", _memory_mb() / before, "x", goal)
         bodies = [{"question": text, "collection": name, "stream": True} for text in questions]
-        host = f"{bench.stack.ollama}{FIRST_TOKEN}"
+        host = f"{bench.stack.ollama}{DELAY_PATH}"
         pairs = [(bench.doors.ask(body).first_token_s or _TIMEOUT_S, *httpx.get(host).json()) for body in bodies]
         report.add_spread("first token of a stream: p50", Spread.of([1000 * ours for ours, _ in pairs]), "ms")
         added = Spread.of([1000 * (ours - hosts) for ours, hosts in pairs])
