@@ -179,10 +179,10 @@ def _with_opposites() -> Iterator[Case]:
         sentence = " ".join(written.split())
         if (match := _OPPOSED.search(sentence)) and sentence.endswith("."):
             changed = f"{sentence[: match.start()]}{_OPPOSITES[match[0]]}{sentence[match.end() :]}"
-            question = f"Is it true that {sentence.rstrip('.')}?"
-            for asked, *answers in (("", sentence, changed), (question, "Yes.", "No.")):
-                for answer in answers:
-                    yield Case(_numbered([text]), asked, f"{answer} [1]", "opposite", right=answer == answers[0])
+            as_question = f"Is it true that {sentence.rstrip('.')}?"
+            for question, right, wrong in (("", sentence, changed), (as_question, "Yes.", "No.")):
+                yield Case(_numbered([text]), question, f"{right} [1]", "opposite", right=True)
+                yield Case(_numbered([text]), question, f"{wrong} [1]", "opposite", right=False)
 
 
 def _from_memory(name: str) -> Iterator[Case]:

@@ -200,7 +200,7 @@ class HostSuite:
             error = failure(model)
             with pytest.raises(ModelMissing):
                 run(model.check())
-        assert (type(error), "'m'" in error.detail) == (ModelMissing, True)
+        assert (type(error), "'m'" in error.detail, getattr(error, "retry_after", 0)) == (ModelMissing, True, None)
 
     @pytest.mark.parametrize("status", [429, 503])
     @pytest.mark.parametrize(

@@ -292,7 +292,7 @@ class ModelServer(ABC):
             return self._missing()
         if response.is_success or response.has_redirect_location or status == httpx.codes.NOT_FOUND:
             advice = "set DOCWELL_OLLAMA_URL to a model host; OpenAI's protocol ends with /v1"
-            stated = f"{stated}; {advice}" if stated else advice
+            stated = f"{stated.rstrip('.')}; {advice}" if stated else advice
         error = self._failure(f"answered with status {status}", stated, fields.get("messages"))
         is_wrong = status in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}
         if is_wrong and not isinstance(error, PromptTooLong):

@@ -274,11 +274,9 @@ class S3DocumentLinks:
 
     def _reachable(self, url: str) -> str:
         # AWS has the bucket in the host, so its URL does not begin with the client's endpoint.
-        return (
-            self.reached_at.rstrip("/") + url.removeprefix(self.client.meta.endpoint_url)
-            if self.reached_at
-            else url
-        )
+        if not self.reached_at:
+            return url
+        return self.reached_at.rstrip("/") + url.removeprefix(self.client.meta.endpoint_url)
 
 
 _DELETE_AT_ONCE = 1000  # the most that one DeleteObjects takes

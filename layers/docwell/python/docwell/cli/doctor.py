@@ -94,8 +94,9 @@ def _of_api(settings: Settings, _: str | None) -> Iterator[Row]:
     if canary:
         yield _row("canary", canary["outcome"], "canary", ill=canary["outcome"] not in {"found", "unindexed"})
     if settings.ollama and model["model_host"] == "awake" and not model.get("demo_model"):
-        right = sum(answer["right"] for answer in answers_of(model_of(settings, model["model"])))
-        yield "answers", f"{right} of 8 built-in questions right", "" if right >= LEAST_RIGHT else _MODELS
+        right = [answer["right"] for answer in answers_of(model_of(settings, model["model"]))]
+        page = "" if sum(right) >= LEAST_RIGHT else _MODELS
+        yield "answers", f"{sum(right)} of {len(right)} built-in questions right", page
 
 
 def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:

@@ -139,6 +139,6 @@ async def _try(model: ModelServer, answering: Prompt, texts: list[str], entry: J
         "first token, s": round(first_s or seconds, 3),
         "tokens/s": round(completion.completion_tokens / max(seconds - first_s, 0.01), 1),
         "read": completion.prompt_tokens,
-        "thoughts": thoughts * completion.thought,
+        "thoughts": thoughts if completion.thought else 0,
         "answer": " ".join(text.split())[:90],
     }

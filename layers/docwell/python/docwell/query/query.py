@@ -166,10 +166,11 @@ class Query:
                     hits, searched, basis = await asyncio.to_thread(self._searched, *request)
                     if not hits.passages:
                         raise
-        if hits.passages and not self._knows(inquiry.text):
+        knows = self._knows(inquiry.text)
+        if hits.passages and not knows:
             refusal = "other_language"
         # If the caller names a document, skip the gate: the model decides whether the document answers.
-        is_abroad = self._knows(inquiry.text) and not any(self._knows(hit.chunk.text) for hit in hits.passages)
+        is_abroad = knows and not any(self._knows(hit.chunk.text) for hit in hits.passages)
         least = self.min_fit_abroad if is_abroad and self.min_fit_abroad is not None else self.min_fit
         min_fit = least if inquiry.ask.question.document is None else None
         inquiry = replace(

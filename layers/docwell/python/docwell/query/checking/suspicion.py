@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from docwell.text.lexicon import TEXTS_KEPT
@@ -53,6 +53,7 @@ _REFERENCE = (
     r"|the\s+date\s+of)"
 )
 _NO_REFERENCE = rf"(?![^.!?]{{0,160}}?\b{_REFERENCE})"
+_compiled = cache(re.compile)  # the cache of `re` drops patterns
 
 
 class _Signal(NamedTuple):
@@ -160,7 +161,7 @@ def _read(plain: str) -> dict[str, float]:
     weights: dict[str, float] = {}
     for signal in _SIGNALS:
         has_word = any(word in lower for word in signal.words)
-        if has_word and any(re.search(signal.expression, part) for part in (joined, plain)):
+        if has_word and any(map(_compiled(signal.expression).search, (joined, plain))):
             weights[signal.name] = weights.get(signal.name, 0.0) + signal.weight
     return weights
 
