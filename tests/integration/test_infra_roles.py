@@ -23,7 +23,7 @@ from docwell.adapters.documents import document_reader
 from docwell.adapters.dynamodb.ledger import DynamoLedger
 from docwell.adapters.dynamodb.principals import Grant, PrincipalAdmin
 from docwell.errors import Unavailable
-from docwell.identity import Principal
+from docwell.identity import Principal, Rule
 from docwell.upkeep.reindex import FORGET_AFTER_S
 from docwell.wiring import query as query_wiring
 from docwell.wiring import small_functions as reconcile_wiring
@@ -170,6 +170,10 @@ class Aws:
         metadata = {"docwell-uploader": uploader}
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=bytes(document.output()), Metadata=metadata)
 
+    def tag(self, team: str) -> None:
+        tags: Any = {"TagSet": [{"Key": "team", "Value": team}]}
+        self.s3.put_object_tagging(Bucket=self.bucket, Key="a.pdf", Tagging=tags)
+
     def changed(self, key: str) -> None:
         self.ingest(json.dumps({"Records": [{"s3": {"object": {"key": key, "eTag": "0" * 32}}}]}), "none")
 
@@ -235,6 +239,7 @@ def test_the_ingest_role_allows_exactly_its_calls(template: dict[str, Any], aws:
 def test_the_query_role_allows_exactly_its_calls(template: dict[str, Any], aws: Aws) -> None:
     aws.patch.setattr(query_wiring, "model", Host)
     aws.put("a.pdf", 1)
+    aws.tag("legal")
     calls = aws.record()
 
     def ask(
@@ -253,19 +258,22 @@ def test_the_query_role_allows_exactly_its_calls(template: dict[str, Any], aws: 
     calls = aws.record()
     answer = ask("/v1/query", "POST", {"question": "when does the pump start"})
     assert answer["citations"][0]["link"]
-    ask("/v1/documents")
     ask("/v1/documents", collection="default")
-    ask("/v1/documents/a.pdf")
+    for path in ("/v1/documents", "/v1/documents/a.pdf", f"/v1/receipts/{answer['request_id']}", "/v1/usage"):
+        ask(path)
     ask("/v1/feedback", "POST", {"request_id": answer["request_id"], "verdict": "good"})
-    ask(f"/v1/receipts/{answer['request_id']}")
     ask("/v1/uploads", "POST", {"document": "b.pdf", "size": 9})
-    ask("/v1/usage")
-    ask("/v1/documents/a.pdf", "DELETE")
+    # A caller by tags deletes nothing whose new tag ingest has not read.
+    grants = PrincipalAdmin(boto3.client("dynamodb"), "principals")
+    rules = frozenset({Rule(None, "", frozenset({("team", "legal")}))})
+    grants.add(Grant("key:known", frozenset(), rules, writable=None, operates=True), replace=True)
+    for team, status in (("hr", 404), ("legal", 200)):
+        aws.tag(team)
+        ask("/v1/documents/a.pdf", "DELETE", status=status)
     aws.sqs.send_message(QueueUrl=aws.parked, MessageBody=json.dumps({"docwell": {"key": "a.pdf"}}))
     assert ask("/v1/operations")["unknown"] == {}
     assert ask("/v1/operations/redrive", "POST") == {"redriven": 1, "waiting": 0}
     # A refused question reads the row that refused it.
-    grants = PrincipalAdmin(boto3.client("dynamodb"), "principals")
     grants.add(Grant("key:known", collections=None, requests_per_day=1), replace=True)
     ask("/v1/documents", status=429)
     # Links are signed without a call. In a bucket without versions, they name none.
@@ -284,7 +292,7 @@ def test_the_reconcile_role_allows_exactly_its_calls(template: dict[str, Any], a
     calls.clear()
     calls.update(ingest_calls)
     reconcile({"action": "reindex", "step": "abort"}, CONTEXT)
-    aws.s3.put_object_tagging(Bucket=aws.bucket, Key="a.pdf", Tagging={"TagSet": [{"Key": "k", "Value": "v"}]})
+    aws.tag("hr")
     # Reconcile deletes rows of an abandoned pipeline after a while.
     later = time.time() + FORGET_AFTER_S + 60
     plain = reconcile_wiring.reindex

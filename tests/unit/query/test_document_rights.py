@@ -12,7 +12,7 @@ from docwell.errors import DocwellError
 from docwell.identity import Principal, Rule
 from docwell.models import Attributes, DocumentRecord, Status, collection_of
 from docwell.query.documents import delete_document, upload_forms
-from docwell.query.retrieval.scope import may_see_record
+from docwell.query.retrieval.scope import may_see, may_see_record
 
 NAMES = st.sampled_from(["legal", "hr"])
 TAGS = st.dictionaries(st.just("team"), NAMES)
@@ -41,13 +41,14 @@ def may(door: object, *arguments: object) -> bool:
     return False
 
 
-@given(PRINCIPALS, KEYS, TAGS)
-def test_a_caller_replaces_and_deletes_only_what_it_sees(
-    principal: Principal, key: str, tags: dict[str, str]
+@given(PRINCIPALS, KEYS, TAGS, TAGS)
+def test_a_caller_replaces_and_deletes_only_what_it_sees_by_the_tags_of_the_ledger_and_of_the_bucket(
+    principal: Principal, key: str, tags: dict[str, str], now: dict[str, str]
 ) -> None:
     there = records(key, tags)
     sees = may_see_record(principal, there) and principal.may_write(collection_of(key))
-    assert may(delete_document, Mock(), None, principal, there) == sees
+    bucket = Mock(tags=Mock(return_value=now))
+    assert may(delete_document, bucket, None, principal, there) == (sees and may_see(principal, key, now))
     if may(upload_forms, Mock(), None, principal, [(key, 1, "", Attributes(tags=tags))]):
         assert sees
         assert may_see_record(principal, records(key, {}))  # the upload, whatever its tags

@@ -168,13 +168,13 @@ class S3ObjectStore(S3Listing):
             modified=answer["LastModified"].timestamp(),
         )
 
-    def tags(self, key: str, version: ObjectVersion) -> Mapping[str, str]:
-        """Return up to `MAX_TAGS` tags; if the bucket has versions, exactly that version's.
+    def tags(self, key: str, version: ObjectVersion | None = None) -> Mapping[str, str]:
+        """Return up to `MAX_TAGS` tags; with a `version` of a bucket with versions, exactly that one's.
 
         Return none, and warn once, if the function may not read tags. Raises `NotFound`: the version is gone.
         """
         request: GetObjectTaggingRequestTypeDef = {"Bucket": self._bucket, "Key": key}
-        if not _NO_VERSION_ID.fullmatch(version.version):
+        if version and not _NO_VERSION_ID.fullmatch(version.version):
             request["VersionId"] = version.version
         try:
             with vendor_errors("s3", *_GONE, *_NO_TAGS):
@@ -223,8 +223,9 @@ class S3DocumentLinks:
     """`docwell.ports.DocumentLinks` and `DocumentWriter`; presigned URLs and forms are valid for `seconds`.
 
     A link needs `s3:GetObject` and `s3:GetObjectVersion`, a form `s3:PutObject` (with tags `s3:PutObjectTagging`),
-    `delete` `s3:DeleteObject`. A link ends early when its signer's credentials do: those of a role last hours. In
-    a bucket without versions, it opens the current object. `reached_at` forwards to the client's endpoint.
+    `delete` `s3:DeleteObject`, `tags` `s3:GetObjectTagging`. A link ends early when its signer's credentials do:
+    those of a role last hours. In a bucket without versions, it opens the current object. `reached_at` forwards
+    to the client's endpoint.
     """
 
     client: S3Client
@@ -266,6 +267,10 @@ class S3DocumentLinks:
                 Bucket=self.bucket, Key=document, Fields=fields, Conditions=conditions, ExpiresIn=self.seconds
             )
         return UploadForm(self._reachable(form["url"]), form["fields"])
+
+    def tags(self, document: str) -> Mapping[str, str]:
+        """Return the tags of the current version, none if it may not read them. Raises `NotFound`."""
+        return S3ObjectStore(self.client, self.bucket).tags(document)
 
     def delete(self, document: str) -> None:
         """Remove the current version; a bucket with versions keeps it behind a delete marker."""

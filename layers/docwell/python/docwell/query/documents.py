@@ -153,6 +153,9 @@ def delete_document(
     if not may_see_record(principal, record):
         raise NotFound(NO_DOCUMENT)
     _check_write(principal, record.key)
+    # A new tag may have taken the document away from the caller, and the ledger does not know it yet.
+    if not may_see(principal, record.key, {}) and not may_see(principal, record.key, writer.tags(record.key)):
+        raise NotFound(NO_DOCUMENT)
     if trail:  # before the deletion, so that each has an event
         trail.append(AuditEvent(principal.id, Action.DELETED, frozenset({record.key})))
     writer.delete(record.key)
@@ -160,6 +163,4 @@ def delete_document(
 
 def _check_write(principal: Principal, document: str) -> None:
     if not principal.may_write(collection_of(document)):
-        raise Forbidden(
-            "this principal may not change documents of this collection: docwell principals add --write"
-        )
+        raise Forbidden("this principal may not change this collection: docwell principals add --write")
