@@ -56,7 +56,8 @@ class _Connection(H11Protocol):
             self._watch_body()
 
     def _watch_body(self, *, late: bool = False) -> None:
-        if late and not self.flow.read_paused:  # else the application has not read it
+        # The application may not have read a body yet, or not have asked for it.
+        if late and not (self.flow.read_paused or self.conn.they_are_waiting_for_100_continue):
             self.transport.close()
         else:
             self.late = self.loop.call_later(PAUSE_S, lambda: self._watch_body(late=True))

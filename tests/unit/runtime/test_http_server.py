@@ -65,8 +65,9 @@ UPLOAD = b"POST /read HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nConten
         (REQUEST + b"Connection: upgrade, close\r\nUpgrade: websocket\r\n\r\n", b"HTTP/1.1 404"),
         (UPLOAD + b"x" * 500_000, b""),
         (UPLOAD + b"x" * 1_000_000, b"HTTP/1.1 200"),
+        (UPLOAD.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"), b"HTTP/1.1 100"),
     ],
-    ids=["no head", "half a head", "whole head", "large head", "websocket", "half a body", "body read late"],
+    ids=["no head", "half head", "head", "large head", "websocket", "half body", "read late", "asked for late"],
 )
 def test_a_connection_ends_in_time_with_a_plain_status_and_no_error(
     server: HttpServer, text: bytes, status: bytes, caplog: pytest.LogCaptureFixture
