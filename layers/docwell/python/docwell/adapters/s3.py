@@ -58,7 +58,6 @@ _BLOCK = 1024 * 1024
 # A VersionId is 32 characters of a larger alphabet: one in 10^19 looks like an ETag.
 _NO_VERSION_ID = re.compile(r'"?[0-9a-f]{32}(-\d+)?"?|".*"|null')
 
-
 # The metadata that a form adds. Its signature fixes the value.
 _UPLOADER = "docwell-uploader"
 _LIST_PAGE = 1000  # the most that S3 lists at once

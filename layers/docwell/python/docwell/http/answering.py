@@ -68,7 +68,7 @@ class Finished:
 
     def receipt(self) -> Receipt:
         """Return the receipt of the answer."""
-        report, response = self.report, self.response
+        report, response, settings = self.report, self.response, wiring.query_settings()
         return Receipt(
             principal=self.principal.id,
             request_id=response.request_id,
@@ -83,10 +83,8 @@ class Finished:
             options={
                 **wiring.model().options,
                 **({} if report.inquiry.min_fit is None else {"min_fit": report.inquiry.min_fit}),
-                **wiring.query_settings().model_dump(include={"min_support"}),
-                **wiring.query_settings().model_dump(
-                    include={"reranker", "passage_tokens"}, exclude_defaults=True
-                ),
+                "min_support": settings.min_support,
+                **settings.model_dump(include={"reranker", "passage_tokens"}, exclude_defaults=True),
             },
         )
 

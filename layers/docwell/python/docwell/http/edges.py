@@ -193,11 +193,8 @@ class AnswerResponse(Response[Any]):
 
 def answer_responses(model: type[BaseModel]) -> dict[int, OpenAPIResponse]:
     """Describe an answer for the OpenAPI page."""
-    content: OpenAPIResponse = {
-        "description": "An answer with its sources",
-        "content": {content_types.APPLICATION_JSON: {"model": model}},
-    }
-    return {200: content}
+    content = {content_types.APPLICATION_JSON: {"model": model}}
+    return {200: {"description": "An answer with its sources", "content": content}}
 
 
 class Problem(BaseModel):

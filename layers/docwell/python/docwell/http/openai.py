@@ -477,13 +477,9 @@ def _text(message: ChatMessage, where: str) -> str:
 def _last_turns(turns: Sequence[bodies.TurnBody]) -> list[bodies.TurnBody]:
     """Return the last turns, as many as the settings allow for a question."""
     settings = wiring.query_settings()
-    recent: list[bodies.TurnBody] = []
-    room = settings.max_history_characters
-    for turn in reversed(turns[max(len(turns) - settings.max_history_turns, 0) :]):
-        room -= len(turn.question) + len(turn.answer)
-        if room < 0:
-            break
-        recent.insert(0, turn)
+    recent = [*turns[max(len(turns) - settings.max_history_turns, 0) :]]
+    while sum(len(turn.question) + len(turn.answer) for turn in recent) > settings.max_history_characters:
+        del recent[0]
     return recent
 
 

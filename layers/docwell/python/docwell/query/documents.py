@@ -150,12 +150,11 @@ def delete_document(
         NotFound: the principal cannot see the document.
         Forbidden: it can see it, and may not write to its collection.
     """
-    if not may_see_record(principal, record):
+    # A new tag may have taken the document away from the caller, and the ledger does not know it yet.
+    sees = may_see(principal, record.key, {}) or may_see(principal, record.key, writer.tags(record.key))
+    if not sees or not may_see_record(principal, record):
         raise NotFound(NO_DOCUMENT)
     _check_write(principal, record.key)
-    # A new tag may have taken the document away from the caller, and the ledger does not know it yet.
-    if not may_see(principal, record.key, {}) and not may_see(principal, record.key, writer.tags(record.key)):
-        raise NotFound(NO_DOCUMENT)
     if trail:  # before the deletion, so that each has an event
         trail.append(AuditEvent(principal.id, Action.DELETED, frozenset({record.key})))
     writer.delete(record.key)
