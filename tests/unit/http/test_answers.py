@@ -16,7 +16,7 @@ from docwell.http import edges
 from docwell.query.waking import Night, Sleeper
 from docwell.wiring import query as wiring
 from tests.unit.conftest import HttpWorld
-from tests.unit.http.http_calls import KEY_OF_ALL, Events, begin, call, events_of, read
+from tests.unit.http.http_calls import KEY_OF_ALL, begin, call, events_of, read
 from tests.unit.query.query_fakes import FakeStates
 from tests.unit.query.query_world import BOILER, EVERYTHING, QUESTION
 
@@ -354,22 +354,13 @@ def asleep(world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> HttpWorld:
     return world
 
 
-def events() -> Events:
-    return events_of(begin(BODY | {"stream": True}))
-
-
-def whole(body: dict[str, Any]) -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads(read(begin(body)))
-    return answer
-
-
 def sleep_metrics(text: str) -> list[float]:
     lines = [json.loads(line) for line in text.splitlines() if "ModelAsleep" in line]
     return [value for line in lines for value in line["ModelAsleep"]]
 
 
 def test_the_sentences_come_at_once_and_by_default(asleep: HttpWorld, capsys: pytest.CaptureFixture[str]) -> None:
-    answer = whole(BODY)
+    _, answer, _ = call("POST", "/v1/query", BODY)
     assert (answer["status"], answer["fallback_reason"]) == ("extractive", "model_waking")
     assert answer["citations"][0]["page"] == 7
     assert sleep_metrics(capsys.readouterr().out) == [1.0]
@@ -378,7 +369,7 @@ def test_the_sentences_come_at_once_and_by_default(asleep: HttpWorld, capsys: py
 def test_a_stream_shows_passages_and_progress_until_the_model_answers(
     asleep: HttpWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stream = events()
+    stream = events_of(begin(STREAM))
     names = [name for name, _ in stream]
     assert names[:2] == ["passages", "waking"]
     assert names[-1] == "answer"
@@ -413,13 +404,13 @@ def test_at_night_a_stream_ends_at_once_and_the_status_has_the_hour(
     sleeper = Sleeper(Stopped(), FakeStates(), 60.0, night, clock=lambda: 0.0)
     monkeypatch.setattr(wiring, "sleeper", lambda: sleeper)
     asleep.query = replace(asleep.query, sleeper=sleeper)
-    stream = events()
+    stream = events_of(begin(STREAM))
     assert [name for name, _ in stream] == ["passages", "answer"]
     assert stream[-1][1]["fallback_reason"] == "model_asleep_until 1970-01-01T07:00Z"
     logged = capsys.readouterr().out
     assert sleep_metrics(logged) == []  # no host can start
     assert '"Fallbacks":[0.0]' in logged.replace(" ", "")
-    problem = whole(BODY | {"fallback": "none"})
+    _, problem, _ = call("POST", "/v1/query", BODY | {"fallback": "none"})
     assert (problem["type"], problem["status"]) == ("urn:docwell:problem:model_asleep", 503)
     _, body, _ = call("GET", "/v1/status")
     assert (body["demo_model"], body["passage_tokens"]) == (True, None)

@@ -22,7 +22,7 @@ from docwell.errors import DeadlineExceeded, ModelMissing, Overloaded, Unavailab
 from docwell.http import answering, sse
 from docwell.http.bodies import QueryRequest, most_model_calls
 from docwell.http.edges import RequestAdmission
-from docwell.http.streaming import StreamedResponse, stream_events
+from docwell.http.streaming import stream_events
 from docwell.identity import Identity, Principal
 from docwell.ports import Reservation
 from docwell.query.checking.check import NO_SOURCE, Checked, Checker
@@ -62,10 +62,6 @@ def ending(world: HttpWorld, caplog: pytest.LogCaptureFixture) -> partial[Ending
     return partial(Ending, world, caplog)
 
 
-def streamed(world: HttpWorld, body: dict[str, Any]) -> StreamedResponse:
-    return begin(body | {"stream": True})
-
-
 @pytest.mark.parametrize(
     ("body", "calls"),
     [
@@ -91,7 +87,7 @@ def test_the_most_that_a_question_can_use_is_charged_before_the_model_is_asked(
 
     for model in (world.model, world.rewriter):
         monkeypatch.setattr(model, "chat", partial(chat, model))
-    call("POST", "/v1/query", body) if not stream else list(streamed(world, body).body)
+    call("POST", "/v1/query", body) if not stream else list(begin(body | {"stream": True}).body)
     assert set(charged) == {calls * CONTEXT_TOKENS}
 
 
@@ -101,7 +97,7 @@ def test_the_most_that_a_question_can_use_is_charged_before_the_model_is_asked(
 def test_a_client_that_leaves_a_stream_anywhere_is_charged_logged_and_has_its_receipt(
     world: HttpWorld, ending: partial[Ending], body: dict[str, Any], pieces_read: int
 ) -> None:
-    answer = streamed(world, body)
+    answer = begin(body | {"stream": True})
     with closing(answer):
         pieces = list(islice(answer.body, pieces_read))
     traces = ending()
@@ -129,7 +125,7 @@ def test_a_client_that_leaves_while_it_waits_is_charged_what_the_model_used(
     if not checks:
         monkeypatch.setattr(world.model, "chat", reads)
     world.model.prompt_tokens = 777
-    answer = streamed(world, ASKED)
+    answer = begin(ASKED | {"stream": True})
     assert sse.WAITING in answer.body  # neither model nor check holds the loop
     answer.close()
     traces = ending()
@@ -154,7 +150,7 @@ def test_an_answer_that_fails_is_charged_logged_and_kept(
 ) -> None:
     world.model.fails, world.model.fails_after = error, after
     if stream:
-        with closing(streamed(world, ASKED)) as answer:
+        with closing(begin(ASKED | {"stream": True})) as answer:
             assert b"event: error" in b"".join(answer.body)
     else:
         assert call("POST", "/v1/query", ASKED)[0] >= 500
@@ -223,7 +219,7 @@ def test_a_question_that_begins_no_answer_gives_back_its_tokens_and_its_slot(
 ) -> None:
     world.query = replace(world.query, limits=QueryLimits(num_ctx=4096))
     if stream:
-        streamed(world, body).close()
+        begin(body | {"stream": True}).close()
     else:
         call("POST", "/v1/query", body)
     traces = ending()
