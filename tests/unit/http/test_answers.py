@@ -13,6 +13,7 @@ import pytest
 from docwell.audit import Action
 from docwell.errors import ModelWaking, Overloaded, QuotaExceeded, Unavailable
 from docwell.http import edges
+from docwell.identity import Rule
 from docwell.query.waking import Night, Sleeper
 from docwell.wiring import query as wiring
 from tests.unit.conftest import HttpWorld
@@ -25,6 +26,7 @@ NORTH, SOUTH = "house/north.pdf", "house/south.pdf"
 COMPARISON = {"question": "What is inspected in north and in south?", "stream": True}
 BODY = {"question": QUESTION}
 STREAM = BODY | {"stream": True}
+TAGGED = frozenset({Rule("house", "", frozenset({("team", "legal")}))})
 USED_UP = QuotaExceeded("the requests of today are used up", 3599.2)
 
 
@@ -82,15 +84,26 @@ def test_a_model_that_fails_in_mid_stream_gives_an_error_event(world: HttpWorld)
     assert events[-1][1]["type"] == "urn:docwell:problem:dependency-unavailable"
 
 
-def test_a_stream_ends_at_the_next_event_after_its_caller_was_revoked(
-    world: HttpWorld, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("rights", "end"),
+    [
+        (None, "error"),
+        ({"collections": frozenset({"attic"})}, "error"),
+        ({"collections": frozenset(), "rules": TAGGED}, "error"),
+        ({"label": "Ann", "tokens_per_day": 100_000}, "answer"),
+    ],
+    ids=["revoked", "a collection removed", "tags added", "no right changed"],
+)
+def test_a_stream_ends_at_the_next_event_after_the_rights_of_its_caller_were_narrowed(
+    world: HttpWorld, monkeypatch: pytest.MonkeyPatch, rights: dict[str, Any] | None, end: str
 ) -> None:
     monkeypatch.setattr(edges, "_CONFIRMED_S", 0.0)
     with closing(begin(STREAM)) as answer:
-        world.principals.known.clear()
+        first = world.principals.known.pop(f"key:{KEY_OF_ALL}")
+        world.principals.known |= {} if rights is None else {first.id: replace(first, **rights)}
         events = events_of(b"".join(answer.body).decode())
-    assert [name for name, _ in events] == ["passages", "error"]
-    assert events[-1][1]["type"] == "urn:docwell:problem:unauthenticated"
+    assert [name for name, _ in events if name != "token"] == ["passages", end]
+    assert end == "answer" or events[-1][1]["type"] == "urn:docwell:problem:unauthenticated"
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -296,9 +309,7 @@ def test_an_answer_has_no_link_markup_or_invisible_character(
     world.model.fails = fails
     text_shown, answer = shown(world, stream=stream)
     assert answer["status"] == ("extractive" if fails else "answered")
-    assert "://" not in text_shown
-    assert "evil.com" not in text_shown
-    assert "<" not in text_shown
+    assert [part for part in ("://", "evil.com", "<") if part in text_shown] == []
     assert {unicodedata.category(character) for character in text_shown}.isdisjoint({"Cc", "Cf", "Co"})
     assert ("evil[.]com/x" in text_shown) == (text == PLAIN)
     (citation,) = answer["citations"]

@@ -90,11 +90,14 @@ class RequestAdmission:
         return await asyncio.shield(self._admitted)
 
     async def confirm(self) -> None:
-        """Raise `Unauthenticated` if the caller has lost its grant, which is read again every 10 seconds."""
+        """Raise `Unauthenticated` if the rights to read of the caller, read again every 10 s, have changed."""
         if time.monotonic() - self._confirmed_at >= _CONFIRMED_S:
             self._confirmed_at = time.monotonic()
             with suppress(Unavailable):
-                await asyncio.to_thread(find_principal, self._identity, self._principals)
+                now = await asyncio.to_thread(find_principal, self._identity, self._principals)
+                first = await self.identified()
+                if (now.collections, now.rules) != (first.collections, first.rules):
+                    raise Unauthenticated("the rights of this key or token have changed: ask again")
 
     def settle(self, tokens: int, cost: Cost | None = None) -> None:
         """Charge what the question used in place of the tokens reserved. Raises `Unavailable`."""

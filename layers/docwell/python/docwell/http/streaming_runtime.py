@@ -102,10 +102,7 @@ class Runtime:
         """Wait for an invocation and answer it."""
         body, headers = self._call("GET", "/invocation/next")
         context = Context(headers)
-        if trace := headers["Lambda-Runtime-Trace-Id"]:
-            os.environ["_X_AMZN_TRACE_ID"] = trace
-        else:
-            os.environ.pop("_X_AMZN_TRACE_ID", None)
+        os.environ["_X_AMZN_TRACE_ID"] = headers["Lambda-Runtime-Trace-Id"] or ""
         path = f"/invocation/{context.aws_request_id}"
         try:
             result = handler(json.loads(body), context)
