@@ -196,7 +196,7 @@ class AnswerResponse(Response[Any]):
 
 def answer_responses(model: type[BaseModel]) -> dict[int, OpenAPIResponse]:
     """Describe an answer for the OpenAPI page."""
-    content = {content_types.APPLICATION_JSON: {"model": model}}
+    content: dict[str, Any] = {content_types.APPLICATION_JSON: {"model": model}}
     return {200: {"description": "An answer with its sources", "content": content}}
 
 
