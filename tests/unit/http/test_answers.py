@@ -151,11 +151,8 @@ def test_an_answer_is_kept_and_can_be_judged_and_made_again(world: HttpWorld) ->
     world.model.says = "The boiler is inspected every March [1]."
     tokens, receipts = world.principals.tokens, dict(world.receipts.kept)
     status, replay, _ = call("POST", f"/v1/receipts/{id_}/replay")
-    assert (status, replay["then"]["answer"], replay["now"]["answer"]) == (
-        200,
-        "Every March [1].",
-        world.model.says,
-    )
+    assert (status, replay["then"]["answer"]) == (200, "Every March [1].")
+    assert replay["now"]["answer"] == world.model.says
     assert "answer" in {change["what"] for change in replay["changes"]}
     assert world.principals.tokens > tokens
     assert world.receipts.kept == receipts

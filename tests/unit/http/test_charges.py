@@ -241,10 +241,8 @@ def test_a_replay_that_fails_is_charged_and_logged(world: HttpWorld, caplog: pyt
     before, world.model.fails = world.principals.tokens, BROKEN
     assert call("POST", f"/v1/receipts/{id_}/replay")[0] == 503
     assert world.principals.tokens > before
-    assert [vars(record)["outcome"] for record in caplog.records if record.message == "answered"] == [
-        "answered",
-        "failed",
-    ]
+    outcomes = [vars(record)["outcome"] for record in caplog.records if record.message == "answered"]
+    assert outcomes == ["answered", "failed"]
     assert len(world.receipts.kept) == 1
 
 
