@@ -11,12 +11,11 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 from docwell.errors import DocwellError
 from docwell.identity import RESERVED_COLLECTION
-from docwell.models import DocumentRecord, Status, collection_of
+from docwell.models import DocumentRecord, Status, collection_of, digest
 
 # Increase it when a field changes its meaning or is removed, but not for new fields.
 SCHEMA = 1
@@ -62,7 +61,7 @@ def event_of(outcome: Outcome, bucket: str) -> DocumentEvent | None:
     time = datetime.fromtimestamp(outcome.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     # The same version can get the same status again after another one, when a deleted version is restored.
     parts = (bucket, record.key, record.version or "", record.status, repr(outcome.at))
-    id_ = sha256("\0".join(parts).encode()).hexdigest()[:32]
+    id_ = digest(*parts)[:32]
     data = {
         "schema": SCHEMA,
         "id": id_,

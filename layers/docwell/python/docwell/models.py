@@ -118,16 +118,16 @@ class Generation:
     @classmethod
     def of(cls, bucket: str, key: str, version: str, fingerprint: str) -> Generation:
         """Return the generation with its id, which is always the same."""
-        return cls(bucket, key, version, _digest(bucket, key, version, fingerprint))
+        return cls(bucket, key, version, digest(bucket, key, version, fingerprint)[:32])
 
     def chunk_id(self, range_: int, ordinal: int) -> str:
         """Return the id (32 hex digits) of a chunk; it is deterministic, so a second write replaces the first."""
-        return _digest(self.bucket, self.key, self.id, str(range_), str(ordinal))
+        return digest(self.bucket, self.key, self.id, str(range_), str(ordinal))[:32]
 
 
-def _digest(*parts: str) -> str:
-    # surrogatepass: a key can hold lone surrogates, and a digest must never fail.
-    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def digest(*parts: str) -> str:
+    """Return the hash (64 hex digits) of texts. A key can hold lone surrogates, and a digest must never fail."""
+    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

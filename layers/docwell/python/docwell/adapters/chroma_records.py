@@ -11,12 +11,11 @@ import sys
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from secrets import token_hex
 from typing import Any
 
 from docwell.errors import Corrupt
-from docwell.models import Chunk, CitationUnit, IndexRecord, Mark, Part, Passage, UnitKind, Units
+from docwell.models import Chunk, CitationUnit, IndexRecord, Mark, Part, Passage, UnitKind, Units, digest
 from docwell.ports import Places
 
 # The field that selects the chunks of an overview in a condition.
@@ -126,7 +125,7 @@ class Layout:
 
     def name(self, collection: str) -> str:
         """Return the name of the Chroma collection that holds a docwell collection."""
-        return f"docwell-shard-{int(_digest(collection)[_MARK:], 16) % self.shards:03}-{self._short}"
+        return f"docwell-shard-{int(digest(collection)[_MARK:], 16) % self.shards:03}-{self._short}"
 
     def by_name(self, places: Places) -> dict[str, Places]:
         """Return the places by the name of their Chroma collection."""
@@ -146,7 +145,7 @@ class Layout:
 
     def mark(self, collection: str) -> str:
         """Return the beginning of the stored ids of a docwell collection."""
-        return _digest(collection)[:_MARK]
+        return digest(collection)[:_MARK]
 
     def id_of(self, stored: str) -> str:
         """Return a chunk's id from its stored id."""
@@ -155,10 +154,6 @@ class Layout:
     @property
     def _short(self) -> str:
         return self.fingerprint[:16]
-
-
-def _digest(collection: str) -> str:
-    return sha256(collection.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

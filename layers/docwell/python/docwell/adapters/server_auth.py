@@ -50,7 +50,6 @@ class ServerAuth(httpx.Auth):
         server: str = "chroma",
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Do not read the credential yet."""
         self.tls = httpx.create_ssl_context()
         self._read, self._header, self._server, self._clock = read, header, server, clock
         self._credential, self._failure, self._tried_at = Credential(""), "", float("-inf")

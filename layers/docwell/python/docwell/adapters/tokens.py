@@ -42,7 +42,6 @@ class SigningKeys:
     """The public keys at a URL, or at the `jwks_uri` of the discovery document there, by their ids."""
 
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Do not read the keys yet."""
         self._url, self._clock = url, clock
         self._http = urllib3.PoolManager(timeout=_TIMEOUT, retries=False)
         self._keys: dict[str, jwt.PyJWK] = {}

@@ -281,6 +281,7 @@ def is_computed(mention: Mention, held: Sequence[Figure]) -> bool:
     return not mention.is_date and _is_rounded(mention.figure, [*map(abs, results)])
 
 
+@dataclass(eq=False)
 class Checker:
     """Checks an answer, whole or unfinished: each of its sentences once.
 
@@ -290,27 +291,20 @@ class Checker:
     the embedding model can: it shows the topic, not the truth.
     """
 
-    def __init__(
-        self,
-        passages: Sequence[Passage],
-        question: str,
-        min_support: float = MIN_SUPPORT,
-        *,
-        each: bool = False,
-        likeness: Callable[[str, Sequence[str]], float] | None = None,
-    ) -> None:
-        self._passages = passages
-        self._question = question
-        self._min_support = min_support
-        self._each = each
-        self._likeness = likeness
-        self._texts = [passage.chunk.text for passage in passages]
-        parts = [((row.document, row.chunk.heading or row.chunk.text), row.chunk.text) for row in passages]
+    passages: Sequence[Passage]
+    question: str
+    min_support: float = MIN_SUPPORT
+    each: bool = False
+    likeness: Callable[[str, Sequence[str]], float] | None = None
+    is_open = False
+
+    def __post_init__(self) -> None:
+        self._texts = [passage.chunk.text for passage in self.passages]
+        parts = [((row.document, row.chunk.heading or row.chunk.text), row.chunk.text) for row in self.passages]
         self._parts = {text: "\n".join(row for of, row in parts if of == part) for part, text in parts}
-        self._evidence = Evidence(passages, question)
-        self._lacks_subject = _lacks_names(question, passages)
+        self._evidence = Evidence(self.passages, self.question)
+        self._lacks_subject = _lacks_names(self.question, self.passages)
         self._checked: dict[str, Sentence] = {}
-        self.is_open = False
 
     @cached_property
     def _forms(self) -> frozenset[str]:
@@ -327,13 +321,13 @@ class Checker:
         """
         # Removing a link can expose a marker without a passage.
         text, _ = clean_answer(text, self._texts)
-        count = len(self._passages)
+        count = len(self.passages)
         text = MARKER.sub(lambda match: "".join(f"[{row}]" for row in marked(match[0], count)), unrepeated(text))
         text = re.sub(r"[ \t]+([.,;])", r"\1", re.sub(r"[ \t]{2,}", " ", text)).strip()
-        pieces = answer_sentences(text) if self._passages else []
+        pieces = answer_sentences(text) if self.passages else []
         items = {int(item[2]) for item in _ITEM_NUMBER.finditer("\n".join(pieces))}
         sentences = tuple(self._sentence(piece, items) for piece in pieces)
-        is_answer = not periods(self._question) or self._is_of_period(text)
+        is_answer = not periods(self.question) or self._is_of_period(text)
         self.is_open = bool(sentences) and sentences[0].supported and not (is_answer and self._is_asked(sentences))
         if self.is_open:
             sentences = (replace(sentences[0], supported=False), *sentences[1:])
@@ -344,11 +338,11 @@ class Checker:
         if not content:
             return NO_SOURCE
         answer = rejoined(text, pieces, [sentence.text for sentence in sentences])
-        if self._each and not all(sentence.markers for sentence in sentences):
+        if self.each and not all(sentence.markers for sentence in sentences):
             sentences = tuple(sentence for sentence in sentences if sentence.markers)
             answer = " ".join(sentence.text.strip() for sentence in sentences)
         citations = [
-            cite(marker, self._passages[marker - 1], *self._evidence.window(named, marker - 1))
+            cite(marker, self.passages[marker - 1], *self._evidence.window(named, marker - 1))
             for marker, named in content.items()
         ]
         return numbered(answer, citations, sentences)
@@ -356,9 +350,9 @@ class Checker:
     def _sentence(self, sentence: str, items: Collection[int]) -> Sentence:
         """Return a sentence with the markers of its sources and its verdict."""
         if (checked := self._checked.get(sentence)) is None:
-            named = marked(sentence, len(self._passages))
+            named = marked(sentence, len(self.passages))
             text = self._cleaned(sentence, named) if named else sentence
-            claim = Claim.of(claimed(text, items), self._question, self._parts)
+            claim = Claim.of(claimed(text, items), self.question, self._parts)
             markers = self._sources(claim, named)
             checked = self._judged(text if set(markers) == set(named) else self._cited(text, markers), claim)
             self._checked[sentence] = checked
@@ -373,7 +367,7 @@ class Checker:
 
     def _sources(self, claim: Claim, named: list[int]) -> list[int]:
         """Return the markers of the sources of a sentence; `named` are those that it has."""
-        decided = verdict(claim.text, self._question, self._texts)
+        decided = verdict(claim.text, self.question, self._texts)
         if decided and decided.bare and decided.agrees:
             return [decided.passage + 1]
         if not self._is_possible(claim, named):
@@ -393,16 +387,16 @@ class Checker:
     def _is_of_period(self, text: str) -> bool:
         """Return whether an answer with a figure is of the question's period, if it names one."""
         has_figure = any(not (row.is_date or row.is_grammar) for row in in_sentence(MARKER.sub("", text)))
-        return self._each or not has_figure or agree(periods(text), periods(self._question))
+        return self.each or not has_figure or agree(periods(text), periods(self.question))
 
     def _is_asked(self, sentences: Sequence[Sentence]) -> bool:
         """Return whether no piece apart from the sources of an answer has far more of the question than both."""
         bare = MARKER.sub("", " ".join(sentence.text for sentence in sentences))
         sources = [(at, content_words(MARKER.sub("", row.text))) for row in sentences for at in row.markers]
-        is_foreign = any(_is_foreign(self._question, self._texts[marker - 1]) for marker, _ in sources)
-        if self._each or is_foreign or split_reply(bare)[0] is not None:
+        is_foreign = any(_is_foreign(self.question, self._texts[marker - 1]) for marker, _ in sources)
+        if self.each or is_foreign or split_reply(bare)[0] is not None:
             return True
-        weights, shown = weights_of(asked_labels(self._question), self._texts), labels(bare)
+        weights, shown = weights_of(asked_labels(self.question), self._texts), labels(bare)
         pieces = {text: [*windows(text)] for text in self._texts}
         for marker, content in sources:
             text, (start, end) = self._texts[marker - 1], self._evidence.window(content, marker - 1)
@@ -419,7 +413,7 @@ class Checker:
         if not content or claim.text.rstrip().endswith((":", "\uff1a")):
             return split_reply(claim.text)[0] is not None
         cited = [self._texts[marker - 1] for marker in named] or self._texts
-        foreign = [text for text in cited if _is_foreign(claim.text, text, self._question)]
+        foreign = [text for text in cited if _is_foreign(claim.text, text, self.question)]
         # A passage in another language may spell a name in other letters, and a number in unknown words.
         is_read, of_claim = all(language_of(text) in _NUMBERS_KNOWN for text in foreign), names(claim.text)
         written = figures(claim.text) if is_read else []
@@ -431,7 +425,7 @@ class Checker:
             )
         # Small models copy the examples of an overview's prompt.
         is_related = bool(foreign) or not content.isdisjoint(frozenset[str]().union(*self._evidence.known))
-        return is_related or not self._each
+        return is_related or not self.each
 
     def _cleaned(self, sentence: str, markers: Sequence[int]) -> str:
         """Return a sentence without addresses that its cited passages lack, or markers that this exposes."""
@@ -445,9 +439,9 @@ class Checker:
 
     def _judged(self, sentence: str, claim: Claim) -> Sentence:
         """Return a sentence with its verdict by the passages that it cites."""
-        markers = tuple(marked(sentence, len(self._passages)))
+        markers = tuple(marked(sentence, len(self.passages)))
         texts = [self._texts[marker - 1] for marker in markers]
-        foreign = [text for text in texts if _is_foreign(claim.text, text, self._question)]
+        foreign = [text for text in texts if _is_foreign(claim.text, text, self.question)]
         # A passage in another language may have a number in unknown words.
         is_read = all(language_of(text) in _NUMBERS_KNOWN for text in foreign)
         read = [row for row in claim.figures if is_read or row.figure.written[0].isdecimal()]
@@ -459,7 +453,7 @@ class Checker:
         computed = [row.figure for row in read if row.figure not in held and is_computed(row, held)]
         held += computed
         support = self._lexical(claim.text, markers, held)
-        decided = verdict(claim.text, self._question, texts)
+        decided = verdict(claim.text, self.question, texts)
         if foreign:
             stated = [row.figure in held for row in read if claim.asked_figures.isdisjoint(row.figure.forms)]
             # Where nothing can be compared, support is just enough, except for a yes or no. Demo models need more.
@@ -482,11 +476,11 @@ class Checker:
             support, agrees = decided.share, decided.agrees
         else:
             agrees = len(held) == len(read) and not denied
-        added = content_words(claim.text) - content_words(self._question)
+        added = content_words(claim.text) - content_words(self.question)
         fits = copied or len(added) >= _FEWEST_ADDED or split_reply(claim.text)[0] is not None
-        supported = support >= self._min_support and agrees and not missing and fits and not self._lacks_subject
+        supported = support >= self.min_support and agrees and not missing and fits and not self._lacks_subject
         # A sentence with few of the words decides nothing.
-        contradicted = denied and not (decided and decided.share < self._min_support)
+        contradicted = denied and not (decided and decided.share < self.min_support)
         text = _scaled(sentence, claim, texts) if claim.figures else sentence
         return Sentence(text, markers, round(support, 3), supported, tuple(missing), contradicted)
 
@@ -497,15 +491,15 @@ class Checker:
         """
         shown = stated or [any(name in text.casefold() for text in foreign) for name in names(bare)]
         support = sum(shown) / (len(shown) or 1)
-        if self._likeness and not stated:
+        if self.likeness and not stated:
             pieces = [" ".join(text[start:end].split()) for text in foreign for start, end in windows(text)]
-            return max(support, self._likeness(bare.strip(), pieces))
+            return max(support, self.likeness(bare.strip(), pieces))
         can_compare = stated or (shown and script(bare) in map(script, foreign))
         return support if can_compare else max(support, least)
 
     def _lexical(self, bare: str, markers: Sequence[int], held: Sequence[Figure]) -> float:
         """Return the share of a sentence's words, by rarity, that its cited passages hold."""
-        evidence, asked = self._evidence, content_words(self._question)
+        evidence, asked = self._evidence, content_words(self.question)
         content = content_words(split_reply(bare)[1] or bare)
         # Also count a figure that a passage has in another form.
         written = " ".join(figure.written.casefold() for figure in held)

@@ -166,16 +166,14 @@ class Candidate(NamedTuple):
     words: frozenset[str]
 
 
-def likely(
-    question: str, passages: Sequence[Passage], limit: int = 1, longest: int = MAX_CHARACTERS
-) -> list[Candidate]:
-    """Return up to `limit` sentences that most likely answer, of at most `longest` characters, best first.
+def likely(question: str, passages: Sequence[Passage], limit: int = 1) -> list[Candidate]:
+    """Return up to `limit` sentences that most likely answer, of `MAX_CHARACTERS` together, best first.
 
     The best sentence holds most of the question's words, by rarity, in a passage with a high score. Suspicious
     passages are left out, and so are sentences with markup or reference marks, which would read as citations;
     addresses are spelled as in `clean_answer`.
     """
-    chosen, left = list[Candidate](), longest
+    chosen, left = list[Candidate](), MAX_CHARACTERS
     for candidate in sorted(candidates(question, passages), key=lambda candidate: -candidate.merit):
         if len(chosen) < limit and not repeats(candidate, chosen) and len(candidate.text) <= left:
             chosen.append(candidate)
