@@ -120,6 +120,7 @@ def console(running: Console) -> Iterator[Console]:
 
 def ask(page: Page, question: str = QUESTION) -> None:
     """Ask, and wait for the answer."""
+    page.locator(".main.send").wait_for()  # while a question runs, the page sends no other
     turns = page.locator(".turn").count()
     page.fill("#question", question)
     page.keyboard.press("Enter")

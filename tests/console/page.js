@@ -26,7 +26,11 @@ function clipped(rect, element) {
 window.checks = {
   /** Wait until a test holds. Playwright's wait evaluates a string on each frame, which the page's policy blocks. */
   async until(holds) {
-    while (!holds()) await new Promise((resolve) => { setTimeout(resolve, 50); });
+    const deadline = Date.now() + 45_000;
+    while (!holds()) {
+      if (Date.now() > deadline) throw new Error(`not within the time: ${holds}`);
+      await new Promise((resolve) => { setTimeout(resolve, 50); });
+    }
   },
 
   /** The words of the drawn pages, and whether a mark covers the middle of each, without the console's search. */

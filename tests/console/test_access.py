@@ -29,6 +29,7 @@ def with_every_part(console: Console, **options: Any) -> Page:
 
 def tab_to(page: Page, selector: str) -> None:
     """Press Tab until an element has the focus."""
+    page.locator(selector).first.wait_for()
     for _ in range(60):
         page.keyboard.press("Tab")
         if page.evaluate("selector => document.activeElement.matches(selector)", selector):
@@ -94,7 +95,7 @@ def test_nothing_moves_while_an_answer_and_its_sources_come(console: Console, wi
     page = console.open(viewport={"width": width, "height": 800})
     page.locator(".examples").wait_for()
     page.fill("#question", "Who inspects the boiler?")
-    page.wait_for_timeout(300)  # the start page may shift until its list is there
+    page.wait_for_load_state("networkidle")  # the start page may shift until its list is there
     page.evaluate("shifts.length = 0")
     page.keyboard.press("Enter")
     page.locator(".citations").wait_for()
@@ -171,11 +172,13 @@ def test_a_conversation_outlives_a_reload_and_no_other_caller_sees_it(console: C
     ask(page)
     page.reload()
     expect(page.locator(".turn .answer")).to_contain_text("every March")
+    console.host.behave(Misdeed.STALL)  # the question runs until Escape stops it, and so the draft is there
     for key, count in ((console.key_of("other", lambda id_: Grant(id_, None)), 0), (console.stack.api_key, 1)):
         page.route("**/v1/usage", lambda route: route.fulfill(status=401, json={}), times=1)  # the key is deleted
-        for selector, words in (("#question", QUESTION), ("#question", "A draft"), ("#key", key)):
+        fields = ("#question", QUESTION, "Enter"), ("#question", "A draft", "Escape"), ("#key", key, "Enter")
+        for selector, words, pressed in fields:
             page.fill(selector, words)
-            page.keyboard.press("Enter")
+            page.keyboard.press(pressed)
         page.locator(".start").wait_for()
         expect(page.locator("#question")).to_have_value("")
         expect(page.locator(".turn, .talks li")).to_have_count(count)

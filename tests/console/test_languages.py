@@ -50,10 +50,8 @@ def test_every_view_is_in_the_language_of_the_browser_and_has_no_barrier(
     language = locale[:2]
     foreign = texts_of("en") - texts_of(language)
     for name in views(console, page):
-        assert page.evaluate("[document.documentElement.lang, getComputedStyle(document.body).direction]") == [
-            language,
-            direction,
-        ]
+        shown = page.evaluate("[document.documentElement.lang, getComputedStyle(document.body).direction]")
+        assert shown == [language, direction]
         assert foreign.intersection(page.evaluate("checks.texts()")) == set(), name
         assert violations(page) == [], name
 
