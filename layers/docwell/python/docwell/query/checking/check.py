@@ -200,10 +200,8 @@ class Claim:
         return not mention.caption or unit.isdisjoint(self.asked) or not unit.isdisjoint(mention.here)
 
     def _has_column(self, mention: Mention) -> bool:
-        """Return whether the sentence can be about the mention's column."""
-        if not mention.head.isdisjoint(self.named):
-            return True
-        return all((head - mention.head).isdisjoint(self.named) for head in mention.heads)
+        """Return whether no other column's head has the mention's words of the sentence and more."""
+        return not any(self.named & mention.head < self.named & head for head in mention.heads)
 
     def _has_rival(self, figure: Mention, mention: Mention, rivals: Iterable[Mention]) -> bool:
         """Return whether another figure of the passage fits the words of the sentence better than the mention."""

@@ -494,10 +494,14 @@ def _in_named_row(above: str, line: str) -> Iterator[Mention]:
     are_names = [re.match(r"[^\W\d_]*[a-z]", text) is not None for _, text in named]
     all_heads = [labels(head) for head, _ in named]
     heads = tuple(frozenset() if is_name else head for head, is_name in zip(all_heads, are_names, strict=True))
+    are_dates = [bool(cell) and all(mention.is_date for mention in cell) for cell in cells]
     over, caption = labels(above).union(*compress(all_heads, are_names)), _caption(above)
     for column, ((head, _), cell) in enumerate(zip(named, cells, strict=True)):
         written, scale = _caption(f"({head})") if scale_of(head) else caption
         here = near | heads[column] | over
+        # The head of a date is no rival of the head of an amount: "ordered: 2026-01-19 | quantity: 22".
+        alike = [dated == are_dates[column] for dated in are_dates]
+        rivals = [head if same else frozenset() for head, same in zip(heads, alike, strict=True)]
         for mention in cell:
             unscaled = mention.sign == "%" or bool(mention.scale)
             yield replace(
@@ -505,7 +509,7 @@ def _in_named_row(above: str, line: str) -> Iterator[Mention]:
                 near=near,
                 here=here,
                 periods=mention.periods if mention.is_date else periods(head) or mention.periods,
-                heads=() if are_names[column] else heads,
+                heads=() if are_names[column] else tuple(rivals),
                 column=column,
                 scale=mention.scale if unscaled else scale,
                 caption="" if unscaled else _short(written),
