@@ -108,7 +108,8 @@ def test_the_gate_has_refused_no_question_that_an_overview_answers() -> None:
     assert (report.answer.status, report.answer.mode) == (AnswerStatus.ANSWERED, Mode.OVERVIEW)
     assert (report.inquiry.fit is None, report.inquiry.min_fit) == (False, None)
     world.model.says = "NOT FOUND"
-    assert world.ask(ABOUT).inquiry.min_fit == 2.0
+    report = world.ask(ABOUT)
+    assert (report.inquiry.min_fit, report.answer.refusal) == (2.0, "not_in_documents")
 
 
 def test_without_a_model_the_overview_itself_is_the_answer() -> None:

@@ -102,7 +102,9 @@ class Query:
             async with aclosing(self._of_mode(inquiry, basis)) as events:
                 async for event in events:
                     if isinstance(event, QueryReport) and self._tries_passages(inquiry, basis, event):
-                        inquiry = replace(inquiry, usage=event.answer.usage)
+                        # The gate has passed no passage, but the model has read those of the mode.
+                        cause = event.answer.refusal if inquiry.is_hopeless else None
+                        inquiry = replace(inquiry, usage=event.answer.usage, refusal=cause or inquiry.refusal)
                         break
                     yield event
                 else:
