@@ -58,6 +58,8 @@ _FEWEST_CASES = 30
 # Ignore white space and hyphens: PDFium writes U+FFFE, and older versions U+0002, for one at the end of a line.
 # Also ignore bullets of symbol fonts, which PDFium writes as private or control characters.
 _LOOSE = re.compile("[\\s\\-\u00ad\u2010\u2011\ufffe\u200b\x00-\x1f\x7f-\x9f\ue000-\uf8ff]+")
+# The file and the uploaded version of each document in the index.
+Index = Mapping[str, tuple[Path, str]]
 
 
 class Kind(StrEnum):
@@ -91,14 +93,6 @@ class Question:
         """The request. Authors of the other sets had the document at hand, so some questions do not name it."""
         is_within = self.kind in {Kind.FILING, Kind.REPORT, Kind.ABSENT_REPORT}
         return {"question": self.ask} | ({"document": self.document} if is_within else {})
-
-
-@dataclass(frozen=True, slots=True)
-class Indexed:
-    """A document in the index: its file, and the version that was uploaded."""
-
-    path: Path
-    version: str
 
 
 class Citing(NamedTuple):
@@ -151,10 +145,10 @@ def main() -> int:
         Doors(stack, timeout_s=DEADLINE_S + 20) as doors,
         path.open("w", encoding="utf-8") as lines,
     ):
-        index = {key: Indexed(file, doors.put(key, file)) for key, file in files.items()}
+        index = {key: (file, doors.put(key, file)) for key, file in files.items()}
         with bar("indexing", len(index)) as step:
-            for key, document in index.items():
-                doors.indexed(key, document.version, _INDEXED_S)
+            for key, (_, version) in index.items():
+                doors.indexed(key, version, _INDEXED_S)
                 step()
         with bar("asking", len(questions)) as step:
             for question in questions:
@@ -256,7 +250,7 @@ def page_texts(path: Path) -> tuple[str, ...]:
         return tuple(page.get_textpage().get_text_range() for page in document)
 
 
-def judge(question: Question, reply: Reply, index: Mapping[str, Indexed]) -> Judgement:
+def judge(question: Question, reply: Reply, index: Index) -> Judgement:
     """Judge one answer against the truth and the pages; it is failed if the request failed."""
     if reply.status != 200 or not isinstance(reply.body, dict):
         return Judgement(question, None, Verdict.FAILED)
@@ -265,7 +259,7 @@ def judge(question: Question, reply: Reply, index: Mapping[str, Indexed]) -> Jud
     return Judgement(question, answer, verdict, _citing(reply.body, index))
 
 
-def _citing(body: Mapping[str, Any], index: Mapping[str, Indexed]) -> Citing:
+def _citing(body: Mapping[str, Any], index: Index) -> Citing:
     citations = body["citations"]
     pages = {citation["marker"]: _page_of(citation, index) for citation in citations}
     written = {int(number) for number in _MARKER.findall(body["answer"])}
@@ -274,12 +268,12 @@ def _citing(body: Mapping[str, Any], index: Mapping[str, Indexed]) -> Citing:
     return Citing(len(written | pages.keys()), resolved, len(quotes), sum(quotes))
 
 
-def _page_of(citation: Mapping[str, Any], index: Mapping[str, Indexed]) -> str | None:
+def _page_of(citation: Mapping[str, Any], index: Index) -> str | None:
     """Return the text of the cited page; None where there is no such page of that version of the document."""
-    document = index.get(citation["document"])
-    if document is None or citation["version"] != document.version:
+    path, version = index.get(citation["document"], (None, None))
+    if path is None or citation["version"] != version:
         return None
-    pages, number = page_texts(document.path), citation["page"]
+    pages, number = page_texts(path), citation["page"]
     return pages[number - 1] if 1 <= number <= len(pages) else None
 
 

@@ -8,16 +8,16 @@ docs/generated/ranking.md.
 
 import argparse
 import json
+import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
-from types import SimpleNamespace
 from typing import Any, Self
 from unittest.mock import patch
 
@@ -168,16 +168,10 @@ class Indexed:
     embedder: OnnxEmbedder
     chunks: Mapping[str, int]
 
-    @property
-    def catalogue(self) -> Any:
-        """The query's catalogue, in which all documents are live."""
-        fingerprint = self.embedder.manifest.fingerprint
-
-        def described(keys: Sequence[str]) -> dict[str, LiveDocument]:
-            indexed_keys = [key for key in keys if key in self.chunks]
-            return {key: LiveDocument(_generation(key, fingerprint).id, Attributes()) for key in indexed_keys}
-
-        return SimpleNamespace(described=described)
+    def described(self, keys: Sequence[str]) -> dict[str, LiveDocument]:
+        """Return the indexed ones of these documents, all live, as the query's catalogue does."""
+        fingerprint, indexed_keys = self.embedder.manifest.fingerprint, [key for key in keys if key in self.chunks]
+        return {key: LiveDocument(_generation(key, fingerprint).id, Attributes()) for key in indexed_keys}
 
 
 @contextmanager
@@ -255,10 +249,10 @@ Scores = dict[tuple[str, str], dict[str, list[float]]]
 class Asker:
     """Asks the questions of the sets `mixed` in one index; the gate has the threshold `min_fit`."""
 
-    def __init__(self, indexed: Indexed, mixed: Sequence[str], min_fit: float | None) -> None:
+    def __init__(self, indexed: Any, mixed: Sequence[str], min_fit: float | None) -> None:
         self._mixed, self._min_fit = mixed, min_fit
         self._indexed = indexed
-        self._retrieval = Retrieval(indexed.catalogue, indexed.index)
+        self._retrieval = Retrieval(indexed, indexed.index)
 
     def ask(self, material: EvaluationSet, variants: Collection[str] = ()) -> Scores:
         """Return the scores of docwell and of `variants`.
@@ -331,13 +325,15 @@ def of_evidence(question: Question, passages: Sequence[Passage]) -> dict[str, fl
 
 TABLE = ROOT / "docs" / "generated" / "ranking.md"
 _MEASURE, _TOP_K = "hit@5", 5
+_YEAR = re.compile(r"\b(?:FY ?|fiscal year |fiscal )?20\d\d\b")
 _HEAD = """# What each part of the ranking is worth
 
 `make eval-retrieval ARGS="{arguments}"`, on
 {machine}.
 Points that {measure} loses without a part, with the 95 % interval, on a sample of sets that no part was chosen on.
 "All of them" ranks by the vectors of chunks alone, and joins no neighbours. The last rows are the questions of
-each mode that the router gets right, beside one passage for each document that has its file name alone.
+each mode that the router gets right, and questions for the latest filing with and without the rule for "latest",
+beside one passage for each document that has its file name alone.
 
 | row | value | unit |
 | --- | ---: | --- |
@@ -360,20 +356,30 @@ def add_parts(report: Report, material: EvaluationSet, scores: Scores) -> None:
 
 
 def add_routes(report: Report) -> None:
-    """Add the share of the questions of each mode that the router gets right: the routes for development."""
+    """Add how often the router is right, by mode, and how often the latest filing comes first."""
     embedder = OnnxEmbedder(MODEL_DIR, 0, session_opener("onnxruntime"), for_questions=True)
     router = Router(embedder, language=ModelCalibration.read(MODEL_DIR).language)
-    right, count = Counter[str](), Counter[str]()
+    right: dict[str, list[bool]] = {}
     for row in load("claims/routes_own_dev.jsonl"):
         searched = _searched(embedder, row["question"], row["documents"])
         names = written(searched.text, searched.documents)
         name = names[0] if len({name.key for name in names}) == 1 else None
         mode = router.mode(searched, name) or Mode.PASSAGES
-        count[row["route"]] += 1
-        right[row["route"]] += mode.value == row["route"]
-    for route, questions in [*count.items(), ("all", count.total())]:
-        hits = right.total() if route == "all" else right[route]
-        report.add(f"routes: {route}, {hits} of {questions} right", 100 * hits / questions, "%")
+        right.setdefault(f"routes: {row['route']}", []).append(mode.value == row["route"])
+    right["routes: all"] = [*chain.from_iterable(right.values())]
+    # A question that names the year of a company's newest filing asks for the latest year instead.
+    filings = SETS["filings2"]()
+    for question in filings.questions:
+        text = _YEAR.sub("the latest year", question.text)
+        if text == question.text or question.key not in ranking.newest(filings.files):
+            continue
+        searched = _searched(embedder, text, [*filings.files])
+        for part, rule in (("", ranking.newest), (", without the rule", lambda _: frozenset[str]())):
+            with patch.object(ranking, "newest", rule):
+                best = ranking.rank(text, searched.vector, searched.passages)[0][0].document
+            right.setdefault(f"the latest filing{part}", []).append(best == question.key)
+    for name_of, verdicts in right.items():
+        report.add(f"{name_of}, {sum(verdicts)} of {len(verdicts)} right", 100 * fmean(verdicts), "%")
 
 
 def _searched(embedder: OnnxEmbedder, question: str, documents: list[str]) -> Searched:
