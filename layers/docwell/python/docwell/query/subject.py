@@ -18,8 +18,8 @@ from docwell.text.lexicon import UNSPACED, fold, fold_each
 from docwell.text.words import by_language
 
 LANGUAGES = ("en", "de", "fr", "es", "zh")
-# The shortest noun to find at the end of a German compound such as "Jahresberichte"; shorter ones end other words.
-_LEAST_OF_COMPOUND = 5
+# The shortest noun to find at the end of a compound such as "Jahresberichte", and the languages that have them.
+_LEAST_OF_COMPOUND, _COMPOUNDING = 5, ("de",)
 # The cache size: routing, listing and refusing read the same question.
 _QUESTIONS_KEPT = 64
 # Searchers write these operators in capitals; other words in capitals are names, such as "IT" and "US".
@@ -70,8 +70,8 @@ def readings(question: str) -> Sequence[tuple[Language, list[Word]]]:
         words = list[Word]()
         for match in language.pattern.finditer(folded):
             written = question[slice(*match.span())]
-            ends = (match[0][-size:] for size in range(len(match[0]) - 1, _LEAST_OF_COMPOUND - 1, -1))
-            nouns = (language.kinds.get(end, frozenset()) & _NOUNS for end in ends)
+            lengths = range(len(match[0]) - 1, _LEAST_OF_COMPOUND - 1, -1) if language.name in _COMPOUNDING else ()
+            nouns = (language.kinds.get(match[0][-size:], frozenset()) & _NOUNS for size in lengths)
             kinds = language.kinds.get(match[0]) or next(filter(None, nouns), frozenset())
             if len(written) > 1 and written.isupper() and written not in _OPERATORS and not question.isupper():
                 kinds = frozenset()
