@@ -134,7 +134,7 @@ def test_a_long_answer_of_the_receiver_is_not_read(webhook: Receiver) -> None:
 
 @pytest.mark.parametrize(("secret", "problem"), rows(__file__, "webhook_secrets"))
 def test_a_webhook_needs_a_good_secret(secret: str | None, problem: str) -> None:
-    with pytest.raises(SettingsError, match=f"DOCWELL_.*{problem}") as raised:
+    with pytest.raises(SettingsError, match=rf"DOCWELL_\w+: (?!Value error).*{problem}") as raised:
         EventsSettings.read(bucket="b", webhook_url="https://example.org/hook", webhook_secret=secret)
     assert secret is None or secret not in str(raised.value)
 

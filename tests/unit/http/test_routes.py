@@ -64,7 +64,7 @@ def test_a_wrong_body_gets_a_problem_document_and_does_nothing(world: HttpWorld,
     assert (status, headers["Content-Type"]) == (400, ["application/problem+json"])
     assert problem["type"] == "urn:docwell:problem:bad-input"
     assert uuid.UUID(problem["request_id"])
-    assert problem["detail"]
+    assert problem["detail"].replace("Value error", "") == problem["detail"] != ""
     assert (world.model.asked, world.writer.forms, world.audit.events) == ([], [], [])
 
 

@@ -21,6 +21,11 @@ Ocr = Literal["off", "rapidocr"]
 ChromaHeader = Literal["Authorization", "X-Chroma-Token"]
 
 
+def plain(message: str) -> str:
+    """Return a message of Pydantic without its words for the exception of a validator."""
+    return message.replace("Value error, ", "", 1)
+
+
 class SettingsError(Exception):
     """A variable is missing or wrong. The message names each variable; `args` has one problem each."""
 
@@ -46,7 +51,7 @@ class Settings(BaseSettings):
             return cls(**overrides)  # type: ignore[arg-type] # Pydantic checks each field's own type
         except ValidationError as error:
             problems = [
-                f"DOCWELL_{'_'.join(map(str, item['loc'] or ['settings'])).upper()}: {item['msg']}"
+                f"DOCWELL_{'_'.join(map(str, item['loc'] or ['settings'])).upper()}: {plain(item['msg'])}"
                 for item in error.errors()
             ]
             raise SettingsError(*problems) from None

@@ -45,6 +45,11 @@ class Group(TyperGroup):
         except DocwellError as error:
             display.show_failure(error)
             raise typer.Exit(error.code if isinstance(error, Failure) else ExitCode.ERROR) from None
+        except UsageError as error:
+            from docwell.config import plain  # Pydantic delays a start
+
+            error.message = plain(error.message)
+            raise
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         """Return the command that the arguments name. The failure for an unknown name lists the commands."""
@@ -105,13 +110,10 @@ class ConnectedCommand(TyperCommand):
     def invoke(self, ctx: Context) -> object:
         """Resolve the settings, then run the command without the connection flags."""
         flags = take_options(ctx, find_settings)
-        # `docwell eval --compare` needs no connection.
-        if not ctx.params.get("compare"):
+        if not ctx.params.get("compare"):  # `docwell eval --compare` needs no connection
             ctx.obj = find_settings(**flags)
-            if ctx.obj.chosen_stack:
-                display.say(
-                    f"docwell: of several local stacks, {ctx.obj.chosen_stack} (DOCWELL_DATA)", "dim", err=True
-                )
+            if chosen := ctx.obj.chosen_stack:
+                display.say(f"docwell: of several local stacks, {chosen} (DOCWELL_DATA)", "dim", err=True)
         return super().invoke(ctx)
 
 

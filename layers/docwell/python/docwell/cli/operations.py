@@ -55,7 +55,7 @@ def ocr(
     api, call = Api(ctx.obj), ReconcileFunction(ctx.obj)
     before = {record["document"]: record for record in api.documents()}
     if ctx.obj.pid:
-        display.say("installing OCR; it starts when no document waits", err=True)
+        display.say("OCR starts when no document waits; it is installed first where it is missing", err=True)
         _install(ctx.obj.pid, Path(ctx.obj.chroma_folder).with_name("logs") / "ocr.log")
     elif call({"action": "reconcile", "dry_run": True})["pipelines"][0].get("ocr", "off") == "off":
         raise Failure(_NO_OCR)

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from docwell.answers import Cost
 from docwell.audit import Action, AuditEvent
-from docwell.config import SettingsError
+from docwell.config import SettingsError, plain
 from docwell.deadline import Deadline, event_loop, run
 from docwell.errors import BadInput, DeadlineExceeded, DocwellError, QuotaExceeded, Unauthenticated, Unavailable
 from docwell.http.streaming import StreamedResponse
@@ -246,7 +246,7 @@ def named_errors(errors: Iterable[Mapping[str, Any]]) -> tuple[str, list[dict[st
     listed: list[dict[str, str]] = []
     for item in islice(errors, MOST_ERRORS):
         where = ".".join(str(part) if _NAME.fullmatch(str(part)) else "?" for part in item["loc"])
-        listed.append({"where": where, "what": str(item["msg"])})
+        listed.append({"where": where, "what": plain(item["msg"])})
     return "; ".join(f"{item['where']}: {item['what']}" for item in listed), listed
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from docwell.answers import Cost
-from docwell.config import SettingsError
+from docwell.config import SettingsError, plain
 
 _MB_IN_GB = 1024  # as Lambda counts
 _SECONDS_IN_HOUR = 3600
@@ -68,7 +68,7 @@ def load_prices(path: Path | None = None) -> Prices:
         raise SettingsError(f"{name} cannot be read: {error}") from None
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, item['loc'])) or 'content'}: {item['msg']}" for item in error.errors())
-        raise SettingsError(f"{name}: {'; '.join(problems)}") from None
+        raise SettingsError(f"{name}: {'; '.join(map(plain, problems))}") from None
 
 
 def cost(prices: Prices, model_host_s: float, function_s: float, memory_mb: int | None = None) -> Cost:

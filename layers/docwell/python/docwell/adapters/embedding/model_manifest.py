@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from docwell.config import plain
 from docwell.errors import ModelDamaged
 
 MODEL_FILE = "model.onnx"
@@ -43,7 +44,7 @@ def _read(path: Path, content: type[_Content]) -> _Content:
         raise ModelDamaged(path, str(error.strerror)) from error
     except ValidationError as error:
         problems = (f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
-        raise ModelDamaged(path, "; ".join(problems)) from error
+        raise ModelDamaged(path, "; ".join(map(plain, problems))) from error
 
 
 @dataclass(frozen=True)
