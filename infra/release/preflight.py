@@ -212,8 +212,9 @@ def _thing(row: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[str]:
             continue
         if "quota" in row:
             names["quota"] = f"{_quota(*row['quota'])['Value']:g}"
-        if "{zone}" in str(row):
-            names["zone"] = (zones := _zones(values))[_place(values, zones)]
+        if re.search("{(zone|subnet)}", str(row)):
+            names["subnet"] = _place(values, zones := _zones(values))
+            names["zone"] = zones[names["subnet"]]
         arguments, answer, right, says, region = (
             re.sub(r"\{(\w+)\}", lambda name: _QUOTES.get(part, str)(names[name[1]]), row.get(part, ""))  # noqa: B023 - used at once
             for part in ("arguments", "answer", "right", "says", "region")
@@ -263,19 +264,22 @@ def left_by(stack: str) -> str:
 
 def _zones(values: Mapping[str, str]) -> dict[str, str]:
     """Return the zones of the servers' subnets by subnet; of a new network by their order."""
-    client = boto3.client("ec2")
     if values["Network"].startswith("vpc-"):
         subnets = values["SubnetIds"].split(",")
-        pages = client.describe_subnets(Filters=[{"Name": "subnet-id", "Values": subnets}])["Subnets"]
-        zones = {
-            page["SubnetId"]: page["AvailabilityZone"] for page in pages if page["VpcId"] == values["Network"]
-        }
+        named: Any = [{"Name": "subnet-id", "Values": subnets}, {"Name": "vpc-id", "Values": [values["Network"]]}]
+        pages = boto3.client("ec2").describe_subnets(Filters=named)["Subnets"]
+        zones = {page["SubnetId"]: page["AvailabilityZone"] for page in pages}
         return {subnet: zones.get(subnet, "") for subnet in subnets}
-    if "," in values["ServerZone"]:
-        return dict(zip(("first", "second"), values["ServerZone"].split(","), strict=False))
-    listed = client.describe_availability_zones(Filters=[{"Name": "zone-type", "Values": ["availability-zone"]}])
-    names = sorted(zone["ZoneName"] for zone in listed["AvailabilityZones"])
-    return dict(zip(("first", "second"), names, strict=False))
+    return dict(zip(("first", "second"), zones_of_new_network(values.get("ServerZone", "")), strict=False))
+
+
+def zones_of_new_network(named: str) -> list[str]:
+    """Return the zones that a `ServerZone` gives a new network: its two, or the first two of the region."""
+    if "," in named:
+        return named.split(",")
+    kind = {"Name": "zone-type", "Values": ["availability-zone"]}
+    listed = boto3.client("ec2").describe_availability_zones(Filters=[kind])["AvailabilityZones"]
+    return sorted(zone["ZoneName"] for zone in listed)[:2]
 
 
 def _place(values: Mapping[str, str], zones: Mapping[str, str]) -> str:

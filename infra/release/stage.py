@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -85,8 +84,9 @@ def protected(stack: str, profile: str, values: Mapping[str, str]) -> tuple[dict
     if not before and values["Adopt"] == "false" and (bucket := preflight.left_by(stack)):
         raise StepError(f"a deleted {stack} left {bucket}: `make restore WHAT=stack PROFILE={profile}` adopts it")
     # A stack whose creation failed has parameters, but no outputs and no data.
-    if before and outputs and (problem := refusal(profile, before, values)):
-        raise StepError(problem)
+    with aws_errors(stack):
+        if before and outputs and (problem := refusal(profile, before, values)):
+            raise StepError(problem)
     return before, outputs
 
 
@@ -157,14 +157,14 @@ def why(stack: str, since: datetime) -> Iterator[str]:
 
 
 def refusal(profile: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """Return why a stack cannot change from its parameters to others; empty if it can."""
+    """Return why a stack cannot change from its parameters to others; empty if it can. Raises errors of EC2."""
     file = f"infra/parameters/{profile}.toml"
     if before.get("KmsKeyArn", "") not in ("", after.get("KmsKeyArn")):
         return "KmsKeyArn: documents keep the key that encrypted them, and the functions may use only the new one"
     if before.get("Adopt") == "true" != after.get("Adopt"):
         return f'Adopt: the stack took its buckets over, and cannot create them: write Adopt = "true" into {file}'
-    networks = [parameters for parameters in (before, after) if "zone" in parameters.get("Network", "")]
-    if len({re.sub("^[^,]*$", "", parameters.get("ServerZone", "")) for parameters in networks}) > 1:
+    named = {part.get("ServerZone", "") for part in (before, after) if "zone" in part.get("Network", "")}
+    if len({tuple(preflight.zones_of_new_network(zones)) for zones in named}) > 1:
         return "ServerZone: the subnets of the network stay in their zones, as EC2 cannot move them"
     tables = (parameters.get("RestoredTables", ",,,").split(",") for parameters in (before, after))
     if lost := [table for table, following in zip(*tables, strict=True) if table and not following]:

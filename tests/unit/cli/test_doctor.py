@@ -43,4 +43,5 @@ def test_an_ill_part_has_the_page_with_its_fix(
     result = run("doctor", "--host", server.url, *(["--stack", "docwell-team"] if "stack" in row else []), api=api)
     server.close()
     pages = {word.partition("#")[2] for word in result.stdout.split() if word.startswith("docs/")}
+    assert ("certificate" in result.stdout, "queue" in result.stdout) == (bool(row.get("stack")), True)
     assert (pages, result.exit_code) == (set(row["pages"]), int(bool(row["pages"]))), result.output

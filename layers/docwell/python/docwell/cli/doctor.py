@@ -104,12 +104,13 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
     if settings.queue:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         sqs = aws_client(settings, "sqs")
-        counts = sqs.get_queue_attributes(QueueUrl=queue_url(sqs, settings.queue), AttributeNames=names)[
-            "Attributes"
-        ]
+        url = queue_url(sqs, settings.queue)
+        counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         waiting, working = (int(counts[name]) for name in names)
         stuck = waiting >= _STUCK and not working  # fewer may have come just now
         yield _row("queue", f"{waiting:,} wait, {working:,} at work", "backlog", ill=stuck)
+    else:
+        yield "queue", "not read, as DOCWELL_QUEUE names none", ""
     if not stack:
         return
     outputs, created = dict[str, str](), time.time()
@@ -137,8 +138,8 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
         yield _aged("snapshot", max(times, default=created), _SNAPSHOT_H, "snapshots")
     certificates = aws_client(settings, "acm").get_paginator("list_certificates")
     pages = certificates.paginate(Includes={"keyTypes": _KEY_TYPES})
-    for entry in pages.search("CertificateSummaryList"):
-        if f"ollama.{stack}.internal" in entry.get("SubjectAlternativeNameSummaries", ()):
-            days = (entry["NotAfter"] - datetime.now(UTC)).days
-            fix = "" if days > _CERTIFICATE_DAYS else f"{_DEPLOY}tls-and-tokens"
-            yield "certificate", f"{days} days left", fix
+    name, listed = f"ollama.{stack}.internal", pages.search("CertificateSummaryList")
+    ends = [entry["NotAfter"] for entry in listed if name in entry.get("SubjectAlternativeNameSummaries", ())]
+    days = (min(ends) - datetime.now(UTC)).days if ends else None
+    fix = f"{_DEPLOY}tls-and-tokens" if days is not None and days <= _CERTIFICATE_DAYS else ""
+    yield "certificate", f"ACM has none of {name}" if days is None else f"{days} days left", fix
