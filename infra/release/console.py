@@ -40,23 +40,14 @@ class File:
     cache: str
 
 
-def publish(
-    parameters: Mapping[str, str], deployed: Mapping[str, str] | None, outputs: Mapping[str, str]
-) -> str | None:
-    """Publish the console of a stack with these deployed parameters and outputs, if it has this release.
-
-    Return its address, None without one. Raises `StepError`.
-    """
-    # A change set was not executed, or the stack has nothing else.
-    if (deployed or {}).get("Release") != parameters["Release"] or "Bucket" not in outputs:
-        return None
+def publish(parameters: Mapping[str, str], outputs: Mapping[str, str]) -> str | None:
+    """Publish the console of an app. Return its address, None without a console. Raises `StepError`."""
     with aws_errors("the console"):
         s3 = boto3.client("s3")
         allow(s3, outputs["Bucket"], outputs.get("ConsoleUrl"))
-        if "ConsoleUrl" not in outputs:
-            return None
-        upload(s3, outputs["ConsoleBucket"], list(release_files(parameters)))
-    return str(outputs["ConsoleUrl"])
+        if "ConsoleUrl" in outputs:
+            upload(s3, outputs["ConsoleBucket"], list(release_files(parameters)))
+    return outputs.get("ConsoleUrl")
 
 
 def release_files(parameters: Mapping[str, str]) -> Iterator[File]:
@@ -131,13 +122,10 @@ def upload(s3: S3Client, bucket: str, new: list[File]) -> None:
         )
     if live <= folders:
         return
-    recent = folders | live
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-    old = [
-        file["Key"] for page in pages for file in page.get("Contents", []) if _folder(file["Key"]) not in recent
-    ]
-    for key in old:
-        s3.delete_object(Bucket=bucket, Key=key)
+    for key in pages.search("Contents[].Key"):
+        if _folder(key) not in folders | live:
+            s3.delete_object(Bucket=bucket, Key=key)
 
 
 def _folder(key: str) -> str:

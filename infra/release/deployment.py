@@ -129,8 +129,9 @@ def deploy(profile: str, options: Sequence[str] = ()) -> None:
 def check(profile: str, values: Mapping[str, str], outputs: Mapping[str, str]) -> None:
     """Refuse parameters that cannot work here, and alarms that reach no one. Raises `StepError`."""
     refuse(profile, preflight.impossible(values))
-    network = stage.network_of(stack_name(profile))
-    refuse(profile, preflight.of_account({**values, "NetworkOfStack": network}))
+    stack = stack_name(profile)
+    placed = stage.placed(stack, values)
+    refuse(profile, preflight.of_account({**placed, "NetworkOfStack": stage.network_of(stack)}))
     stage.heard(profile, values, outputs)
 
 

@@ -270,16 +270,7 @@ def _zones(values: Mapping[str, str]) -> dict[str, str]:
         pages = boto3.client("ec2").describe_subnets(Filters=named)["Subnets"]
         zones = {page["SubnetId"]: page["AvailabilityZone"] for page in pages}
         return {subnet: zones.get(subnet, "") for subnet in subnets}
-    return dict(zip(("first", "second"), zones_of_new_network(values.get("ServerZone", "")), strict=False))
-
-
-def zones_of_new_network(named: str) -> list[str]:
-    """Return the zones that a `ServerZone` gives a new network: its two, or the first two of the region."""
-    if "," in named:
-        return named.split(",")
-    kind = {"Name": "zone-type", "Values": ["availability-zone"]}
-    listed = boto3.client("ec2").describe_availability_zones(Filters=[kind])["AvailabilityZones"]
-    return sorted(zone["ZoneName"] for zone in listed)[:2]
+    return dict(zip(("first", "second"), values["ServerZone"].split(","), strict=False))
 
 
 def _place(values: Mapping[str, str], zones: Mapping[str, str]) -> str:

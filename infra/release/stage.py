@@ -78,15 +78,30 @@ def network_of(stack: str) -> str:
     return network if "zone" in network else ""
 
 
+def placed(stack: str, values: Mapping[str, str]) -> dict[str, str]:
+    """Return parameters that name both zones of a new network: the stack's, which stay, or the region's first two.
+
+    CloudFormation's GetAZs has no fixed order, and EC2 cannot move a subnet. Raises `StepError`.
+    """
+    if "zone" not in values.get("Network", "") or "," in values["ServerZone"]:
+        return dict(values)
+    ours: Any = [{"Name": "tag:Name", "Values": [f"{stack}-ServersStack-* servers ?"]}]
+    usual: Any = [{"Name": "zone-type", "Values": ["availability-zone"]}]
+    with aws_errors(stack):
+        subnets = boto3.client("ec2").describe_subnets(Filters=ours)["Subnets"]
+        listed = boto3.client("ec2").describe_availability_zones(Filters=usual)["AvailabilityZones"]
+    zones = [subnet["AvailabilityZone"] for subnet in sorted(subnets, key=lambda subnet: subnet["CidrBlock"])]
+    return {**values, "ServerZone": ",".join(zones or sorted(zone["ZoneName"] for zone in listed)[:2])}
+
+
 def protected(stack: str, profile: str, values: Mapping[str, str]) -> tuple[dict[str, str] | None, dict[str, str]]:
     """Return what `deployed` does. Raises `StepError`, also if a deployment of the values would lose data."""
     before, outputs = deployed(stack)
     if not before and values["Adopt"] == "false" and (bucket := preflight.left_by(stack)):
         raise StepError(f"a deleted {stack} left {bucket}: `make restore WHAT=stack PROFILE={profile}` adopts it")
     # A stack whose creation failed has parameters, but no outputs and no data.
-    with aws_errors(stack):
-        if before and outputs and (problem := refusal(profile, before, values)):
-            raise StepError(problem)
+    if before and outputs and (problem := refusal(profile, placed(stack, before), placed(stack, values))):
+        raise StepError(problem)
     return before, outputs
 
 
@@ -157,14 +172,13 @@ def why(stack: str, since: datetime) -> Iterator[str]:
 
 
 def refusal(profile: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """Return why a stack cannot change from its parameters to others; empty if it can. Raises errors of EC2."""
+    """Return why a stack cannot change from its parameters to others; empty if it can."""
     file = f"infra/parameters/{profile}.toml"
     if before.get("KmsKeyArn", "") not in ("", after.get("KmsKeyArn")):
         return "KmsKeyArn: documents keep the key that encrypted them, and the functions may use only the new one"
     if before.get("Adopt") == "true" != after.get("Adopt"):
         return f'Adopt: the stack took its buckets over, and cannot create them: write Adopt = "true" into {file}'
-    named = {part.get("ServerZone", "") for part in (before, after) if "zone" in part.get("Network", "")}
-    if len({tuple(preflight.zones_of_new_network(zones)) for zones in named}) > 1:
+    if len({part["ServerZone"] for part in (before, after) if "zone" in part.get("Network", "")}) > 1:
         return "ServerZone: the subnets of the network stay in their zones, as EC2 cannot move them"
     tables = (parameters.get("RestoredTables", ",,,").split(",") for parameters in (before, after))
     if lost := [table for table, following in zip(*tables, strict=True) if table and not following]:
@@ -184,9 +198,10 @@ def volume_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[
     if before.get("ChromaUrl") or after.get("ChromaUrl") or subnets[0] != subnets[1]:
         return []
     names = ["KmsKeyArn", "ChromaPlace"]
-    if after.get("Network", "").startswith("vpc-"):
-        names.append("ServerZone")
     changed = [name for name in names if name in before and before[name] != after.get(name)]
+    place = -1 if subnets[0] == "second" else 0
+    zones = {parameters.get("ServerZone", "").split(",")[place] for parameters in (before, after)}
+    changed += ["ServerZone"] if len(zones) > 1 else []
     sizes = [int(parameters.get("ChromaVolumeGiB", 0)) for parameters in (before, after)]
     return [*changed, *(["ChromaVolumeGiB"] if sizes[1] < sizes[0] else [])]
 
@@ -218,7 +233,7 @@ def deploy(stack: str, path: Path, options: Sequence[str] = ()) -> None:
 
     A preview (`PREVIEW`) makes change sets and nothing else. Raises `StepError`.
     """
-    values, app, preview = read(path), f"{stack}-app", PREVIEW in options
+    values, app, preview = placed(stack, read(path)), f"{stack}-app", PREVIEW in options
     for name in () if preview else (stack, app):
         settle(name)
     before, outputs = protected(stack, path.stem, values)
@@ -238,7 +253,7 @@ def deploy(stack: str, path: Path, options: Sequence[str] = ()) -> None:
         if preview and not before:
             return
         _sam(stack, path, values, "--template-file", str(preflight.SYSTEM), *options)
-        outputs = outputs if preview else _changed(stack, preflight.SYSTEM, values)[1]
+        outputs = outputs if preview else _changed(stack, preflight.SYSTEM, values)
     if missing := preflight.given() - outputs.keys():
         print(f"{app}: its changes are known once {stack} has {', '.join(sorted(missing))}")
         return
@@ -284,12 +299,12 @@ def _sam(stack: str, path: Path, values: Mapping[str, str], *options: str) -> No
         raise StepError("\n".join([*why(stack, since), f"sam deploy: exit {done.returncode}. {_FAILED}"]))
 
 
-def _changed(stack: str, template: Path, values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return parameters and outputs of a stack that has the values. Raises `StepError`: else it was declined."""
+def _changed(stack: str, template: Path, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the outputs of a stack that has the values. Raises `StepError`: else it was declined."""
     parameters, outputs = deployed(stack)
     if not parameters or any(changes(template, parameters, values)):
         raise StepError(f"{stack} was not changed, so the deployment ends here")
-    return parameters, outputs
+    return outputs
 
 
 def after(app: str, values: Mapping[str, str], previous: str) -> None:
@@ -297,7 +312,7 @@ def after(app: str, values: Mapping[str, str], previous: str) -> None:
 
     Raises `StepError`.
     """
-    parameters, outputs = _changed(app, preflight.APP, values)
+    outputs = _changed(app, preflight.APP, values)
     with aws_errors(app):
         protect = boto3.client("cloudformation").update_termination_protection
         for name in (values["SystemName"], app):
@@ -311,7 +326,7 @@ def after(app: str, values: Mapping[str, str], previous: str) -> None:
         print(f"until {waiting} model hosts have started, for up to 30 minutes, answers quote the documents")
     if not all(_subscribers(outputs.get("AlarmTopic"))):
         print("alarms: AWS has sent a mail with a link. Until you follow it, no alarm reaches that address")
-    if address := console.publish(values, parameters, outputs):
+    if address := console.publish(values, outputs):
         print(f"console: {address}")
 
 
@@ -376,7 +391,7 @@ if __name__ == "__main__":
     path = Path(parameters)
     try:
         heard(path.stem, read(path), deployed(f"{name}-app")[1])
-        values = read(path) | {"NetworkOfStack": network_of(name)}
+        values = placed(name, read(path)) | {"NetworkOfStack": network_of(name)}
         if problems := list(preflight.of_account(values, builds=False)):
             sys.exit("\n".join(problems))
         deploy(name, path, options)

@@ -14,15 +14,14 @@ from moto import mock_aws
 
 from infra.release import console
 from infra.release.console import IMMUTABLE, publish, release_files
-from infra.release.stage import deployed
 from runtime import console_page
 from tests.unit.infra.console_stack import POOL
 
-STACK, DOCUMENTS, BUCKET = "docwell-team", "documents", "console"
+DOCUMENTS, BUCKET = "documents", "console"
 URL = "https://d1.cloudfront.net"
-CONSOLE = {"ConsoleUrl": URL, "ConsoleBucket": BUCKET}
+OUTPUTS = {"Bucket": DOCUMENTS, "ConsoleUrl": URL, "ConsoleBucket": BUCKET}
 SIGN_IN = "https://docwell.auth.eu-central-1.amazoncognito.com"
-GIVEN = {"Release": "1" * 64, "UserPool": ""}
+GIVEN = {"UserPool": ""}
 
 
 @pytest.fixture
@@ -34,16 +33,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def deploy(**outputs: str) -> None:
-    """Create or replace the stack with these outputs besides the documents bucket."""
-    named = {name: {"Value": value} for name, value in {"Bucket": DOCUMENTS, **outputs}.items()}
-    parameters = {"Release": {"Type": "String", "Default": GIVEN["Release"]}}
-    template = {"Parameters": parameters, "Resources": {"Q": {"Type": "AWS::SQS::Queue"}}, "Outputs": named}
-    client = boto3.client("cloudformation")
-    client.delete_stack(StackName=STACK)
-    client.create_stack(StackName=STACK, TemplateBody=json.dumps(template))
-
-
 def published() -> dict[str, Any]:
     """The objects of the console's bucket by key."""
     client = boto3.client("s3")
@@ -52,8 +41,7 @@ def published() -> dict[str, Any]:
 
 
 def test_every_file_is_there_with_its_type_and_only_those_of_a_digest_are_immutable(aws: None) -> None:
-    deploy(**CONSOLE)
-    assert publish(GIVEN, *deployed(STACK)) == URL
+    assert publish(GIVEN, OUTPUTS) == URL
     result = published()
     (folder,) = {key.partition("/")[0] for key in result} - {"index.html", "config.json"}
     assert re.fullmatch(r"[0-9a-f]{16}", folder)
@@ -71,20 +59,19 @@ def test_every_file_is_there_with_its_type_and_only_those_of_a_digest_are_immuta
 def test_a_changed_file_is_another_release_and_the_previous_one_is_kept(
     aws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deploy(**CONSOLE)
     monkeypatch.setattr(console, "files", lambda: {path.name: path for path in sorted(tmp_path.iterdir())})
     (tmp_path / "index.html").write_text('<script src="app.js"></script>')
     (tmp_path / "config.json").write_text("{}")
     folders = []
     for text in ("one", "two", "three"):
         (tmp_path / "app.js").write_text(text)
-        publish(GIVEN, *deployed(STACK))
+        publish(GIVEN, OUTPUTS)
         page = published()["index.html"]["Body"].read().decode()
         folders.append(re.findall(r'src="(\w+)/app.js"', page)[0])
     assert len(set(folders)) == 3
     retained = {"index.html", "config.json", *(f"{folder}/app.js" for folder in folders[1:])}
     assert set(published()) == retained
-    publish(GIVEN, *deployed(STACK))  # publish again, as after a failure
+    publish(GIVEN, OUTPUTS)  # publish again, as after a failure
     assert set(published()) == retained
 
 
@@ -93,12 +80,10 @@ def test_rules_of_others_stay_after_the_consoles_and_that_of_an_older_address_go
     another: Any = {"ID": "viewer", "AllowedOrigins": ["*"], "AllowedMethods": ["GET"]}
     old: Any = {"ID": "console", "AllowedOrigins": ["https://old.example"], "AllowedMethods": ["POST"]}
     client.put_bucket_cors(Bucket=DOCUMENTS, CORSConfiguration={"CORSRules": [old, another]})
-    deploy(**CONSOLE)
-    publish(GIVEN, *deployed(STACK))
+    publish(GIVEN, OUTPUTS)
     rules = client.get_bucket_cors(Bucket=DOCUMENTS)["CORSRules"]
     assert [entry["AllowedOrigins"] for entry in rules] == [[URL], ["*"]]
-    deploy()
-    publish(GIVEN, *deployed(STACK))
+    assert publish(GIVEN, {"Bucket": DOCUMENTS}) is None
     assert [rule["ID"] for rule in client.get_bucket_cors(Bucket=DOCUMENTS)["CORSRules"]] == ["viewer"]
 
 

@@ -289,7 +289,19 @@ def test_a_volume_change_that_ec2_cannot_make_is_refused(changed: dict[str, str]
 
 
 @pytest.mark.parametrize("row", CASES["losses"], ids=str)
-def test_a_deployment_does_not_lose_what_an_earlier_one_put_in_place(aws: None, row: dict[str, Any]) -> None:
+def test_a_deployment_does_not_lose_what_an_earlier_one_put_in_place(row: dict[str, Any]) -> None:
     problem = stage.refusal("team", row["before"], row["after"])
     assert problem.startswith(row["says"])
     assert bool(problem) is bool(row["says"])
+
+
+@pytest.mark.parametrize("row", CASES["placed"], ids=str)
+def test_a_network_stays_in_its_zones_whatever_the_order_of_the_regions(aws: None, row: dict[str, Any]) -> None:
+    ec2 = boto3.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.72.0.0/16")["Vpc"]["VpcId"]
+    for number, zone in row["subnets"]:
+        place: Any = {"CidrBlock": f"10.72.{number}.0/24", "AvailabilityZone": zone}
+        tags: Any = [{"Key": "Name", "Value": f"{STACK}-ServersStack-1-NetworkStack-2 servers {number}"}]
+        ec2.create_subnet(VpcId=vpc, TagSpecifications=[{"ResourceType": "subnet", "Tags": tags}], **place)
+    for text in row["given"]:
+        assert stage.placed(STACK, {"Network": row["network"], "ServerZone": text})["ServerZone"] == row["zones"]

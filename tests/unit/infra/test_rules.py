@@ -81,10 +81,12 @@ DENIED: dict[str, str] = {}  # decisions of IAM by action, others are allowed
 
 
 def given(row: dict[str, Any]) -> dict[str, str]:
-    """All parameters: the row's beside the template's defaults."""
+    """All parameters of a deployment: the row's beside the defaults, with the zones of a new network."""
     declared = preflight.settable()
     defaults = {name: str(parameter["Default"]) for name, parameter in declared.items()}
-    return defaults | {"NetworkOfStack": ""} | dict(row["given"])
+    values = defaults | {"NetworkOfStack": ""} | dict(row["given"])
+    named = "zone" not in values["Network"] or values["ServerZone"]
+    return values if named else values | {"ServerZone": "eu-central-1a,eu-central-1b"}
 
 
 def open_to_internet(vpc: str, table: str) -> None:

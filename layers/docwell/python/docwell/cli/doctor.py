@@ -19,7 +19,7 @@ from docwell.version import VERSION
 
 _RUNBOOK, _DEPLOY = "docs/operate/runbook.md#", "docs/operate/deploy.md#"
 _MODELS = "docs/use/models.md#try-a-model"
-# The canary runs every 30 minutes and reconcile every hour; each may miss one run. Snapshots are daily.
+# The canary runs every 30 minutes, reconcile every hour: each may miss one run. Few messages may have just come.
 _CANARY_H, _RECONCILE_H, _SNAPSHOT_H, _CERTIFICATE_DAYS, _STUCK = 1.2, 2.2, 49, 30, 10
 _WELL = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 _KEY_TYPES = ["RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1"]  # ACM lists RSA_2048 by default
@@ -103,12 +103,11 @@ def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:
     """Yield the state of the queue, and of a stack. The servers' certificate is read from its copy in ACM."""
     if settings.queue:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        sqs = aws_client(settings, "sqs")
-        url = queue_url(sqs, settings.queue)
+        url = queue_url(sqs := aws_client(settings, "sqs"), settings.queue)
         counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         waiting, working = (int(counts[name]) for name in names)
-        stuck = waiting >= _STUCK and not working  # fewer may have come just now
-        yield _row("queue", f"{waiting:,} wait, {working:,} at work", "backlog", ill=stuck)
+        state = f"{waiting:,} wait, {working:,} at work"
+        yield _row("queue", state, "backlog", ill=waiting >= _STUCK and not working)
     else:
         yield "queue", "not read, as DOCWELL_QUEUE names none", ""
     if not stack:
