@@ -21,10 +21,10 @@ from docwell.models import IndexRecord, Mark, Part, Units
 from docwell.wiring import pipelines
 from tests.integration import quota_proxy, test_chroma
 from tests.integration.reconcile_world import KEYS, drift, fill, new_world
-from tests.integration.test_chroma import KEY, collection, folders, index, records, silent_url
+from tests.integration.test_chroma import KEY, collection, folders, index, records
 
 pytestmark = pytest.mark.integration
-__all__ = ["collection", "folders", "silent_url"]
+__all__ = ["collection", "folders"]
 globals().update(
     {name: test for name, test in vars(test_chroma).items() if name.startswith("test_") and isfunction(test)}
 )

@@ -21,8 +21,7 @@ from functions.query.handler import handler as query
 from infra.container.sam import ROOT
 from tests.fresh_wiring import clear_caches
 from tests.integration.test_infra_roles import Aws, Host
-from tests.unit.http.http_calls import whole_answer
-from tests.unit.infra.emissions import CONTEXT
+from tests.unit.http.http_calls import CONTEXT, whole_answer
 from tests.unit.infra.templates import content, whole
 
 pytestmark = pytest.mark.integration

@@ -34,8 +34,7 @@ from layers.embedder import build_model
 from tests.fresh_wiring import clear_caches
 from tests.integration.recorded_calls import Call, record
 from tests.unit.adapters.embedding import tiny_model
-from tests.unit.http.http_calls import whole_answer
-from tests.unit.infra.emissions import CONTEXT
+from tests.unit.http.http_calls import CONTEXT, whole_answer
 from tests.unit.infra.templates import whole
 from tests.unit.query.query_fakes import FakeModel
 

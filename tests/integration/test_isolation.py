@@ -183,6 +183,7 @@ def test_a_receipt_of_another_principal_is_answered_like_one_that_does_not_exist
             for id_ in (receipt, absent)
         )
         assert str(foreign.comparable()).replace(receipt, absent) == str(missing.comparable())
+        assert (foreign.status, '"Feedback"' in foreign.everything) == (404, False)
     assert world.ask(PEOPLE[0].context, "GET", f"/v1/receipts/{receipt}").status == 200
 
 

@@ -71,13 +71,6 @@ def test_a_receipt_and_its_verdict_are_never_overwritten(receipts: DynamoReceipt
     assert receipts.get("key:a", "request-7") == replace(RECEIPT, verdict="bad")
 
 
-def test_another_principals_receipt_is_missing(receipts: DynamoReceipts) -> None:
-    receipts.keep(RECEIPT)
-    assert receipts.get("key:b", "request-7") is None
-    assert receipts.judge("key:b", "request-7", "bad", None) is None
-    assert receipts.get("key:a", "request-7") == RECEIPT
-
-
 @pytest.mark.parametrize("request_id", ["", "x" * 1025, "\ud800"])
 def test_an_id_that_cannot_be_a_key_has_no_receipt(receipts: DynamoReceipts, request_id: str) -> None:
     assert receipts.get("key:a", request_id) is None

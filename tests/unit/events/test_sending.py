@@ -30,7 +30,7 @@ from infra.local.ledger_events import Outbox
 from tests.fresh_wiring import clear_caches
 from tests.unit.cases import rows
 from tests.unit.events.receiver import Receiver
-from tests.unit.infra.emissions import CONTEXT
+from tests.unit.http.http_calls import CONTEXT
 
 KEY = bytes(range(32))
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"

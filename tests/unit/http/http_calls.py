@@ -20,7 +20,7 @@ CONTEXT = SimpleNamespace(
     memory_limit_in_mb=1024,
     invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:query",
     aws_request_id="lambda-request",
-    get_remaining_time_in_millis=lambda: 29_000,
+    get_remaining_time_in_millis=lambda: 900_000,
 )
 KEY_OF_ALL = "all"
 Events = list[tuple[str, Any]]

@@ -102,6 +102,7 @@ def test_a_client_that_leaves_a_stream_anywhere_is_charged_logged_and_has_its_re
         pieces = list(islice(answer.body, pieces_read))
     traces = ending()
     traces.is_("abandoned" if pieces_read < 4 else "answered")
+    assert world.model.finished == (pieces_read > 3)  # who leaves earlier stops the model
     assert (traces.tokens > 0) == bool(world.model.asked or world.rewriter.asked)
     assert traces.tokens < CONTEXT_TOKENS
     text = "".join(data.get("text", "") for _, data in sse.read(b"".join(pieces).decode().split("\n")))

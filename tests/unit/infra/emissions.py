@@ -23,18 +23,10 @@ from docwell.wiring import ingest as ingest_wiring
 from docwell.wiring import query as query_wiring
 from docwell.wiring import small_functions
 from tests.unit.conftest import wired_world
-from tests.unit.http.http_calls import call
+from tests.unit.http.http_calls import CONTEXT, call
 from tests.unit.ingest import ingest_world
 from tests.unit.query.query_world import BOILER, QUESTION
 from tests.unit.upkeep import reconcile_world, test_reconcile
-
-CONTEXT = SimpleNamespace(
-    function_name="function",
-    memory_limit_in_mb=1024,
-    invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:function",
-    aws_request_id="lambda-request",
-    get_remaining_time_in_millis=lambda: 900_000,
-)
 
 
 def ingest(patch: pytest.MonkeyPatch) -> None:

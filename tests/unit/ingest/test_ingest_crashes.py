@@ -256,16 +256,6 @@ def test_a_redelivery_removes_chunks_that_chroma_wrote_late(monkeypatch: pytest.
     assert world.texts() == "second words"
 
 
-def test_a_redelivery_sends_no_range_twice() -> None:
-    world = World(range_pages=1)
-    world.store.put(KEY, "one\ftwo")
-    world.update()
-    sent = list(world.queue.sent)
-    message = delivery(json.dumps({"docwell": asdict(Hint(KEY))}), receives=2)
-    handle_delivery([world.ingest], message)
-    assert world.queue.sent == sent
-
-
 TEXTS = {"one range": "some words", "several ranges": "page one\fpage two\fpage three"}
 
 

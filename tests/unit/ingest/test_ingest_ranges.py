@@ -45,11 +45,12 @@ def test_a_long_document_is_cut_into_ranges_and_the_last_to_finish_makes_it_live
     assert world.ledger.holders == {}
 
 
-def test_a_second_event_while_ranges_are_running_sends_no_message_again() -> None:
+@pytest.mark.parametrize("receives", [1, 2])
+def test_a_second_event_or_redelivery_while_ranges_are_running_sends_no_message_again(receives: int) -> None:
     world = World(range_pages=1)
     world.store.put(KEY, LONG)
     world.update()
-    world.update(owner="message-2")
+    handle_delivery([world.ingest], delivery(message_of(Hint(KEY)), receives))
     assert len(world.queue.sent) == 3
 
 

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -38,41 +39,13 @@ def test_many_hits_that_are_not_live_do_not_hide_a_live_one() -> None:
     assert citation.document == "house/rules.pdf"
 
 
-def test_a_question_to_one_collection_sees_nothing_of_another() -> None:
+@pytest.mark.parametrize("place", [{"collections": ("garden",)}, {"document": "garden/rules.pdf"}])
+def test_a_question_to_one_collection_or_document_sees_nothing_of_another(place: dict[str, Any]) -> None:
     world = World()
-    world.add("house/rules.pdf", BOILER)
-    world.add("garden/rules.pdf", BOILER)
-    report = world.ask(Question(QUESTION, collections=("garden",)))
+    for key in ("house/rules.pdf", "garden/rules.pdf"):
+        world.add(key, BOILER)
+    report = world.ask(Question(QUESTION, **place))
     assert {passage.document for passage in report.inquiry.prompted} == {"garden/rules.pdf"}
-
-
-def test_a_question_to_one_document_sees_nothing_of_another() -> None:
-    world = World()
-    world.add("house/rules.pdf", BOILER)
-    world.add("house/more.pdf", BOILER)
-    report = world.ask(Question(QUESTION, document="house/more.pdf"))
-    assert {passage.document for passage in report.inquiry.prompted} == {"house/more.pdf"}
-
-
-@pytest.mark.parametrize(
-    "question",
-    [
-        Question(QUESTION, collections=("cellar",)),
-        Question(QUESTION, collections=("house", "cellar")),
-        Question(QUESTION, document="cellar/plan.pdf"),
-        Question(QUESTION, collections=("house",), document="cellar/plan.pdf"),
-    ],
-)
-@pytest.mark.parametrize("exists", [True, False])
-def test_a_forbidden_document_is_refused_like_a_missing_one(question: Question, exists: bool) -> None:
-    world = World()
-    world.add("house/rules.pdf", BOILER)
-    if exists:
-        world.add("cellar/plan.pdf", BOILER)
-    with pytest.raises(NotFound) as refused:
-        world.ask(question, Principal("key:house", frozenset({"house"})))
-    assert "cellar" not in refused.value.detail
-    assert world.model.asked == []
 
 
 def test_a_deleted_document_and_a_missing_one_give_the_same_message() -> None:
@@ -139,16 +112,6 @@ def test_a_filter_without_a_match_is_refused_in_words_of_its_cause(wanted: Filte
     answer = world.ask(Question("quarterly revenue", filter=wanted), reader).answer
     assert (answer.status, answer.refusal, answer.citations) == (AnswerStatus.REFUSED, says, ())
     assert world.model.asked == []
-
-
-def test_a_question_to_everything_reaches_only_the_principals_collections() -> None:
-    world = World()
-    world.add("house/rules.pdf", BOILER)
-    world.add("cellar/plan.pdf", BOILER)
-    report = world.ask(principal=Principal("key:house", frozenset({"house", "attic"})))
-    assert {passage.document for passage in report.inquiry.prompted} == {"house/rules.pdf"}
-    refused = world.ask(principal=Principal("key:nothing"))
-    assert refused.answer.status is AnswerStatus.REFUSED
 
 
 @pytest.mark.parametrize("principal", [EVERYTHING, Principal("key:other", frozenset({"other"}))])

@@ -15,7 +15,7 @@ from docwell.upkeep.canary import KEY, PAGE, Canary, Finding, last_canary
 from docwell.wiring import small_functions as wiring
 from functions.canary.handler import handler
 from tests.unit.cases import rows
-from tests.unit.infra.emissions import CONTEXT
+from tests.unit.http.http_calls import CONTEXT
 from tests.unit.query.query_fakes import FakeStates
 
 HIT, MISS, ERROR = {(KEY, PAGE)}, {(KEY, PAGE + 1)}, Unavailable("lambda", "down")
