@@ -48,17 +48,18 @@ def test_a_question_to_one_collection_or_document_sees_nothing_of_another(place:
     assert {passage.document for passage in report.inquiry.prompted} == {"garden/rules.pdf"}
 
 
-def test_a_deleted_document_and_a_missing_one_give_the_same_message() -> None:
+def test_a_document_that_is_deleted_missing_or_outside_the_collections_gives_the_same_message() -> None:
     world = World()
-    world.add("house/rules.pdf", BOILER)
+    for key in ("house/rules.pdf", "garden/rules.pdf"):
+        world.add(key, BOILER)
     world.ledger.records["house/rules.pdf"] = DocumentRecord("house/rules.pdf", Status.DELETED)
-    details = []
-    for key in ("house/rules.pdf", "house/none.pdf"):
-        for question in (Question(QUESTION, document=key), Question(QUESTION, filter=Filter(documents=(key,)))):
+    details = set()
+    for key in ("house/rules.pdf", "house/none.pdf", "garden/rules.pdf"):
+        for place in ({"document": key}, {"filter": Filter(documents=(key,))}):
             with pytest.raises(NotFound) as refused:
-                world.ask(question)
-            details.append(refused.value.detail)
-    assert len(set(details)) == 1
+                world.ask(Question(QUESTION, collections=("house",), **place))
+            details.add(refused.value.detail)
+    assert len(details) == 1
 
 
 @pytest.mark.parametrize(("key", "status", "document", "reader", "waits"), rows(__file__, "new_objects"))
