@@ -13,8 +13,8 @@ from docwell.text.words import pattern, words
 _REPLIES = dict.fromkeys(words("yes"), True) | dict.fromkeys(words("no"), False)
 # The negations in "n't" and "n'est".
 _SHORT_DENIAL = r"n['\u2019]t\b|\bn['\u2019](?=\w)"
-# Not a negation: "Form No. 5", "non-refundable" and "not only".
-_NO_DENIAL = r"(?!-|\.?\s*\d|\s+(?:only|just|merely|nur|seulement|s[o\u00f3]lo|else)\b)"
+# Not a negation: "Form No. 5", "Article no.: PC-90", "non-refundable" and "not only".
+_NO_DENIAL = r"(?!-|\.?\s*[\d:]|\.\s*[\w-]*\d|\s+(?:only|just|merely|nur|seulement|s[o\u00f3]lo|else)\b)"
 _NEGATIONS = pattern("negation.verb", "negation.ever", "negation.rest")
 _NEGATED = re.compile(rf"{_SHORT_DENIAL}|(?:{_NEGATIONS}){_NO_DENIAL}", re.IGNORECASE)
 _FIRST = re.compile(r"\W*([^\W\d_]+)\s*(?:[,.;:!\u2013\u2014\u060c\u061b\u3001\u3002\uff0c\uff01\uff1a]|$)")
