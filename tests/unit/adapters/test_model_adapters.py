@@ -282,8 +282,10 @@ class TestOllama(HostSuite):
         script = stream(OLLAMA.piece("Nine"), OLLAMA.last("stop", 40, 2))
         with OLLAMA.playing(whole("200 OK", row["card"]), script, name="never-seen") as (host, model):
             answer(model)
-        assert [request["path"] for request in host.requests] == ["/api/show", "/api/chat"]
-        assert host.requests[1]["think"] == row["think"]
+            answer(model.writing_at_most(12))
+        assert [request["path"] for request in host.requests] == ["/api/show", *["/api/chat"] * 2]
+        sent = [(chat["think"], chat["options"]["num_predict"]) for chat in host.requests[1:]]
+        assert sent == [(row["think"], limit + row.get("room", 0)) for limit in (99, 12)]
 
     @pytest.mark.parametrize("listed", ["m", "m:latest"])
     def test_the_digest_is_read_from_the_list_of_models(self, listed: str) -> None:
@@ -325,7 +327,7 @@ def test_the_context_of_a_host_is_read_from_its_list_of_models(card: dict[str, A
 def test_a_host_may_answer_in_the_forms_that_are_in_use(row: dict[str, Any]) -> None:
     dialect = OLLAMA if row["protocol"] == "ollama" else VLLM
     scripts = [raw(body, row.get("head", ""), row.get("cut", 0)) for body in row["body"]]
-    if "answer" in row and len(scripts) > 1:
+    if len(scripts) > 1:
         scripts[-1] = raw(row["body"][-1], "", 0)
     with dialect.playing(*scripts, name=row.get("model", "llama3.1:8b")) as (host, model):
         if "answer" in row:

@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from docwell.version import VERSION
-from tests.unit.adapters.model_hosts import OLLAMA, Host, stream
+from tests.unit.adapters.model_hosts import OLLAMA, Host, stream, whole
 from tests.unit.cases import rows
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import FakeApi
@@ -39,9 +39,13 @@ def test_an_ill_part_has_the_page_with_its_fix(
         for name in ("docwell-team", "docwell-team-app"):
             boto3.client("cloudformation").create_stack(StackName=name, TemplateBody=json.dumps(output))
     texts = [*ANSWERS[2 : 2 + row.get("right", 0)], "NOT FOUND"]
-    server = Host(*(stream(OLLAMA.piece(text), OLLAMA.last("stop", 900, 20)) for text in texts))
+    says = [stream(OLLAMA.piece(text), OLLAMA.last("stop", 900, 20)) for text in texts]
+    refuses = [whole("400 Bad Request", {"error": row["refuses"]})] if "refuses" in row else []
+    server = Host(*refuses, *says)
     result = run("doctor", "--host", server.url, *(["--stack", "docwell-team"] if "stack" in row else []), api=api)
     server.close()
     pages = {word.partition("#")[2] for word in result.stdout.split() if word.startswith("docs/")}
     assert ("certificate" in result.stdout, "queue" in result.stdout) == (bool(row.get("stack")), True)
     assert (pages, result.exit_code) == (set(row["pages"]), int(bool(row["pages"]))), result.output
+    assert row.get("refuses", "") in result.output
+    assert ("AWS" in result.output) == (row.get("stack") is False)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import httpx
 
-from docwell.adapters.model_profiles import Protocol, host_words, profile_of
+from docwell.adapters.model_profiles import THINKING_TOKENS, Protocol, host_words, profile_of
 from docwell.adapters.thinking import AnswerText
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
@@ -46,6 +46,7 @@ _NO_HOST = "no model host is running: a question starts one"
 # A host that ignores the limit of tokens is cut at this many characters for each. English has 4 for a token.
 TOKEN_CHARACTERS = 10
 _MOST_RETRY_AFTER_S = 300.0  # the longest wait that a host may ask for
+_WRONG = {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}
 # The host's reason for a refusal: so many characters are read, and so many shown, without any three words that the
 # prompt has too.
 _READ_CHARACTERS, _REASON_CHARACTERS, _QUOTED_WORDS = 4000, 300, 3
@@ -81,7 +82,8 @@ class ModelServer(ABC):
 
     Every request sends `options` under the host's names, and what switches thinking off (`Profile`). Answers are
     greedy with a fixed seed, so that they are comparable. With `sleeps`, no host behind the address, or behind its
-    load balancer, raises `ModelWaking`. `thinking_tokens` are room for thinking beside the tokens of an answer.
+    load balancer, raises `ModelWaking`. `room` are the tokens for thinking beside those of an answer, and `length` is
+    the context that the host states.
     """
 
     # The protocol, which is the dependency's name in errors.
@@ -101,14 +103,14 @@ class ModelServer(ABC):
         sleeps: bool = False,
         auth: ServerAuth | None = None,
     ) -> None:
-        self.name, self.profile, self._think, self._room = model, profile_of(model), think, thinking_tokens
+        self.name, self.profile, self._think, self.room = model, profile_of(model), think, thinking_tokens
         # The host's name of the option that limits an answer, in tokens.
         self._limit = "num_predict" if self.dependency == "ollama" else self.profile.limit
         self.options: dict[str, Any] = {self._limit: num_predict + thinking_tokens}
         if self.profile.sampling:
             self.options |= {"temperature": 0.0, "seed": 7}
         self._card: Mapping[str, Any] = {}
-        self._length: object = None
+        self.length: int | None = None
         self._entry: Mapping[str, Any] | None = None
         self._url, self._sleeps = url, sleeps
         # The fields that the host has refused, and the names to send in their place; an empty one drops the field.
@@ -141,9 +143,9 @@ class ModelServer(ABC):
 
     async def _answer(self, messages: Sequence[Message]) -> AsyncGenerator[str | Completion]:
         answer, pieces, streamed = AnswerText(begins_thinking=self.profile.begins_thinking), 0, ""
-        read, written, reason, room = 0, 0, None, TOKEN_CHARACTERS * self.options[self._limit]
         turns = [{"role": message.role, "content": message.content} for message in messages]
         body = {"model": self.name, "messages": turns, "stream": True, **await self._fields()}
+        read, written, reason, room = 0, 0, None, TOKEN_CHARACTERS * self.options[self._limit]
         async with self._exchange("POST", self.chat_path, body) as values:
             async for value in values:
                 part = self._part(value) if value is not None else _Part(reason="stop", is_last=True)
@@ -178,25 +180,25 @@ class ModelServer(ABC):
         if answer.text.strip() and not (answer.thought and reason == "length"):
             return ""
         cause = "thought and wrote too little" if answer.thought else "wrote no text"
-        advice = f"set DOCWELL_THINK (now {self._think}), or raise DOCWELL_THINKING_TOKENS (now {self._room})"
+        advice = f"set DOCWELL_THINK (now {self._think}), or raise DOCWELL_THINKING_TOKENS (now {self.room})"
         return f"the model {self.name!r} {cause} in {written} tokens ({reason}): {advice}"
 
-    async def check(self) -> None:
-        """Return once the host answers, within 5 s, and has the model. Raises as `chat` does."""
+    async def check(self, entry: Mapping[str, Any] | None = None) -> None:
+        """Return once the host answers, within 5 s, and has the model. `entry`: in its list, if read. Raises as `chat`."""
         with self._plain_errors():
-            self._card, self._length = await self._read_card()
+            self._card, length = await self._read_card(entry)
+            self.length = length if isinstance(length, int) else None
 
     async def facts(self) -> ModelFacts:
         """Return the facts, read once. Raises as `chat` does, and `Corrupt` without a context length."""
         if not self._card:
             await self.check()
-        if not isinstance(self._length, int):
+        if not self.length:
             raise Corrupt(f"the model host does not say the context length of {self.name!r}")
         if self._entry is None and self.dependency == "ollama":  # only its list has digests
             with suppress(DocwellError):
-                models = await self.listed()
-                self._entry = models.get(self.name) or models.get(f"{self.name}:latest") or {}
-        return ModelFacts(self._length, (self._entry or {}).get("digest"))
+                self._entry = await self._listed()
+        return ModelFacts(self.length, (self._entry or {}).get("digest"))
 
     async def listed(self) -> dict[str, Mapping[str, Any]]:
         """Return what the host's list says about each model, by name. Raises as `chat` does."""
@@ -204,10 +206,15 @@ class ModelServer(ABC):
         with self._plain_errors():
             return {entry[name]: entry for entry in (await self._get(path)).get(key) or ()}
 
+    async def _listed(self) -> Mapping[str, Any]:
+        """Return what the host's list says about the model; nothing if it lacks it. Raises as `chat` does."""
+        models = await self.listed()
+        return models.get(self.name) or models.get(f"{self.name}:latest") or {}
+
     def writing_at_most(self, num_predict: int) -> Self:
         """Return the same model with another limit of answer tokens, which does not reload it."""
         limited = copy(self)
-        limited.options = self.options | {self._limit: num_predict + self._room}
+        limited.options = self.options | {self._limit: num_predict + self.room}
         return limited
 
     async def measure(
@@ -236,7 +243,7 @@ class ModelServer(ABC):
         """Return the meaning of one value of an answer. A value of another protocol raises any error."""
 
     @abstractmethod
-    async def _read_card(self) -> tuple[Mapping[str, Any], object]:
+    async def _read_card(self, entry: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], object]:
         """Return what the host says about the model, and the context length within it. May raise any error."""
 
     async def _get(self, path: str, body: object = None) -> Any:
@@ -264,6 +271,10 @@ class ModelServer(ABC):
                     problem = await anext(values, None)
                 error = self._refused(response, problem, fields)
             if error is not None:
+                is_wrong = response.status_code in _WRONG and type(error) is Unavailable
+                if is_wrong and "messages" in fields and self.name in error.detail:
+                    with suppress(DocwellError):
+                        error = error if await self._listed() else self._missing()
                 raise error
 
     @contextmanager
@@ -294,8 +305,7 @@ class ModelServer(ABC):
             advice = "set DOCWELL_OLLAMA_URL to a model host; OpenAI's protocol ends with /v1"
             stated = f"{stated.rstrip('.')}; {advice}" if stated else advice
         error = self._failure(f"answered with status {status}", stated, fields.get("messages"))
-        is_wrong = status in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}
-        if is_wrong and not isinstance(error, PromptTooLong):
+        if status in _WRONG and not isinstance(error, PromptTooLong):
             reason = _masked(stated, fields.get("messages"))  # a quoted prompt may have a field's name
             replaced = host_words()["replaced"]
             refused = {name for name in replaced.keys() & fields if re.search(rf"\b{name}", reason)}
@@ -389,6 +399,7 @@ class OllamaModel(ModelServer):
     def __init__(self, url: str, model: str, *, num_ctx: int, keep_alive: str = "-1", **settings: Any) -> None:
         super().__init__(url, model, **settings)
         self.options |= {"num_ctx": num_ctx}
+        self._least: str | bool = False  # the lowest level of a model whose card allows only levels
         # Ollama takes seconds as a number, and rejects them as a text without a unit.
         self._keep_alive = int(keep_alive) if keep_alive.lstrip("-").isdecimal() else keep_alive
 
@@ -398,10 +409,7 @@ class OllamaModel(ModelServer):
             with suppress(DocwellError):  # the chat reports an error
                 if not self._card:
                     await self.check()
-            # False, or the lowest level of an unknown model if its card allows only levels.
-            levels = (self._card.get("thinking") or {}).get("values") or [False]
-            names = [False] if False in levels else [level for level in levels if isinstance(level, str)]
-            thinking = {"think": [*names, False][0]}
+            thinking = {"think": self._least}
         return {"options": self.options, "keep_alive": self._keep_alive, "truncate": False, **thinking}
 
     def _part(self, value: Any) -> _Part:
@@ -411,9 +419,14 @@ class OllamaModel(ModelServer):
         thinks, error = bool((message.get("thinking") or "").strip()), value.get("error")
         return _Part(message.get("content") or "", thinks, reason, *tokens, done, error)
 
-    async def _read_card(self) -> tuple[Mapping[str, Any], object]:
+    async def _read_card(self, _: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], object]:
         card = await self._get("api/show", {"model": self.name})
         info = card.get("model_info") or {}
+        levels = (card.get("thinking") or {}).get("values") or [False]
+        self._least = next((level for level in levels if isinstance(level, str) and False not in levels), False)
+        if self._least and not (self.profile.names or self.room):
+            self.room = THINKING_TOKENS
+            self.options[self._limit] += self.room
         return card, info.get(f"{info.get('general.architecture')}.context_length")
 
 
@@ -442,8 +455,8 @@ class OpenAiModel(ModelServer):
         read, written = (int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
         return part._replace(read=read, written=written, error=error)
 
-    async def _read_card(self) -> tuple[Mapping[str, Any], object]:
-        if (card := (await self.listed()).get(self.name)) is None:
+    async def _read_card(self, entry: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], object]:
+        if not (card := entry or await self._listed()):
             raise self._missing()
         stated = {**card, **(card.get("meta") or {})}  # llama.cpp has it in `meta`
         return card, next(filter(None, map(stated.get, host_words()["lengths"])), None)

@@ -46,9 +46,10 @@ def doctor(
     if stack and settings.local:
         raise Failure(f"export DOCWELL_ENDPOINT and DOCWELL_API_KEY of {stack}: {_DEPLOY}", ExitCode.USAGE)
     rows: list[Row] = []
-    for name, check, page in (("API", _of_api, f"{_RUNBOOK}answers-fail"), ("AWS", _of_aws, f"{_DEPLOY}rights")):
+    parts = (("API", _of_api, f"{_RUNBOOK}answers-fail"), ("model", _of_model, _MODELS))
+    for name, check, page in (*parts, ("AWS", _of_aws, f"{_DEPLOY}rights")):
         try:
-            with plain_failures("AWS does not tell"):
+            with plain_failures("asked from here"):
                 rows.extend(check(settings, stack))  # those before a failure, too
         except DocwellError as error:
             rows.append((name, error.detail, page))
@@ -74,8 +75,6 @@ def _of_api(settings: Settings, _: str | None) -> Iterator[Row]:
     dependencies = (api.get("/v1/ready", "dependencies") or {}).get("dependencies")
     for name, answer in (dependencies or {"principals": "cannot be read"}).items():
         yield _row(name, answer, "answers-fail", ill=answer != "ok")
-    model = api.get("/v1/status", "model", "model_host") or {"model": "unknown", "model_host": "unknown"}
-    yield _row("model", f"{model['model']}: {model['model_host']}", "fallbacks", ill=model["model_host"] == "down")
     state = api.get("/v1/operations", "unknown") or {"unknown": {"operations": "not told"}}
     for part, reason in state["unknown"].items():
         yield _row(part, reason, "answers-fail", ill=True)
@@ -93,10 +92,15 @@ def _of_api(settings: Settings, _: str | None) -> Iterator[Row]:
         yield _aged("canary", canary and canary["at"], _CANARY_H, "canary")
     if canary:
         yield _row("canary", canary["outcome"], "canary", ill=canary["outcome"] not in {"found", "unindexed"})
+
+
+def _of_model(settings: Settings, _: str | None) -> Iterator[Row]:
+    model = Api(settings).get("/v1/status", "model", "model_host") or {"model": "unknown", "model_host": "unknown"}
+    yield _row("model", f"{model['model']}: {model['model_host']}", "fallbacks", ill=model["model_host"] == "down")
     if settings.ollama and model["model_host"] == "awake" and not model.get("demo_model"):
         right = [answer["right"] for answer in answers_of(model_of(settings, model["model"]))]
-        page = "" if sum(right) >= LEAST_RIGHT else _MODELS
-        yield "answers", f"{sum(right)} of {len(right)} built-in questions right", page
+        state = f"{sum(right)} of {len(right)} built-in questions right"
+        yield "answers", state, "" if sum(right) >= LEAST_RIGHT else _MODELS
 
 
 def _of_aws(settings: Settings, stack: str | None) -> Iterator[Row]:

@@ -17,7 +17,7 @@ from docwell.cli.command import Commands
 from docwell.cli.remote import Json
 from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
 from docwell.deadline import FIRST_TOKEN_S, run
-from docwell.errors import Corrupt, NoAnswer
+from docwell.errors import DocwellError, NoAnswer
 from docwell.query.prompting import Prompt, load_prompt
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 _NUM_PREDICT, _REWRITE_TOKENS, _TIMEOUT_S = 400, 80, 300.0
 LEAST_RIGHT = 6  # of the eight questions
-# Room for thinking where the profile of a model that thinks has none.
-_THINKING_TOKENS = 2048
 app = Commands()
 _HOST_HELP = "Ollama, or OpenAI's protocol if it ends with /v1. Default: the local stack's."
 HostOption = Annotated[str | None, option("URL", _HOST_HELP, "--host", envvar="DOCWELL_OLLAMA_URL")]
@@ -37,15 +35,18 @@ WaitOption = Annotated[float, option("SECONDS", "Longest wait; 0: any.", min=0, 
 @app.command("list")
 def list_models(ctx: typer.Context, *, host: HostOption = None, token: TokenOption = None) -> None:
     """List the models of a host, and how docwell uses each. The last column is published by others."""
-    from docwell.adapters.model_profiles import profile_of
-
     columns = ["model", "profile", "thinking", "context", "passages", "follows JSON", "licence"]
     rows = []
-    for name in sorted(run(model_of(ctx.obj, "", host, token).listed())):
-        use = profile_of(name)
+    for name, entry in sorted(run(model_of(ctx.obj, "", host, token).listed()).items()):
+        model = model_of(ctx.obj, name, host, token)
+        with suppress(DocwellError):  # an embedding model's card may lack anything
+            run(model.check(entry))
+        use = model.profile
         kind = "demo only" if use.demo else "known" if use.names else "unknown"
-        thinking = f"room of {use.thinking_tokens} tokens" if use.thinking_tokens else "off"
-        rows.append([name, kind, thinking, use.num_ctx, use.top_k, use.json, use.licence, use.published])
+        is_off = use.names or model.dependency == "ollama"
+        thinking = f"room of {model.room} tokens" if model.room else "off" if is_off else "unknown"
+        context = min(use.num_ctx, model.length or use.num_ctx)
+        rows.append([name, kind, thinking, context, use.top_k, use.json, use.licence, use.published])
     display.show_table([*columns, "published, not ours"], rows, empty="the host has no models")
 
 
@@ -60,23 +61,22 @@ def check(
     at_least: Annotated[int, option("COUNT", "Exit status 5 if fewer are right.", min=0, max=8)] = LEAST_RIGHT,
 ) -> None:
     """Ask a model eight questions about a built-in page, and print settings for it."""
+    from docwell.adapters.model_profiles import THINKING_TOKENS
+
     model = model_of(ctx.obj, name or ctx.obj.model or "", host, token)
     run(model.check())
     profile, prompt = model.profile, load_prompt(model.profile.prompts)
     speed, room = run(model.measure(prompt.turns, first_token, profile.top_k, _TIMEOUT_S))
     rows = answers_of(model)
-    right, stated = sum(row["right"] for row in rows), 0
-    with suppress(Corrupt):
-        stated = run(model.facts()).context_length
-    thinks = any(row["thoughts"] for row in rows)
-    context = min(profile.num_ctx, stated or profile.num_ctx)
+    right, thinks = sum(row["right"] for row in rows), any(row["thoughts"] for row in rows)
+    stated, context = model.length or "unknown", min(profile.num_ctx, model.length or profile.num_ctx)
     settings = {"MODEL": model.name, "PROMPTS": prompt.name, "TOP_K": profile.top_k, "NUM_CTX": context}
-    settings["THINKING_TOKENS"] = profile.thinking_tokens or _THINKING_TOKENS * thinks
+    settings["THINKING_TOKENS"] = model.room or THINKING_TOKENS * thinks
     if room and first_token:
         settings["PASSAGE_TOKENS"] = room
     display.show_table(list(rows[0]), [[*row.values()] for row in rows])
     display.say(f"right: {right} of {len(rows)}; thinking: {'on' if thinks else 'off'}")
-    display.say(f"reads {speed:.0f} tokens/s; context: {profile.num_ctx} wanted, {stated or 'unknown'} stated")
+    display.say(f"reads {speed:.0f} tokens/s; context: {profile.num_ctx} wanted, {stated} stated")
     display.say("\n".join(["settings:", *(f"DOCWELL_{key}={value}" for key, value in settings.items())]))
     if right < at_least:
         raise typer.Exit(ExitCode.WORSE)
@@ -111,7 +111,7 @@ async def _try(model: ModelServer, answering: Prompt, texts: list[str], entry: J
     from docwell.query.prompting import build_prompt, is_refusal
 
     passages = [Passage(text, "page", "", "", Chunk(text, 1, 0, len(text), 0), 1.0) for text in texts]
-    budget, question = model.profile.num_ctx - model.profile.thinking_tokens - _NUM_PREDICT, entry["question"]
+    budget, question = model.profile.num_ctx - model.room - _NUM_PREDICT, entry["question"]
     if history := entry.get("history"):
         conversation = Conversation(model.writing_at_most(_REWRITE_TOKENS), load_prompt("rewrite"), budget)
         question, _ = await conversation.standalone(conversation.follow_up([Turn(*history)], question), _TIMEOUT_S)
