@@ -39,8 +39,8 @@ def test_a_check_counts_right_answers(run: Run, dialect: Dialect, path: str, thi
 def test_the_list_says_what_docwell_does_with_each_model(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "250")
     shown = [("qwen3:8b", "Apache-2.0"), ("qwen3:8b", "4.8 %"), ("smollm2:135m", "demo only")]
-    shown += [("gpt-oss:20b", "room of 1024 tokens"), ("never-seen:3b", "unknown"), ("qwen3:8b", "4000")]
-    shown += [("never-seen:3b", "room of 2048 tokens"), ("never-seen:3b", "4000")]
+    shown += [("gpt-oss:20b", " 1024 "), ("never-seen:3b", "unknown"), ("qwen3:8b", "4000")]
+    shown += [("never-seen:3b", " 2048 "), ("never-seen:3b", "4000")]
     card = {"model_info": {"general.architecture": "x", "x.context_length": 4000}, "thinking": {"values": ["low"]}}
     server = Host(whole("200 OK", {"models": [{"model": name} for name, _ in shown], **card}))
     result = run("models", "list", "--host", server.url)

@@ -129,15 +129,7 @@ def test_after_its_rest_a_host_that_fails_rests_again_without_a_second_attempt()
 
 @pytest.mark.parametrize(
     ("error", "timeout_s", "rests"),
-    [
-        (DOWN, 28.0, True),
-        (LATE, 28.0, True),
-        (LATE, 1.0, False),
-        (REFUSED, 28.0, False),
-        (ModelMissing("ollama", "pull"), 28.0, False),
-        (BadInput("no"), 28.0, False),
-        (ASLEEP, 28.0, False),
-    ],
+    [(DOWN, 28.0, True), (LATE, 1.0, False), *((error, 28.0, error is LATE) for error in FINAL)],
 )
 def test_only_failures_of_the_host_itself_count(error: DocwellError, timeout_s: float, *, rests: bool) -> None:
     model = guarded(Host([error]), failures=2)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import httpx
 
-from docwell.adapters.model_profiles import THINKING_TOKENS, Protocol, host_words, profile_of
+from docwell.adapters.model_profiles import Protocol, host_words, profile_of
 from docwell.adapters.thinking import AnswerText
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
@@ -82,8 +82,8 @@ class ModelServer(ABC):
 
     Every request sends `options` under the host's names, and what switches thinking off (`Profile`). Answers are
     greedy with a fixed seed, so that they are comparable. With `sleeps`, no host behind the address, or behind its
-    load balancer, raises `ModelWaking`. `room` are the tokens for thinking beside those of an answer, and `length` is
-    the context that the host states.
+    load balancer, raises `ModelWaking`. `room` are tokens for thinking beside those of an answer; `length` is the
+    context that the host states.
     """
 
     # The protocol, which is the dependency's name in errors.
@@ -91,6 +91,7 @@ class ModelServer(ABC):
     chat_path: str
     # The path of the list of models, its key in the answer, and the key of a model's name.
     list_path: tuple[str, str, str]
+    unknown_room = 2048  # for thinking of a model without a profile that cannot switch it off
 
     def __init__(
         self,
@@ -184,7 +185,7 @@ class ModelServer(ABC):
         return f"the model {self.name!r} {cause} in {written} tokens ({reason}): {advice}"
 
     async def check(self, entry: Mapping[str, Any] | None = None) -> None:
-        """Return once the host answers, within 5 s, and has the model. `entry`: in its list, if read. Raises as `chat`."""
+        """Return once the host answers, within 5 s, and has the model. `entry`: its row of the list, if read."""
         with self._plain_errors():
             self._card, length = await self._read_card(entry)
             self.length = length if isinstance(length, int) else None
@@ -404,12 +405,11 @@ class OllamaModel(ModelServer):
         self._keep_alive = int(keep_alive) if keep_alive.lstrip("-").isdecimal() else keep_alive
 
     async def _fields(self) -> Mapping[str, Any]:
-        thinking = self.profile.thinking(self.dependency, self._think)
-        if self._think == "auto" and not self.profile.names:
+        is_unknown = self._think == "auto" and not self.profile.names
+        if is_unknown and not self._card:
             with suppress(DocwellError):  # the chat reports an error
-                if not self._card:
-                    await self.check()
-            thinking = {"think": self._least}
+                await self.check()
+        thinking = {"think": self._least} if is_unknown else self.profile.thinking("ollama", self._think)
         return {"options": self.options, "keep_alive": self._keep_alive, "truncate": False, **thinking}
 
     def _part(self, value: Any) -> _Part:
@@ -425,7 +425,7 @@ class OllamaModel(ModelServer):
         levels = (card.get("thinking") or {}).get("values") or [False]
         self._least = next((level for level in levels if isinstance(level, str) and False not in levels), False)
         if self._least and not (self.profile.names or self.room):
-            self.room = THINKING_TOKENS
+            self.room = self.unknown_room
             self.options[self._limit] += self.room
         return card, info.get(f"{info.get('general.architecture')}.context_length")
 

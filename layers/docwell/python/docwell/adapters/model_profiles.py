@@ -18,8 +18,6 @@ _OFF: Mapping[Protocol, Mapping[str, Any]] = {
     "ollama": {"think": False},
     "openai": {"chat_template_kwargs": {"enable_thinking": False, "thinking": False}},
 }
-# Room for thinking that an unknown model cannot switch off.
-THINKING_TOKENS = 2048
 # The fields that are settings too, and apply where the user sets none.
 SETTINGS = ("num_ctx", "top_k", "thinking_tokens", "min_support", "prompts")
 

@@ -35,7 +35,7 @@ WaitOption = Annotated[float, option("SECONDS", "Longest wait; 0: any.", min=0, 
 @app.command("list")
 def list_models(ctx: typer.Context, *, host: HostOption = None, token: TokenOption = None) -> None:
     """List the models of a host, and how docwell uses each. The last column is published by others."""
-    columns = ["model", "profile", "thinking", "context", "passages", "follows JSON", "licence"]
+    columns = ["model", "profile", "room for thinking", "context", "passages", "follows JSON", "licence"]
     rows = []
     for name, entry in sorted(run(model_of(ctx.obj, "", host, token).listed()).items()):
         model = model_of(ctx.obj, name, host, token)
@@ -43,10 +43,8 @@ def list_models(ctx: typer.Context, *, host: HostOption = None, token: TokenOpti
             run(model.check(entry))
         use = model.profile
         kind = "demo only" if use.demo else "known" if use.names else "unknown"
-        is_off = use.names or model.dependency == "ollama"
-        thinking = f"room of {model.room} tokens" if model.room else "off" if is_off else "unknown"
         context = min(use.num_ctx, model.length or use.num_ctx)
-        rows.append([name, kind, thinking, context, use.top_k, use.json, use.licence, use.published])
+        rows.append([name, kind, model.room, context, use.top_k, use.json, use.licence, use.published])
     display.show_table([*columns, "published, not ours"], rows, empty="the host has no models")
 
 
@@ -61,8 +59,6 @@ def check(
     at_least: Annotated[int, option("COUNT", "Exit status 5 if fewer are right.", min=0, max=8)] = LEAST_RIGHT,
 ) -> None:
     """Ask a model eight questions about a built-in page, and print settings for it."""
-    from docwell.adapters.model_profiles import THINKING_TOKENS
-
     model = model_of(ctx.obj, name or ctx.obj.model or "", host, token)
     run(model.check())
     profile, prompt = model.profile, load_prompt(model.profile.prompts)
@@ -71,7 +67,7 @@ def check(
     right, thinks = sum(row["right"] for row in rows), any(row["thoughts"] for row in rows)
     stated, context = model.length or "unknown", min(profile.num_ctx, model.length or profile.num_ctx)
     settings = {"MODEL": model.name, "PROMPTS": prompt.name, "TOP_K": profile.top_k, "NUM_CTX": context}
-    settings["THINKING_TOKENS"] = model.room or THINKING_TOKENS * thinks
+    settings["THINKING_TOKENS"] = model.room or model.unknown_room * thinks
     if room and first_token:
         settings["PASSAGE_TOKENS"] = room
     display.show_table(list(rows[0]), [[*row.values()] for row in rows])

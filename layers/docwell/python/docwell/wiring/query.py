@@ -160,17 +160,10 @@ def model() -> ModelServer:
     from docwell.adapters.model_hosts import model_server
 
     settings = query_settings()
-    return model_server(
-        str(settings.ollama_url),
-        settings.model,
-        num_ctx=settings.num_ctx,
-        keep_alive=settings.keep_alive,
-        num_predict=settings.num_predict,
-        thinking_tokens=settings.thinking_tokens,
-        think=settings.think,
-        sleeps=settings.wake_s > 0,
-        auth=shared.server_auth("ollama", settings.ollama_token),
-    )
+    limits = settings.model_dump(include={"num_ctx", "keep_alive", "num_predict", "thinking_tokens", "think"})
+    auth = shared.server_auth("ollama", settings.ollama_token)
+    sleeps = settings.wake_s > 0
+    return model_server(str(settings.ollama_url), settings.model, sleeps=sleeps, auth=auth, **limits)
 
 
 @cache
