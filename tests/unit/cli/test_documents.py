@@ -18,9 +18,11 @@ from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 from typer.testing import Result
 
+from docwell.adapters.s3 import S3DocumentLinks, S3ObjectStore
 from docwell.cli import documents
 from docwell.cli.remote import Bucket
 from docwell.cli.settings import Failure
+from docwell.models import Attributes
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake_api import BUCKET, FakeApi
 
@@ -306,6 +308,36 @@ def test_a_sync_that_is_killed_anywhere_goes_on_and_removes_nothing_of_others(
     assert "0 to upload, 0 to remove" in sync().stdout
 
 
+def _copy(client: S3Client, source: str, target: str) -> None:
+    client.copy_object(Bucket=BUCKET, Key=target, CopySource={"Bucket": BUCKET, "Key": source})
+
+
+def _upload_like(client: S3Client, source: str, target: str) -> None:
+    """Upload by the API's form of a file that takes the attributes of another document, as a copy or move does."""
+    head = S3ObjectStore(client, BUCKET).head(source)
+    assert head
+    links = S3DocumentLinks(client, BUCKET, seconds=60)
+    fields = links.form(target, 1, "text/plain", Attributes(metadata=head.metadata), "{}").fields
+    metadata = {name.removeprefix("x-amz-meta-"): fields[name] for name in fields if "-meta-" in name}
+    client.put_object(Bucket=BUCKET, Key=target, Body=b"1", Metadata=metadata)
+
+
+@pytest.mark.parametrize("copy", [_copy, _upload_like])
+@pytest.mark.parametrize("is_move", [False, True])
+def test_a_copy_or_move_of_a_synced_document_stays(
+    run: Run, bucket: S3Client, tmp_path: Path, copy: Callable[[S3Client, str, str], None], is_move: bool
+) -> None:
+    folder = folder_of(tmp_path, "a.pdf", "b.pdf")
+    command = ("sync", folder, "--delete", "--yes", "--no-wait", "--bucket", BUCKET)
+    assert run(*command).exit_code == 0
+    copy(bucket, "a.pdf", "copy.pdf")
+    if is_move:
+        bucket.delete_object(Bucket=BUCKET, Key="a.pdf")
+    (folder / "b.pdf").rename(folder / "c.pdf")
+    assert run(*command).exit_code == 0
+    assert stored(bucket) == ["a.pdf", "c.pdf", "copy.pdf"]
+
+
 def test_nothing_is_removed_after_an_unreadable_folder_or_a_failed_upload(
     run: Run, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,6 +373,21 @@ def test_a_watch_scans_the_folder_and_lists_the_bucket_only_after_a_change(
     result = run("sync", folder, "--watch", "--bucket", BUCKET)
     assert (result.exit_code, stored(bucket), lists) == (130, ["a.pdf", "b.pdf"], [0.0, 50.0, 955.0])
     assert "left out 1 files" in result.stderr
+
+
+def test_an_interrupted_upload_says_how_many_files_are_surely_in_the_bucket(
+    run: Run, bucket: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def upload(real: Bucket, path: Path, *others: Any) -> str:
+        if path.name == "c.pdf":
+            raise KeyboardInterrupt
+        return send(real, path, *others)
+
+    send = Bucket.upload
+    monkeypatch.setattr(Bucket, "upload", upload)
+    result = run("sync", folder_of(tmp_path, "a.pdf", "b.pdf", "c.pdf"), "--no-wait", "--bucket", BUCKET)
+    assert (result.exit_code, stored(bucket)) == (130, ["a.pdf", "b.pdf"])
+    assert "stopped: at least 2 of 3 files are uploaded" in result.stderr
 
 
 # --- status and rm ---

@@ -231,22 +231,26 @@ def _changes(
 ) -> tuple[list[Upload], list[Upload]]:
     """Return the files to upload, and with `delete` the documents to remove.
 
-    The metadata of an object names the folder that put it, with the collection, and the file's checksum. There is
-    no other state: after a kill, the next run compares folder and bucket again.
+    The metadata of an object names the folder that put it, with the collection and the key, and the file's
+    checksum: a copy under another key takes its metadata along, and is not sync's. There is no other state: after
+    a kill, the next run compares folder and bucket again.
     """
-    id_ = sha256((id_of(folder, store=store) + prefix).encode()).hexdigest()[:16]
+    place = id_of(folder, store=store) + prefix
     stored = {item.key: item.etag.strip('"') for item in bucket.below(prefix)}
+    ids = {key: sha256(f"{place}/{key}".encode()).hexdigest()[:16] for key in stored.keys() | files.keys()}
+    sent = {key: f"{ids[key]}:{checksum}" for key, (_, checksum) in files.items()}
     gone = sorted(stored.keys() - files.keys()) if delete else []
     # S3's ETag of a large or encrypted object is no checksum.
     unclear = [key for key, (_, checksum) in files.items() if stored.get(key, checksum) != checksum]
     with ThreadPoolExecutor(_THREADS) as pool:
         marks = dict(zip([*unclear, *gone], pool.map(bucket.mark, [*unclear, *gone]), strict=True))
     uploads = [
-        Upload(file, key, file.stat().st_size, mark=f"{id_}:{checksum}")
-        for key, (file, checksum) in files.items()
-        if key not in stored or marks.get(key, f"{id_}:{checksum}") != f"{id_}:{checksum}"
+        Upload(file, key, file.stat().st_size, mark=sent[key])
+        for key, (file, _) in files.items()
+        if key not in stored or marks.get(key, sent[key]) != sent[key]
     ]
-    return uploads, [Upload(folder / key, key, 0, version=_REMOVED) for key in gone if marks[key].startswith(id_)]
+    own = [key for key in gone if marks[key].startswith(ids[key])]
+    return uploads, [Upload(folder / key, key, 0, version=_REMOVED) for key in own]
 
 
 @dataclass(slots=True)
@@ -334,11 +338,17 @@ def _upload(uploads: Sequence[Upload], bucket: Bucket) -> None:
             in_a_row += 1
 
     size = sum(upload.size for upload in uploads)
-    with display.progress("uploading", size, size=True) as advance, ThreadPoolExecutor(_THREADS) as pool:
-        try:
-            list(pool.map(send, uploads))
-        finally:
-            interrupted.set()  # after Ctrl-C, the pool waits for the uploads in progress
+    try:
+        with display.progress("uploading", size, size=True) as advance, ThreadPoolExecutor(_THREADS) as pool:
+            try:
+                list(pool.map(send, uploads))
+            finally:
+                interrupted.set()  # after Ctrl-C, the pool waits for the uploads in progress
+    except KeyboardInterrupt:
+        sent_files = sum(upload.version is not None for upload in uploads)
+        place = f"stopped: at least {sent_files:,} of {len(uploads):,} files are uploaded"
+        display.say(f"{place}; the same command uploads the others", err=True)
+        raise
 
 
 def _wait(uploads: Sequence[Upload], api: Api, bucket: Bucket, show: Callable[[Sequence[Json]], None]) -> None:
@@ -384,8 +394,7 @@ def _settle(upload: Upload, api: Api, bucket: Bucket) -> None:
         # The record is of an older version, which ingest will replace, or of a newer one: another client uploaded
         # or deleted the key meanwhile. Wait for the current version. A key that was deleted before ingest read it
         # has no record.
-        current = bucket.version(upload.key)
-        if current is not None:
+        if current := bucket.version(upload.key):
             upload.version = current
         elif not record or record.get("status") == Status.DELETED:
             upload.record = record or {"document": upload.key, "status": Status.DELETED.value}

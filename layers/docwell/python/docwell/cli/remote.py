@@ -288,10 +288,9 @@ class Bucket:
             kind = MEDIA_TYPES.get(path.suffix.lower(), UNKNOWN)
             options: Json = {"ContentType": kind, "Metadata": {_MARK: mark} if mark else {}}
             self._client.upload_file(str(path), self._name, key, ExtraArgs=options, Callback=on_bytes)
-        version = self.version(key)
-        if version is None:
-            raise Failure(f"{key} was removed from the bucket right after its upload; upload it again")
-        return version
+        if version := self.version(key):
+            return version
+        raise Failure(f"{key} was removed from the bucket right after its upload; upload it again")
 
     def version(self, key: str) -> str | None:
         """Return the key's version as the ledger names it, or None where there is no such key."""
