@@ -366,16 +366,9 @@ def test_ctrl_c_stops_an_answer_and_clears_a_line_but_does_not_end(
             raise KeyboardInterrupt
         return post(self, *arguments)
 
-    lines: Iterator[str | type[BaseException]] = iter(["When?", KeyboardInterrupt, "Who?", EOFError])
-
-    def read_line(_: str) -> str:
-        line = next(lines)
-        if isinstance(line, str):
-            return line
-        raise line
-
+    lines = ["When?", KeyboardInterrupt, "Who?", EOFError]
     monkeypatch.setattr(Api, "post", interrupted)
-    monkeypatch.setattr("builtins.input", read_line)
+    monkeypatch.setattr("builtins.input", Mock(side_effect=lines))
     result = chat(api)
     assert result.exit_code == 0
     assert "stopped" in result.stdout

@@ -65,13 +65,6 @@ def test_the_file_of_the_folder_hides_the_one_of_the_home(tmp_path: Path) -> Non
         assert find_settings().bucket == f"of-{name}"
 
 
-def test_a_running_local_stack_is_found_from_a_folder_below_it(tmp_path: Path) -> None:
-    stack_file(tmp_path, os.getpid(), principals_table="t")
-    settings = find_settings()
-    assert (settings.endpoint, settings.principals_table) == ("http://127.0.0.1:1", "t")
-    assert (settings.access_key, settings.api_key, settings.local) == ("local", None, True)
-
-
 def test_a_stack_is_found_from_anywhere_one_of_this_folder_first_and_of_several_it_is_named(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,10 +100,13 @@ def test_the_package_the_command_and_the_chart_have_the_same_version(run: Run) -
     assert f'appVersion: "{VERSION}"' in (ROOT / "infra/kubernetes/docwell/Chart.yaml").read_text()
 
 
-def test_the_local_stack_lends_nothing_to_a_named_endpoint_or_to_another_user(
+def test_a_local_stack_above_the_folder_lends_nothing_to_a_named_endpoint_or_to_another_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stack_file(tmp_path, os.getpid())
+    stack_file(tmp_path, os.getpid(), principals_table="t")
+    settings = find_settings()
+    assert (settings.endpoint, settings.principals_table) == ("http://127.0.0.1:1", "t")
+    assert (settings.access_key, settings.api_key, settings.local) == ("local", None, True)
     named = find_settings(endpoint="https://deployed")
     assert {named.bucket, named.aws_endpoint, named.access_key, named.local or None} == {None}
     monkeypatch.setattr(os, "getuid", lambda: os.geteuid() + 1)

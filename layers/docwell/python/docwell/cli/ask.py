@@ -177,16 +177,15 @@ def open_(
     Prints the address without a browser, or where the console takes no code for the API key. The address then
     holds the key or a code: do not pass it on.
     """
-    settings: Settings = ctx.obj
-    api = Api(settings)
+    api = Api(ctx.obj)
     if not api.has_console():
         raise Failure(
             f"there is no console at {api.console}: set DOCWELL_CONSOLE, or console in docwell.toml,"
             " to the stack's output ConsoleUrl; `make up` starts one here"
         )
     view = _view(api, target, page)
-    code = api.code() if settings.api_key else None
-    name, value = ("code", code) if code else ("key", settings.api_key)
+    code = api.code() if ctx.obj.api_key else None
+    name, value = ("code", code) if code else ("key", ctx.obj.api_key)
     fragment = f"{name}={quote(value, safe='')}&view={quote(view, safe='')}" if value else view
     address = f"{api.console}/#{fragment}"  # browsers do not send a fragment to the server
     with suppress(webbrowser.Error, OSError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -63,8 +64,9 @@ def put(
     """
     uploads = _plan(paths, prefix, key)
     bucket, api = _connect(ctx.obj, waiting=waiting)
-    _upload(uploads, bucket)
-    finish(uploads, bucket, api, as_json=as_json)
+    with _counted(uploads):
+        _upload(uploads, bucket)
+        finish(uploads, bucket, api, as_json=as_json)
 
 
 def _connect(settings: Settings, *, waiting: bool) -> tuple[Bucket, Api | None]:
@@ -187,32 +189,34 @@ def sync(
     """
     bucket, api = _connect(ctx.obj, waiting=waiting and not dry_run and not watch)
     prefix, synced, listed = f"{collection.strip('/')}/" if collection else "", None, 0.0
-    while True:
-        omitted: list[Path] = []
-        try:
-            with plain_failures("cannot read the folder"):
-                files = {prefix + name: (file, checksum_of(file)) for file, name in files_of(folder, omitted)}
-            if files != synced or time.monotonic() > listed + _LIST_S:
-                uploads, removals = _changes(folder, prefix, files, bucket, delete=delete, store=not dry_run)
-                if synced is None or uploads or removals:
-                    _say_omitted(omitted)
-                    display.say(f"{len(uploads):,} to upload, {len(removals):,} to remove", err=as_json)
-                if not dry_run:
-                    _upload(uploads, bucket)
-                    if any(upload.failure is not None for upload in uploads):
-                        removals = []  # a file that moved is not yet in the bucket under its new key
-                    _remove(removals, bucket, yes=yes, err=as_json)
-                if synced is None or uploads or removals or not as_json:
-                    finish([*uploads, *removals], bucket, api, as_json=as_json, whole=dry_run)
-                synced, listed = files, time.monotonic()
-        except Failure as failure:
+    changed: dict[str, Upload] = {}
+    with _counted(changed.values()):
+        while True:
+            omitted: list[Path] = []
+            try:
+                with plain_failures("cannot read the folder"):
+                    files = {prefix + name: (file, checksum_of(file)) for file, name in files_of(folder, omitted)}
+                if files != synced or time.monotonic() > listed + _LIST_S:
+                    uploads, removals = _changes(folder, prefix, files, bucket, delete=delete, store=not dry_run)
+                    if synced is None or uploads or removals:
+                        _say_omitted(omitted)
+                        display.say(f"{len(uploads):,} to upload, {len(removals):,} to remove", err=as_json)
+                        if not dry_run:
+                            changed |= {upload.key: upload for upload in uploads}
+                            _upload(uploads, bucket)
+                            if any(upload.failure is not None for upload in uploads):
+                                removals = []  # a file that moved is not yet in the bucket under its new key
+                            _remove(removals, bucket, yes=yes, err=as_json)
+                        finish([*uploads, *removals], bucket, api, as_json=as_json, whole=dry_run)
+                    synced, listed = files, time.monotonic()
+            except Failure as failure:
+                if not watch:
+                    raise
+                display.show_failure(failure)
+                time.sleep(_RETRY_S)
             if not watch:
-                raise
-            display.show_failure(failure)
-            time.sleep(_RETRY_S)
-        if not watch:
-            return
-        time.sleep(_WATCH_S)
+                return
+            time.sleep(_WATCH_S)
 
 
 def _remove(removals: Sequence[Upload], bucket: Bucket, *, yes: bool, err: bool = False) -> None:
@@ -238,19 +242,18 @@ def _changes(
     place = id_of(folder, store=store) + prefix
     stored = {item.key: item.etag.strip('"') for item in bucket.below(prefix)}
     ids = {key: sha256(f"{place}/{key}".encode()).hexdigest()[:16] for key in stored.keys() | files.keys()}
-    sent = {key: f"{ids[key]}:{checksum}" for key, (_, checksum) in files.items()}
     gone = sorted(stored.keys() - files.keys()) if delete else []
     # S3's ETag of a large or encrypted object is no checksum.
     unclear = [key for key, (_, checksum) in files.items() if stored.get(key, checksum) != checksum]
     with ThreadPoolExecutor(_THREADS) as pool:
         marks = dict(zip([*unclear, *gone], pool.map(bucket.mark, [*unclear, *gone]), strict=True))
     uploads = [
-        Upload(file, key, file.stat().st_size, mark=sent[key])
-        for key, (file, _) in files.items()
-        if key not in stored or marks.get(key, sent[key]) != sent[key]
+        Upload(file, key, file.stat().st_size, mark=f"{ids[key]}:{checksum}")
+        for key, (file, checksum) in files.items()
     ]
-    own = [key for key in gone if marks[key].startswith(ids[key])]
-    return uploads, [Upload(folder / key, key, 0, version=_REMOVED) for key in own]
+    changed = [item for item in uploads if item.key not in stored or marks.get(item.key, item.mark) != item.mark]
+    removable = [key for key in gone if marks[key].startswith(ids[key])]
+    return changed, [Upload(folder / key, key, 0, version=_REMOVED) for key in removable]
 
 
 @dataclass(slots=True)
@@ -338,16 +341,22 @@ def _upload(uploads: Sequence[Upload], bucket: Bucket) -> None:
             in_a_row += 1
 
     size = sum(upload.size for upload in uploads)
+    with display.progress("uploading", size, size=True) as advance, ThreadPoolExecutor(_THREADS) as pool:
+        try:
+            list(pool.map(send, uploads))
+        finally:
+            interrupted.set()  # after Ctrl-C, the pool waits for the uploads in progress
+
+
+@contextmanager
+def _counted(uploads: Collection[Upload]) -> Iterator[None]:
+    """Say at Ctrl-C how many files are uploaded; one more may be, whose upload was just ending."""
     try:
-        with display.progress("uploading", size, size=True) as advance, ThreadPoolExecutor(_THREADS) as pool:
-            try:
-                list(pool.map(send, uploads))
-            finally:
-                interrupted.set()  # after Ctrl-C, the pool waits for the uploads in progress
+        yield
     except KeyboardInterrupt:
-        sent_files = sum(upload.version is not None for upload in uploads)
-        place = f"stopped: at least {sent_files:,} of {len(uploads):,} files are uploaded"
-        display.say(f"{place}; the same command uploads the others", err=True)
+        count = sum(upload.version is not None for upload in uploads)
+        place = f"at least {count:,} of {len(uploads):,} files are uploaded; the same command goes on"
+        display.say(f"stopped: {place if uploads else 'no file has changed'}", err=True)
         raise
 
 

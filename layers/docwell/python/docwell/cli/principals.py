@@ -71,31 +71,28 @@ def add(
         raise Failure("give --write A,B or --write-all, not both", ExitCode.USAGE)
     writable = None if write_all else _collections(write)
     id_ = _token_id(jwt_subject, jwt_group)
-    settings: Settings = ctx.obj
     ends_at = _end_after("--expires", expires)
     if (ends_at or own_key) and (id_ or replace_):
         raise Failure("--expires and --key are for a new key: docwell principals rotate makes one", ExitCode.USAGE)
     if replace_ and not id_:
-        id_, name = name, _existing(settings, name).label
+        id_, name = name, _existing(ctx.obj, name).label
     reading = pages_per_day, bytes_per_day, reading_s_per_day
     grant = Grant(id_, readable, rules, requests_per_day, tokens_per_day, name, writable, operate, *reading)
-    grant, key, value = _store(settings, grant, ends_at, replacing=replace_, own_key=own_key)
-    record(settings, Action.GRANTED, subject=grant.id)
+    grant, key, value = _store(ctx.obj, grant, ends_at, replacing=replace_, own_key=own_key)
+    record(ctx.obj, Action.GRANTED, subject=grant.id)
     if as_json:
         display.show_json({**_as_json(grant, [key] if key else []), "api_key": value})
         return
-    may_write = f", and may write {_writable(grant)}" if grant.writable != frozenset() else ""
+    may_write = f", and may write {_names(grant.writable)}" if grant.writable != frozenset() else ""
     may_operate = ", and may operate the system" if grant.operates else ""
-    display.say(f"{grant.id} may read {_readable(grant)}{may_write}{may_operate}")
-    _show_key(key, value, settings)
+    display.say(f"{grant.id} may read {_names(grant.collections, grant.rules)}{may_write}{may_operate}")
+    _show_key(key, value, ctx.obj)
 
 
 @app.command(name="list")
 def list_(ctx: typer.Context, *, as_json: JsonFlag = False) -> None:
     """List the principals, their rights and today's use."""
-    settings: Settings = ctx.obj
-    usage = settings.need("usage_table")
-    grants, keys = _admin(settings).list(usage), _keys(settings).list()
+    grants, keys = _admin(ctx.obj).list(ctx.obj.need("usage_table")), _keys(ctx.obj).list()
     rows = [(grant, use, [key for key in keys if key.principal == grant.id]) for grant, use in grants]
     if as_json:
         display.show_json({"principals": [_as_json(grant, keys, use) for grant, use, keys in rows]})
@@ -116,22 +113,21 @@ def rotate(
     as_json: JsonFlag = False,
 ) -> None:
     """Make a new API key of a principal, which is printed once. Its other keys end after the overlap."""
-    settings: Settings = ctx.obj
     overlap_ends, ends_at = _end_after("--overlap", overlap), _end_after("--expires", expires)
-    grant = _existing(settings, id_)
+    grant = _existing(ctx.obj, id_)
     if not id_.startswith(KEY):
         raise Failure(f"{id_} has no API key")
     own = "-" in grant.id  # a principal keeps to the kind of its first key
-    key, value = _make_key(settings, grant.label, grant.id, ends_at, own=own)
-    older = _end_older_keys(settings, key, overlap_ends or 0, owns_first=grant.owns_key)
-    record(settings, Action.ROTATED, subject=grant.id)
+    key, value = _make_key(ctx.obj, grant.label, grant.id, ends_at, own=own)
+    older = _end_older_keys(ctx.obj, key, overlap_ends or 0, owns_first=grant.owns_key)
+    record(ctx.obj, Action.ROTATED, subject=grant.id)
     if as_json:
         display.show_json({**_as_json(grant, [key, *older]), "api_key": value})
         return
     display.say(f"{grant.id} has a new key")
     for ending in older:
         display.say(f"key {ending.key_id} ends {_end_of(ending)}")
-    _show_key(key, value, settings)
+    _show_key(key, value, ctx.obj)
 
 
 @app.command()
@@ -139,14 +135,13 @@ def revoke(
     ctx: typer.Context, id_: Annotated[str, argument("ID", "The id from `docwell principals list`.")]
 ) -> None:
     """Remove a grant and its keys at once. Also deletes the API keys that docwell made for it."""
-    settings: Settings = ctx.obj
-    grant = _existing(settings, id_)
-    _admin(settings).revoke(id_)
-    record(settings, Action.REVOKED, subject=id_)
+    grant = _existing(ctx.obj, id_)
+    _admin(ctx.obj).revoke(id_)
+    record(ctx.obj, Action.REVOKED, subject=id_)
     display.say(f"{id_} has no access any more")
-    for key in _keys(settings).list():
+    for key in _keys(ctx.obj).list():
         if key.principal == id_:
-            _remove_key(settings, key, owns_first=grant.owns_key)
+            _remove_key(ctx.obj, key, owns_first=grant.owns_key)
 
 
 def _admin(settings: Settings) -> PrincipalAdmin:
@@ -228,14 +223,9 @@ def _token_id(subject: str | None, group_: str | None) -> str:
     return f"{GROUP if group_ else SUBJECT}{name}" if name else ""
 
 
-def _readable(grant: Grant) -> str:
-    if grant.collections is None:
-        return "all collections"
-    return ", ".join([*sorted(grant.collections), *sorted(map(_phrase, grant.rules))])
-
-
-def _writable(grant: Grant) -> str:
-    return "all collections" if grant.writable is None else ", ".join(sorted(grant.writable))
+def _names(collections: frozenset[str] | None, rules: frozenset[Rule] = frozenset()) -> str:
+    names = ["all collections"] if collections is None else sorted(collections)
+    return ", ".join([*names, *sorted(map(_phrase, rules))])
 
 
 def _phrase(rule: Rule) -> str:
@@ -262,8 +252,8 @@ def _row(grant: Grant, use: Use, keys: list[ApiKey]) -> list[str]:
     return [
         grant.id,
         grant.label,
-        _readable(grant),
-        _writable(grant),
+        _names(grant.collections, grant.rules),
+        _names(grant.writable),
         "yes" if grant.operates else "",
         ", ".join(map(_end_of, keys)),
         *(f"{used:,}" if quota is None else f"{used:,} of {quota:,}" for used, quota in amounts),

@@ -303,7 +303,7 @@ def figures_of(rows: Collection[Json]) -> list[Figure]:
         count = sum(row["cites_page"] for row in cited)
         figures.append(Figure("right answers that cite the page", count, of=len(cited)))
     failed = Figure("questions that failed", sum(bool(row["error"]) for row in rows), of=len(rows))
-    return [*figures, failed, *_expense(judged)]
+    return [*figures, failed, *(_expense(judged) if judged else [])]
 
 
 def compare(first: Run, second: Run) -> Json:
@@ -353,9 +353,7 @@ def _retrieval(rows: Collection[Json], name: str) -> Iterator[Figure]:
 
 
 def _expense(judged: Sequence[Json]) -> list[Figure]:
-    """Return tokens, seconds and cost of the answers; empty without answers."""
-    if not judged:
-        return []
+    """Return tokens, seconds and cost of the answers."""
     seconds = [row["seconds"] for row in judged]
     costs: Counter[str] = Counter()
     for row in judged:

@@ -158,8 +158,7 @@ def _readings(number: str, language: str) -> set[Decimal]:
     if not marks:
         return {integer}
     if len(set(marks)) > 1:  # the last mark separates decimals in each language
-        head, tail = bare[: bare.rindex(marks[-1])], bare[bare.rindex(marks[-1]) + 1 :]
-        return {Decimal(f"{head.replace('.', '').replace(',', '')}.{tail}")}
+        return {integer.scaleb(bare.rindex(marks[-1]) + 1 - len(bare))}
     if len(marks) > 1:
         return {integer}
     decimal = Decimal(bare.replace(",", "."))
