@@ -19,7 +19,7 @@ from docwell.answers import AnswerStatus, Mode
 from docwell.cli import display
 from docwell.cli.command import ASK, QUALITY, Commands, ConnectedCommand, JsonFlag, options_of, take_options
 from docwell.cli.remote import ANSWER, ANSWER_S, QUERY_PATH, Api, Json
-from docwell.cli.settings import ExitCode, Failure, Settings, argument, option
+from docwell.cli.settings import ExitCode, Failure, argument, option
 from docwell.errors import DocwellError
 
 app = Commands(ASK)

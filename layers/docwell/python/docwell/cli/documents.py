@@ -133,11 +133,10 @@ def status(
 ) -> None:
     """Count documents by status, and show the model and its host; or one document in full."""
     api = Api(ctx.obj)
-    shown: Json | None
     if key is None:
         counts = Counter(record["status"] for record in api.documents())
         shown = {"documents": counts.total(), **counts, **(api.get("/v1/status") or {})}
-    elif (shown := api.document(key)) is None:
+    elif not (shown := api.document(key) or {}):
         raise Failure(f"there is no document {key!r}; `docwell ls` lists the documents")
     if as_json:
         display.show_json(shown)

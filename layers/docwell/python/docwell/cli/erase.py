@@ -72,8 +72,7 @@ def erase(
         if not yes:
             _show(erased, err=True)
             name = str(key or prefix)
-            question = f"This cannot be undone. Type {display.one_line(name)} to erase"
-            if typer.prompt(question, err=True) != name:
+            if typer.prompt(f"This cannot be undone. Type {display.one_line(name)} to erase", err=True) != name:
                 raise Failure("nothing was erased: the name is another")
         erased.dry_run = False
         erasure.run(erased)

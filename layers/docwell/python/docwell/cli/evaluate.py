@@ -15,8 +15,24 @@ from docwell.cli.settings import ExitCode, Failure, argument, option
 
 app = Commands(QUALITY)
 
+_HELP = """Measure retrieval and answers on your own documents and questions.
 
-@app.command("eval")
+QUESTIONS.csv names its columns on the first line. `question` is required:
+
+\b
+  document, page   where the answer is: a whole key, and pages, as 3 or 3,7-9
+  expected         words or a figure that the answer must say; | separates
+                   wordings. Without it only the search is measured
+  unanswerable     true: the documents do not say it, so a refusal is right
+  collection       search only this collection
+  language         en, de or fr: how the answer writes figures
+
+rows.jsonl in the folder of --out has each answer. The same --out continues a run
+that broke off, and asks failed questions again.
+"""
+
+
+@app.command("eval", help=_HELP)
 def evaluate(
     ctx: typer.Context,
     questions: Annotated[Path | None, argument("QUESTIONS.csv", "The questions.", show_default=False)] = None,
@@ -26,21 +42,7 @@ def evaluate(
     compare: Annotated[tuple[Path, Path] | None, option("FOLDER FOLDER", "Compare two runs.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure retrieval and answers on your own documents and questions.
-
-    QUESTIONS.csv names its columns on the first line. `question` is required:
-
-    \b
-      document, page   where the answer is: a whole key, and pages, as 3 or 3,7-9
-      expected         words or a figure that the answer must say; | separates
-                       wordings. Without it only the search is measured
-      unanswerable     true: the documents do not say it, so a refusal is right
-      collection       search only this collection
-      language         en, de or fr: how the answer writes figures
-
-    rows.jsonl in the folder of --out has each answer. The same --out continues a run
-    that broke off, and asks failed questions again.
-    """
+    """Measure or compare."""
     if (questions is None) == (compare is None):
         raise Failure("give QUESTIONS.csv, or --compare and two folders: docwell eval --help", ExitCode.USAGE)
     if questions is not None:

@@ -92,7 +92,8 @@ def add(
 @app.command(name="list")
 def list_(ctx: typer.Context, *, as_json: JsonFlag = False) -> None:
     """List the principals, their rights and today's use."""
-    grants, keys = _admin(ctx.obj).list(ctx.obj.need("usage_table")), _keys(ctx.obj).list()
+    usage = ctx.obj.need("usage_table")
+    grants, keys = _admin(ctx.obj).list(usage), _keys(ctx.obj).list()
     rows = [(grant, use, [key for key in keys if key.principal == grant.id]) for grant, use in grants]
     if as_json:
         display.show_json({"principals": [_as_json(grant, keys, use) for grant, use, keys in rows]})
@@ -182,10 +183,9 @@ def _store(
 
 def _existing(settings: Settings, id_: str) -> Grant:
     """Return the grant. Raises `Failure` where there is none."""
-    grant = _admin(settings).get(id_)
-    if grant is None:
-        raise Failure(f"there is no principal {id_!r}: `docwell principals list` lists them")
-    return grant
+    if grant := _admin(settings).get(id_):
+        return grant
+    raise Failure(f"there is no principal {id_!r}: `docwell principals list` lists them")
 
 
 def _collections(texts: list[str] | None) -> frozenset[str]:

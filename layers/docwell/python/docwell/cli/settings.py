@@ -199,15 +199,14 @@ def _from_stack() -> dict[str, Any]:
     try:
         stack = json.loads(path.read_text("utf-8"))
         values = {name: stack[name] for name in ("bucket", "aws_endpoint", "region", "access_key", "secret_key")}
-        values |= {name: stack.get(name) for name in ("api_key", *OPERATOR, "ollama", "ollama_token", "model")}
+        values |= {key: stack.get(key) for key in ("pid", "api_key", *OPERATOR, "ollama", "ollama_token", "model")}
         values["chroma_folder"] = str(Path(stack["data"]) / "chroma") if "data" in stack else None
-        values |= {"endpoint": stack["gateway"], "local": True, "pid": stack["pid"]}
-        values["functions_endpoint"] = stack["gateway"]  # it also serves Lambda's API
+        values["endpoint"] = values["functions_endpoint"] = stack["gateway"]  # it also serves Lambda's API
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Failure(f"cannot use {path} ({error!r}): restart the stack with `make up`") from None
     if not _is_running(path):
         raise Failure(f"the local stack of {path} no longer runs: start it with `make up`")
-    return values | {"chosen_stack": str(path.parent) if any(map(_is_running, others)) else None}
+    return values | {"local": True, "chosen_stack": str(path.parent) if any(map(_is_running, others)) else None}
 
 
 def _belongs_to_user(path: Path) -> bool:
