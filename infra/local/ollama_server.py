@@ -58,10 +58,6 @@ class Options(BaseModel):
     temperature: float = 0.8
     stop: list[str] = []
 
-    def sampling(self) -> dict[str, Any]:
-        """Return the options under llama.cpp's names."""
-        return self.model_dump(exclude={"num_ctx", "num_predict"}) | {"max_tokens": self.num_predict}
-
 
 class ShowRequest(BaseModel):
     """The body of `POST /api/show`."""
@@ -80,10 +76,10 @@ class ChatRequest(ShowRequest):
 
     def sampling(self) -> dict[str, Any]:
         """Return the options under llama.cpp's names."""
-        if not self.format:
-            return self.options.sampling()
-        schema = {} if self.format == "json" else {"schema": self.format}
-        return self.options.sampling() | {"response_format": {"type": "json_object", **schema}}
+        options = self.options.model_dump(exclude={"num_ctx", "num_predict"})
+        schema = {"schema": self.format} if isinstance(self.format, dict) else {}
+        form = {"response_format": {"type": "json_object", **schema}} if self.format else {}
+        return options | {"max_tokens": self.options.num_predict} | form
 
 
 class ChatResponse(Response):

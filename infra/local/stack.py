@@ -162,32 +162,35 @@ class StackOptions:
 
 
 def model_host(address: str, model: str) -> str:
-    """Return the URL of the host at an address: Ollama, or a host of OpenAI's protocol, which ends with `/v1`.
+    """Return the URL of the host at an address, or at a beginning of it: Ollama, or OpenAI's protocol with `/v1`.
 
-    Raises `LookupError` if it does not answer, or lacks the model.
+    Raises `LookupError` if none answers, or if it lacks the model.
     """
-    address = address.strip().rstrip("/")
-    url = address if "://" in address else f"http://{address}"
+    base = address.strip().rstrip("/")
+    base = base if "://" in base else f"http://{base}"
     token = os.environ.get("DOCWELL_OLLAMA_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-
     # Without the user's proxy, as for the functions.
     get = partial(httpx.get, headers=headers, timeout=3, trust_env=False)
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(base)
         if parts.port is None and parts.scheme == "http":
-            url = parts._replace(netloc=f"{parts.netloc}:11434").geturl()
-        url = url.replace("//0.0.0.0", f"//{names.HOST}")
-        # llama.cpp answers Ollama's routes too, in OpenAI's form.
-        if not url.endswith("/v1") and "Ollama is running" in get(url).text:
-            listed = {entry["name"] for entry in get(f"{url}/api/tags").json()["models"] or ()}
+            base = parts._replace(netloc=f"{parts.netloc}:11434").geturl()
+        base = url = base.replace("//0.0.0.0", f"//{names.HOST}").removesuffix("/v1")
+        # llama.cpp answers Ollama's routes too, in OpenAI's form. Ollama's own sets the context.
+        if "Ollama is running" in get(base).text:
+            listed = {entry["name"] for entry in get(f"{base}/api/tags").json()["models"] or ()}
         else:
-            url = url if url.endswith("/v1") else f"{url}/v1"
+            url = f"{base}/v1"
             listed = {entry["id"] for entry in get(f"{url}/models").raise_for_status().json()["data"] or ()}
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code in {401, 403}:
+        response = getattr(error, "response", None)
+        cause = f"status {response.status_code}" if response else type(error).__name__
+        if cause in {"status 401", "status 403"}:
             raise LookupError(f"the model host at {url} refuses the token: set DOCWELL_OLLAMA_TOKEN") from None
-        raise LookupError(f"no model host answers at {url!r} ({type(error).__name__})") from None
+        if not isinstance(error, httpx.TransportError) and base.count("/") > len("//"):
+            return model_host(base.rpartition("/")[0], model)
+        raise LookupError(f"no model host at {base} ({cause}): write http://HOST:PORT, or it with /v1") from None
     if not listed & {model, f"{model}:latest"}:
         have = ", ".join(sorted(listed)) or "no model"
         raise LookupError(f"the model host at {url} has no {model}, it has {have}: choose with LLM=NAME")

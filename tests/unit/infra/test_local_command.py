@@ -86,18 +86,21 @@ def test_down_stops_no_process_that_reuses_the_pid_of_a_dead_supervisor(
 
 
 @pytest.mark.parametrize(("host", "expected"), rows(__file__, "model_hosts"))
-def test_the_start_uses_the_address_of_an_ollama_and_refuses_a_wrong_one(
+def test_the_start_finds_a_host_at_the_address_that_people_paste_and_refuses_a_wrong_one(
     host: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pages = {f"{expected}/models": '{"data": [{"id": "m"}]}', str(expected): "Ollama is running"}
+    pages[f"{expected}/api/tags"] = '{"models": [{"name": "m"}]}'
+
     def get(url: str, **_: object) -> httpx.Response:
-        tags = url.endswith("/api/tags")
-        return httpx.Response(200, text='{"models": [{"name": "m"}]}' if tags else "Ollama is running")
+        text = pages.get(url)
+        return httpx.Response(200 if text else 404, text=text or "", request=httpx.Request("GET", url))
 
     monkeypatch.setattr(httpx, "get", get)
     if expected:
         assert model_host(host, "m") == expected
     else:
-        with pytest.raises(LookupError, match="no model host answers"):
+        with pytest.raises(LookupError, match="no model host at"):
             model_host(host, "m")
 
 
@@ -109,7 +112,7 @@ def test_a_host_of_openais_protocol_is_found_by_asking(address: str) -> None:
         model_host(address.format(host.url), "absent")
     host.close()
     none, refused = ("200 OK", "it has no model: choose"), ("401 Unauthorized", "set DOCWELL_OLLAMA_TOKEN")
-    for status, message in (none, refused, ("500 Error", "no model host answers")):
+    for status, message in (none, refused, ("500 Error", r"no model host at .* \(status 500\)")):
         host = Host(whole(status, {"data": None}))
         with pytest.raises(LookupError, match=message):
             model_host(address.format(host.url), "m")
