@@ -14,11 +14,12 @@ import json
 import math
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from anyio import CapacityLimiter, WouldBlock, to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
@@ -166,7 +167,7 @@ class Gateway:
         self.app.router.redirect_slashes = False
         self.app.router.default = request_response(self._handle)
         self._limiter: CapacityLimiter | None = None
-        self._large: CapacityLimiter | None = None
+        self._large = Counter[str]()  # large bodies that are being read, by caller
         self._open_calls: dict[str, tuple[float, asyncio.Future[Response]]] = {}
 
     async def outside_api(self, _request: Request, _request_id: str) -> Response | None:
@@ -204,16 +205,16 @@ class Gateway:
             return _unidentified(error, request_id)
         if size <= MAX_BODY_BYTES:
             return await self._read_and_call(request, limit, request_id, caller)
-        # Read as many large bodies at once as the function accepts.
-        self._large = self._large or CapacityLimiter(self._pool.capacity)
-        try:
-            self._large.acquire_nowait()
-        except WouldBlock:
+        # Read as many large bodies at once as the function accepts, and half as many of one caller.
+        key, most = caller.identity.id if caller else "", self._pool.capacity
+        if self._large.total() >= most or self._large[key] >= max(most // 2, 1):
             return _too_many("1", request_id, connection="close")
+        self._large[key] += 1
         try:
             return await self._read_and_call(request, limit, request_id, caller)
         finally:
-            self._large.release()
+            self._large[key] -= 1
+            self._large += Counter()  # drop zeros
 
     async def _open_answer(self, request: Request, request_id: str) -> Response:
         """Return the answer to a request without credentials. Requests share a call: it takes one place."""

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from collections import Counter
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -26,7 +27,8 @@ HEAD_S = 10.0
 PAUSE_S = 35.0
 # Enough for a load balancer, which connects for all of its clients.
 MAX_BY_ADDRESS = 256
-_open = Counter[str]()  # connections by the client's address
+_open = Counter[str]()  # connections by the client's network
+_NETWORK_BITS = 64  # of an IPv6 address: a client can have any number of the rest
 
 
 class _Connection(H11Protocol):
@@ -36,17 +38,17 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         super().connection_made(transport)
-        self.address = self.client[0] if self.client else ""
-        _open[self.address] += 1
-        if _open[self.address] > MAX_BY_ADDRESS:
+        self.network = network_of(self.client[0]) if self.client else ""
+        _open[self.network] += 1
+        if _open[self.network] > MAX_BY_ADDRESS:
             transport.abort()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        _open[self.address] -= 1
-        if not _open[self.address]:
-            _open.pop(self.address)
+        _open[self.network] -= 1
+        if not _open[self.network]:
+            _open.pop(self.network)
         self._watch(waits=False)
 
     def data_received(self, data: bytes) -> None:
@@ -71,6 +73,14 @@ class _Connection(H11Protocol):
 
     def _should_upgrade(self) -> bool:
         return False  # a request for a WebSocket is a plain request
+
+
+def network_of(address: str) -> str:
+    """Return the network that one client has: an IPv4 address, or the first 64 bits of an IPv6 address."""
+    if ":" not in address:
+        return address
+    number = IPv6Address(address.partition("%")[0])
+    return str(number.ipv4_mapped or IPv6Address(int(number) >> _NETWORK_BITS << _NETWORK_BITS))
 
 
 def config_of(app: ASGIApp, **settings: Any) -> uvicorn.Config:

@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from docwell.adapters.aws import client
 from docwell.adapters.s3 import S3DocumentLinks, S3ObjectStore
-from docwell.errors import Unavailable
+from docwell.errors import NotFound, Unavailable
 from docwell.media_types import MEDIA_TYPES, UNKNOWN
 from docwell.models import FIRST_PAGE, CitationUnit, UnitKind
 from tests.unit.cases import rows
@@ -80,6 +80,18 @@ def test_a_link_is_as_boto3_signs_it_and_only_a_version_id_goes_into_it(version:
     link = S3DocumentLinks(s3, "documents", 300).link(KEYS[1], version, page(1))
     after = s3.generate_presigned_url("get_object", Params=request, ExpiresIn=300)  # a second may have ended
     assert link in {f"{before}#page=1", f"{after}#page=1"}
+
+
+def test_a_document_that_was_replaced_meanwhile_is_not_deleted(bucket: Any) -> None:
+    links = S3DocumentLinks(client("s3"), bucket.name, 300)
+    bucket.put_object(Key="a", Body=b"1")
+    etag, _ = links.current("a")
+    bucket.put_object(Key="a", Body=b"2")
+    with pytest.raises(NotFound, match="changed"):
+        links.delete("a", etag)
+    links.delete("a", links.current("a")[0])
+    with pytest.raises(NotFound, match="gone"):
+        links.current("a")
 
 
 def test_without_credentials_there_is_no_link(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from docwell.audit import Action
+from docwell.audit import Action, pseudonym
 from docwell.errors import ModelWaking, Overloaded, QuotaExceeded, Unavailable
 from docwell.http import edges
 from docwell.identity import Rule
@@ -119,6 +119,19 @@ def test_receipt_and_audit_event_are_stored_after_the_answer_was_sent(world: Htt
     assert event.documents == {RULES}
     assert QUESTION not in repr(event)
     assert "March" not in repr(event)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_from_a_document_that_was_erased_meanwhile_leaves_no_receipt_and_no_key(
+    world: HttpWorld, *, stream: bool
+) -> None:
+    answer = begin(BODY | {"stream": stream})
+    assert list(answer.body)
+    del world.ledger.records[RULES]
+    answer.close()
+    (event,) = world.audit.events
+    assert event.documents == {pseudonym(RULES)}
+    assert not world.receipts.kept
 
 
 @pytest.mark.parametrize("says", ["I do not know.", "Every March [1].", "", "March"])

@@ -100,7 +100,7 @@ class FakeWriter(FakeLinks):
         self.forms.append((document, size, content_type))
         return UploadForm("https://bucket/", {"key": document, "Content-Type": content_type})
 
-    def delete(self, document: str) -> None:
+    def delete(self, document: str, _etag: str | None = None) -> None:
         self.deleted.append(document)
 
 

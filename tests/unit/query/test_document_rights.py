@@ -47,7 +47,7 @@ def test_a_caller_replaces_and_deletes_only_what_it_sees_by_the_tags_of_the_ledg
 ) -> None:
     there = records(key, tags)
     sees = may_see_record(principal, there) and principal.may_write(collection_of(key))
-    bucket = Mock(tags=Mock(return_value=now))
+    bucket = Mock(current=Mock(return_value=("etag", now)))
     assert may(delete_document, bucket, None, principal, there) == (sees and may_see(principal, key, now))
     if may(upload_forms, Mock(), None, principal, [(key, 1, "", Attributes(tags=tags))]):
         assert sees

@@ -15,21 +15,17 @@ from runtime import gateway
 from runtime.functions import FunctionPool, FunctionSpec
 
 KNOWN = "a-value-of-twenty-characters"
-UNKNOWN = "another-value-of-twenty-characters"
+SECOND, UNKNOWN = "a-second-value-of-twenty-characters", "another-value-of-twenty-characters"
 CHAT, GONE = "/v1/chat/completions", {"type": "http.disconnect"}
 Messages = Callable[[], Awaitable[dict[str, Any]]]
 
 
-class OneKey:
-    """One key, `known`."""
-
-    def find(self, digest: str) -> ApiKey | None:
-        return ApiKey(digest, "key:k1", "k1") if digest == digest_of(KNOWN) else None
+KEYS = {digest: ApiKey(digest, f"key:{digest}", digest) for digest in map(digest_of, (KNOWN, SECOND))}
 
 
 def application() -> Any:
-    """Return a gateway that knows one key and runs no function."""
-    return gateway.Gateway(FunctionPool(FunctionSpec("missing.handler"), 1, 1), Authorizer(OneKey().find)).app
+    """Return a gateway that knows two keys and runs no function."""
+    return gateway.Gateway(FunctionPool(FunctionSpec("missing.handler"), 1, 1), Authorizer(KEYS.get)).app
 
 
 def answered(receive: Messages, path: str = "/v1/query", app: Any = None, **headers: str) -> list[dict[str, Any]]:
@@ -126,7 +122,9 @@ def test_a_body_in_chunks_is_read_up_to_the_limit_of_its_route() -> None:
     assert read == 70_000
 
 
-def test_only_as_many_large_bodies_are_read_at_once_as_the_function_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_large_bodies_are_read_at_once_than_the_function_takes_and_half_as_many_of_a_caller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(gateway, "LARGE_BODY_S", 0.2)
     reading, most = 0, 0
 
@@ -142,8 +140,9 @@ def test_only_as_many_large_bodies_are_read_at_once_as_the_function_takes(monkey
 
     async def five() -> list[list[dict[str, Any]]]:
         app = application()
-        calls = (exchanged(slow, CHAT, app, content_length="100000") for _ in range(5))
+        keys = [KNOWN] * 3 + [SECOND] * 2
+        calls = (exchanged(slow, CHAT, app, content_length="100000", x_api_key=key) for key in keys)
         return await asyncio.gather(*calls)
 
-    assert sorted(start["status"] for start, _ in asyncio.run(five())) == [408] * 2 + [429] * 3
+    assert [start["status"] for start, _ in asyncio.run(five())] == [408, 429, 429, 408, 429]
     assert most == 2

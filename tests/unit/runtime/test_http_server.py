@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from runtime import http_server
 from runtime.guard import Guarded
-from runtime.http_server import HttpServer
+from runtime.http_server import HttpServer, network_of
 
 
 async def read(request: Request) -> Response:
@@ -88,3 +88,16 @@ def test_an_address_has_a_limited_number_of_connections(server: HttpServer) -> N
     time.sleep(0.1)
     with opened(server.port, REQUEST + b"Connection: close\r\n\r\n") as another:
         assert answer(another).startswith(b"HTTP/1.1 404")
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("fe80::1%eth0", "fe80::"),
+    ],
+)
+def test_the_addresses_of_a_network_count_as_one(address: str, network: str) -> None:
+    assert network_of(address) == network

@@ -381,11 +381,11 @@ class DocumentWriter(Protocol):
     def form(self, document: str, size: int, content_type: str, like: Attributes, uploader: str) -> UploadForm:
         """Return a short-lived form for this file, of `size` bytes, with the tags and metadata of `like`."""
 
-    def tags(self, document: str) -> Mapping[str, str]:
-        """Return the tags of the current version, which ingest may not have read. Raises `NotFound`."""
+    def current(self, document: str) -> tuple[str, Mapping[str, str]]:
+        """Return ETag and tags of the current version, which ingest may not have read. Raises `NotFound`."""
 
-    def delete(self, document: str) -> None:
-        """Remove the current version. A missing document is no error."""
+    def delete(self, document: str, etag: str | None = None) -> None:
+        """Remove the current version, if any. Raises `NotFound` if it has another ETag."""
 
 
 class DocumentReader(Protocol):

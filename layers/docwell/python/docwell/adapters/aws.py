@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from docwell.errors import Unavailable
+from docwell.errors import DocwellError, Unavailable
 
 # One attempt takes at most 3 + 10 s; "standard" retries throttling and resets with jitter, three attempts in all.
 _BOUNDS = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
@@ -25,6 +25,7 @@ _QUICK = Config(
 _CALL = Config(connect_timeout=3, read_timeout=40, retries={"total_max_attempts": 1})
 # By default boto3 signs links in some regions with version 2, which S3 rejects for objects encrypted by KMS.
 _S3_BOUNDS = _BOUNDS.merge(Config(signature_version="s3v4"))
+Translation = Callable[[str], DocwellError]  # of AWS's code
 
 
 def client(
@@ -54,17 +55,17 @@ def error_code(error: ClientError) -> str:
 
 
 @contextmanager
-def vendor_errors(dependency: str, *expected: str) -> Iterator[None]:
+def vendor_errors(dependency: str, *expected: str, becomes: Translation | None = None) -> Iterator[None]:
     """Translate botocore's errors to `Unavailable`, which names the operation and AWS's code.
 
-    A `ClientError` with one of the `expected` codes passes.
+    A `ClientError` with one of the `expected` codes passes, or `becomes` another error.
     """
     try:
         yield
     except ClientError as error:
         code = error_code(error)
         if code in expected:
-            raise
+            raise (becomes(code) if becomes else error) from None
         raise Unavailable(dependency, f"{dependency}: {error.operation_name} answered {code}") from error
     except BotoCoreError as error:
         raise Unavailable(dependency, f"{dependency} does not answer: {type(error).__name__}") from error

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
         CopySourceTypeDef,
+        DeleteObjectRequestTypeDef,
         GetObjectRequestTypeDef,
         GetObjectTaggingRequestTypeDef,
         HeadObjectRequestTypeDef,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _GONE = ("404", "NoSuchKey", "NoSuchVersion", "MethodNotAllowed", "405")
-_CHANGED = ("412", "PreconditionFailed")
+_CHANGED = ("412", "PreconditionFailed", "ConditionalRequestConflict")
 # A policy denies the object, or a customer's key encrypts it (SSE-C). HEAD returns no code beside the status.
 _DENIED = ("400", "403")
 # The function may not read tags, or the store does not support them.
@@ -91,16 +92,13 @@ class S3Listing:
         }
         if after:
             request["StartAfter"] = after
-        try:
-            with vendor_errors("s3", *_NO_LISTING):
+        detail = f"s3: listing bucket {self._bucket!r} answered "
+        with vendor_errors("s3", *_NO_LISTING, becomes=lambda code: Unavailable("s3", detail + code, None)):
+            answer = self._client.list_objects_v2(**request)
+            # Some S3-compatible stores send an empty page before the end.
+            while answer["IsTruncated"] and not answer.get("Contents"):
+                request["ContinuationToken"] = answer["NextContinuationToken"]
                 answer = self._client.list_objects_v2(**request)
-                # Some S3-compatible stores send an empty page before the end.
-                while answer["IsTruncated"] and not answer.get("Contents"):
-                    request["ContinuationToken"] = answer["NextContinuationToken"]
-                    answer = self._client.list_objects_v2(**request)
-        except ClientError as error:
-            detail = f"s3: listing bucket {self._bucket!r} answered {error_code(error)}"
-            raise Unavailable("s3", detail, retry_after=None) from error
         rows = [
             StoredObject(
                 row["Key"],
@@ -129,12 +127,9 @@ class S3Listing:
         `s3:PutObject` and `s3:PutObjectTagging` there.
         """
         place: CopySourceTypeDef = {"Bucket": self._bucket, "Key": stored.key}
-        try:
-            with vendor_errors("s3", *_COPY_ERRORS):
-                self._client.copy_object(Bucket=bucket, Key=key, CopySource=place, CopySourceIfMatch=stored.etag)
-        except ClientError as error:
-            code = error_code(error)
-            raise _COPY_ERRORS[code](f"CopyObject of {stored.key!r} answered {code}") from error
+        detail = f"CopyObject of {stored.key!r} answered "
+        with vendor_errors("s3", *_COPY_ERRORS, becomes=lambda code: _COPY_ERRORS[code](detail + code)):
+            self._client.copy_object(Bucket=bucket, Key=key, CopySource=place, CopySourceIfMatch=stored.etag)
 
 
 class S3ObjectStore(S3Listing):
@@ -193,13 +188,10 @@ class S3ObjectStore(S3Listing):
         request: GetObjectRequestTypeDef = {"Bucket": self._bucket, "Key": key}
         # An ETag comes in quotes; a VersionId never does.
         request["IfMatch" if version.version.startswith('"') else "VersionId"] = version.version
-        try:
-            with vendor_errors("s3", *_GONE, *_CHANGED):
-                body = self._client.get_object(**request)["Body"]
-                with body, path.open("wb") as file:
-                    shutil.copyfileobj(body, file, _BLOCK)
-        except ClientError as error:
-            raise NotFound(f"{key!r} changed while it was being read") from error
+        with vendor_errors("s3", *_GONE, *_CHANGED, becomes=lambda _: NotFound(f"{key!r} changed meanwhile")):
+            body = self._client.get_object(**request)["Body"]
+            with body, path.open("wb") as file:
+                shutil.copyfileobj(body, file, _BLOCK)
 
 
 def _decoded(value: str) -> str:
@@ -222,9 +214,9 @@ class S3DocumentLinks:
     """`docwell.ports.DocumentLinks` and `DocumentWriter`; presigned URLs and forms are valid for `seconds`.
 
     A link needs `s3:GetObject` and `s3:GetObjectVersion`, a form `s3:PutObject` (with tags `s3:PutObjectTagging`),
-    `delete` `s3:DeleteObject`, `tags` `s3:GetObjectTagging`. A link ends early when its signer's credentials do:
-    those of a role last hours. In a bucket without versions, it opens the current object. `reached_at` forwards
-    to the client's endpoint.
+    `current` `s3:GetObject` and `s3:GetObjectTagging`, `delete` `s3:GetObject` and `s3:DeleteObject`. A link ends
+    early when its signer's credentials do: those of a role last hours. In a bucket without versions, it opens the
+    current object. `reached_at` forwards to the client's endpoint.
     """
 
     client: S3Client
@@ -267,14 +259,23 @@ class S3DocumentLinks:
             )
         return UploadForm(self._reachable(form["url"]), form["fields"])
 
-    def tags(self, document: str) -> Mapping[str, str]:
-        """Return the tags of the current version, none if it may not read them. Raises `NotFound`."""
-        return S3ObjectStore(self.client, self.bucket).tags(document)
+    def current(self, document: str) -> tuple[str, Mapping[str, str]]:
+        """Return ETag and tags of the current version, no tags if it may not read them. Raises `NotFound`."""
+        store = S3ObjectStore(self.client, self.bucket)
+        if version := store.head(document):
+            return version.etag, store.tags(document)  # no older than the version: a newer one has another ETag
+        raise NotFound(f"{document!r} is gone")
 
-    def delete(self, document: str) -> None:
-        """Remove the current version; a bucket with versions keeps it behind a delete marker."""
-        with vendor_errors("s3"):
-            self.client.delete_object(Bucket=self.bucket, Key=document)
+    def delete(self, document: str, etag: str | None = None) -> None:
+        """Remove the current version; a bucket with versions keeps it behind a delete marker.
+
+        Raises `NotFound` if it has another ETag.
+        """
+        request: DeleteObjectRequestTypeDef = {"Bucket": self.bucket, "Key": document}
+        if etag:
+            request["IfMatch"] = etag
+        with vendor_errors("s3", *_GONE, *_CHANGED, becomes=lambda _: NotFound(f"{document!r} changed meanwhile")):
+            self.client.delete_object(**request)
 
     def _reachable(self, url: str) -> str:
         # AWS has the bucket in the host, so its URL does not begin with the client's endpoint.

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from docwell.answers import AnswerStatus, Citation, Cost, Mode, Receipt, Turn, Usage
-from docwell.audit import Action, AuditEvent
+from docwell.audit import Action, AuditEvent, pseudonym
 from docwell.deadline import Deadline, run
 from docwell.errors import BadInput, DocwellError
 from docwell.http import bodies, sse
@@ -88,17 +88,23 @@ class Finished:
             },
         )
 
-    def audit(self) -> None:
-        """Add the caller and the cited documents to the audit trail.
+    def save(self, *, keep: bool) -> None:
+        """Add the caller and its documents to the audit trail, and store the receipt if `keep`.
 
-        An interrupted answer counts all documents of its prompt, and a stream all whose passages it has shown.
+        A document may have been erased since it was read: its key becomes a pseudonym, and no receipt is stored.
+        A stream counts all documents whose passages it has shown.
         """
-        if trail := wiring.audit_trail():
-            cited = frozenset(citation.document for citation in self.response.citations)
-            if self.response.status in {AnswerStatus.ABANDONED, AnswerStatus.FAILED}:
-                cited = frozenset(passage.document for passage in self.report.inquiry.prompted)
-            request_id = self.response.request_id
-            trail.append(AuditEvent(self.principal.id, Action.ASKED, cited | self.shown, request_id=request_id))
+        receipt, live = self.receipt(), frozenset[str]()
+        documents = quoted(receipt) | self.shown
+        read = documents.union(document for _, document, _ in receipt.passages)
+        try:
+            live = frozenset(wiring.catalogue().described(sorted(read)))
+            if keep and read <= live:
+                wiring.receipt_book().keep(receipt)
+        finally:
+            if trail := wiring.audit_trail():
+                names = documents & live | frozenset(map(pseudonym, documents - live))
+                trail.append(AuditEvent(self.principal.id, Action.ASKED, names, request_id=receipt.request_id))
 
     def _log(self) -> None:
         response = self.response
@@ -221,9 +227,7 @@ class QuestionRequest:
         tasks = [lambda: self.admission.settle(*used)]
         if finished is not None and not self.admission.of_canary:
             finished.record()
-            tasks.append(finished.audit)
-            if keep:
-                tasks.append(lambda: wiring.receipt_book().keep(finished.receipt()))
+            tasks.append(lambda: finished.save(keep=keep))
         run(save(tasks))
 
     @contextmanager
@@ -396,10 +400,8 @@ def replay(admission: RequestAdmission, receipt_id: str) -> bodies.ReplayRespons
 async def _live_versions(receipt: Receipt, deadline: Deadline) -> dict[str, str]:
     documents = {document for _, document, _ in receipt.passages}
     async with deadline.stage("ledger"):
-        records = await asyncio.to_thread(lambda: [wiring.catalogue().get(document) for document in documents])
-    return {
-        record.key: record.live_version for record in records if record and record.answers and record.live_version
-    }
+        records = await asyncio.to_thread(lambda: [*filter(None, map(wiring.catalogue().get, documents))])
+    return {record.key: record.live_version for record in records if record.answers and record.live_version}
 
 
 def search(body: bodies.SearchRequest) -> bodies.SearchResponse:

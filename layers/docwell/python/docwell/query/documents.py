@@ -147,17 +147,17 @@ def delete_document(
     """Delete a document from the bucket.
 
     Raises:
-        NotFound: the principal cannot see the document.
+        NotFound: the principal cannot see the document, or it was replaced meanwhile.
         Forbidden: it can see it, and may not write to its collection.
     """
     # A new tag may have taken the document away from the caller, and the ledger does not know it yet.
-    sees = may_see(principal, record.key, {}) or may_see(principal, record.key, writer.tags(record.key))
-    if not sees or not may_see_record(principal, record):
+    etag, tags = (None, {}) if may_see(principal, record.key, {}) else writer.current(record.key)
+    if not may_see(principal, record.key, tags) or not may_see_record(principal, record):
         raise NotFound(NO_DOCUMENT)
     _check_write(principal, record.key)
     if trail:  # before the deletion, so that each has an event
         trail.append(AuditEvent(principal.id, Action.DELETED, frozenset({record.key})))
-    writer.delete(record.key)
+    writer.delete(record.key, etag)
 
 
 def _check_write(principal: Principal, document: str) -> None:
