@@ -16,7 +16,7 @@ from infra.release.stage import RELEASE
 
 def check() -> int:
     """Print each missing pin. Return 1 if there is any."""
-    lines = pins.unpinned(pins.Tree(ROOT))
+    lines = pins.unpinned(ROOT)
     for line in lines:
         print(line)
     print("run `make pin` and commit the result" if lines else "everything is pinned")
@@ -25,13 +25,12 @@ def check() -> int:
 
 def pin(region: str | None, stages: tuple[str, ...]) -> int:
     """Write the digests of the images and, with a region, the machine images of the stages."""
-    tree = pins.Tree(ROOT)
-    for line in pins.pin_images(tree, digest_of):
+    for line in pins.pin_images(ROOT, digest_of):
         print(line)
     if region is None:
         print("machine images: not pinned, give --region (their ids differ by region)")
         return 0
-    for line in pins.pin_machine_images(tree, stages, partial(pins.public_parameter, region)):
+    for line in pins.pin_machine_images(ROOT, stages, partial(pins.public_parameter, region)):
         print(", ".join(stages), line)
     return 0
 

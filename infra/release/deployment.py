@@ -87,7 +87,7 @@ def machine_images(values: Mapping[str, str], running: str) -> str:
     if os.environ.get("POSTPONE", "0") not in ("", "0"):
         return running
     try:
-        newest = [pins.public_parameter(None, name) for name in pins.Tree(ROOT).machine_images()]
+        newest = [pins.public_parameter(None, name) for name in pins.machine_images(ROOT)]
     except StepError as error:
         print(f"no patches: {error}")
         return running

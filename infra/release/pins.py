@@ -6,7 +6,6 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
@@ -25,42 +24,35 @@ _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 _NEWEST = re.compile(r'"\{\{resolve:ssm:(?P<parameter>[^}]+)\}\}"')
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """The files of a checkout that hold pins."""
-
-    root: Path
-
-    @property
-    def templates(self) -> list[Path]:
-        """Return the templates that name images: of the function, of Chroma and of Ollama."""
-        return [self.root / f"{name}.yaml" for name in ("template", "infra/chroma", "infra/ollama")]
-
-    @property
-    def profiles(self) -> Path:
-        """Return the folder with the parameters of each stage."""
-        return self.root / "infra" / "parameters"
-
-    def images(self) -> dict[str, str]:
-        """Return the container images by template and parameter."""
-        return {
-            f"{path.name}: {image['name']}": image["value"]
-            for path in self.templates
-            for image in _IMAGE.finditer(path.read_text(encoding="utf-8"))
-        }
-
-    def machine_images(self) -> list[str]:
-        """Return the public SSM parameters with the newest machine images, in the order of `MachineImages`."""
-        texts = (path.read_text(encoding="utf-8") for path in self.templates)
-        return [image["parameter"] for text in texts for image in _NEWEST.finditer(text)]
+def templates(root: Path) -> list[Path]:
+    """Return the templates of a checkout that name images: of the function, of Chroma and of Ollama."""
+    return [root / f"{name}.yaml" for name in ("template", "infra/chroma", "infra/ollama")]
 
 
-def unpinned(tree: Tree) -> list[str]:
+def profile(root: Path, stage: str) -> Path:
+    """Return the file with the parameters of a stage."""
+    return root / "infra" / "parameters" / f"{stage}.toml"
+
+
+def images(root: Path) -> dict[str, str]:
+    """Return the container images by template and parameter."""
+    return {
+        f"{path.name}: {image['name']}": image["value"]
+        for path in templates(root)
+        for image in _IMAGE.finditer(path.read_text(encoding="utf-8"))
+    }
+
+
+def machine_images(root: Path) -> list[str]:
+    """Return the public SSM parameters with the newest machine images, in the order of `MachineImages`."""
+    texts = (path.read_text(encoding="utf-8") for path in templates(root))
+    return [image["parameter"] for text in texts for image in _NEWEST.finditer(text)]
+
+
+def unpinned(root: Path) -> list[str]:
     """Return a line for each part of a release that is not pinned."""
-    lines = [
-        f"{name}: {value} has no digest" for name, value in tree.images().items() if not _DIGEST.search(value)
-    ]
-    profiles = {stage: tomllib.loads((tree.profiles / f"{stage}.toml").read_text("utf-8")) for stage in STAGES}
+    lines = [f"{name}: {value} has no digest" for name, value in images(root).items() if not _DIGEST.search(value)]
+    profiles = {stage: tomllib.loads(profile(root, stage).read_text("utf-8")) for stage in STAGES}
     lines += [
         f"{' and '.join(f'{stage}.toml' for stage in STAGES)}: {name} differs, but one build serves both"
         for name in BUILT_BY
@@ -68,20 +60,20 @@ def unpinned(tree: Tree) -> list[str]:
     ]
     for stage, parameters in profiles.items():
         named = parameters.get(MACHINE_IMAGES, "").split(",")
-        if len(named) != len(tree.machine_images()) or not all(map(_AMI.fullmatch, named)):
+        if len(named) != len(machine_images(root)) or not all(map(_AMI.fullmatch, named)):
             lines.append(f"{stage}.toml: {MACHINE_IMAGES} must name a machine image for each server")
         if "BaseImage" in parameters and not _DIGEST.search(parameters["BaseImage"]):
             lines.append(f"{stage}.toml: BaseImage: {parameters['BaseImage']} has no digest")
     return lines
 
 
-def pin_images(tree: Tree, digest_of: Callable[[str], str]) -> list[str]:
+def pin_images(root: Path, digest_of: Callable[[str], str]) -> list[str]:
     """Write the digest behind the tag of each container image; return the new references."""
     pinned = {}
-    for value in tree.images().values():
+    for value in images(root).values():
         tagged = value.partition("@")[0]
         pinned[value] = f"{tagged}@{digest_of(tagged)}"
-    for path in tree.templates:
+    for path in templates(root):
         text = path.read_text(encoding="utf-8")
         for old, new in pinned.items():
             text = text.replace(f"Default: {old},", f"Default: {new},")
@@ -89,11 +81,11 @@ def pin_images(tree: Tree, digest_of: Callable[[str], str]) -> list[str]:
     return list(pinned.values())
 
 
-def pin_machine_images(tree: Tree, stages: tuple[str, ...], read: Callable[[str], str]) -> list[str]:
+def pin_machine_images(root: Path, stages: tuple[str, ...], read: Callable[[str], str]) -> list[str]:
     """Write the machine images into the stages' parameters; return the new lines."""
-    lines = [f'{MACHINE_IMAGES} = "{",".join(map(read, tree.machine_images()))}"']
+    lines = [f'{MACHINE_IMAGES} = "{",".join(map(read, machine_images(root)))}"']
     for stage in stages:
-        path = tree.profiles / f"{stage}.toml"
+        path = profile(root, stage)
         unchanged = [
             line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(MACHINE_IMAGES)
         ]

@@ -17,12 +17,12 @@ from typing import Any
 
 import boto3
 import jmespath  # type: ignore[import-untyped] # ships no types
-import yaml  # type: ignore[import-untyped] # ships no types
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
+from cfnlint.decode import decode  # type: ignore[import-untyped] # ships no types
 
 # Codes of EC2's quotas of running vCPUs by the first letter of an instance type, on demand.
-_ON_DEMAND = {"g": "L-DB2E81BA", "p": "L-417A185B"}
+_ON_DEMAND = dict.fromkeys("acdhimrtz", "L-1216C47A") | {"g": "L-DB2E81BA", "p": "L-417A185B", "x": "L-7295265B"}
 _SPOT_G = "L-3819A6DF"
 # Lambda keeps these executions for functions without a reserved concurrency.
 _UNRESERVED = 100
@@ -36,22 +36,9 @@ SYSTEM, APP = INFRA / "system.yaml", INFRA.parent / "template.yaml"
 ACCOUNT = tomllib.loads(Path(__file__).with_name("account.toml").read_text(encoding="utf-8"))
 
 
-class _Functions(yaml.SafeLoader):  # type: ignore[misc] # ships no types
-    """Reads a template, with each of its functions as a mapping of its name to its arguments."""
-
-
-def _function(loader: _Functions, name: str, node: yaml.Node) -> dict[str, Any]:
-    is_list = isinstance(node, yaml.SequenceNode)
-    return {name: loader.construct_sequence(node, deep=True) if is_list else node.value}
-
-
-_Functions.add_multi_constructor("!", _function)
-
-
 @cache
 def _section(template: Path, name: str) -> dict[str, dict[str, Any]]:
-    content: dict[str, Any] = yaml.load(template.read_text("utf-8"), _Functions)  # noqa: S506 - a SafeLoader
-    return dict(content[name])
+    return dict(decode(str(template))[0][name])
 
 
 def declared(template: Path) -> dict[str, dict[str, Any]]:
@@ -80,11 +67,11 @@ def templates() -> str:
 
 
 _RULES: dict[str, Callable[..., Any]] = {
-    "Equals": lambda left, right: str(left) == str(right),
-    "Not": lambda part: not part,
-    "And": lambda *parts: all(parts),
-    "Or": lambda *parts: any(parts),
-    "Contains": lambda choices, part: part in choices,
+    "Fn::Equals": lambda left, right: str(left) == str(right),
+    "Fn::Not": lambda part: not part,
+    "Fn::And": lambda *parts: all(parts),
+    "Fn::Or": lambda *parts: any(parts),
+    "Fn::Contains": lambda choices, part: part in choices,
 }
 
 
@@ -120,7 +107,7 @@ def _allows(parameter: Mapping[str, Any], value: str) -> bool:
     if not re.fullmatch(str(parameter.get("AllowedPattern", ".*")), value, re.DOTALL):
         return False
     if parameter["Type"] == "Number":
-        if not re.fullmatch(r"-?[0-9]+", value):
+        if not re.fullmatch(r"-?(0|[1-9][0-9]*)", value):  # conditions compare texts
             return False
         infinite = float("inf")
         if not parameter.get("MinValue", -infinite) <= float(value) <= parameter.get("MaxValue", infinite):
@@ -282,8 +269,9 @@ def _servers(values: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each server that the zones of its subnets cannot have."""
     if values["Network"] == "none" or "" in (zones := _zones(values)).values():
         return
-    if _balanced(values) and len(zones) > 1 and len(set(zones.values())) == 1:
-        yield f"SubnetIds: all are in {min(zones.values())}; the model hosts' load balancer needs two zones"
+    if _balanced(values) and len(set(zones.values())) < len(zones):
+        listed = ", ".join(zones.values())
+        yield f"SubnetIds: the model hosts' load balancer takes one subnet of a zone, and these are in {listed}"
     client = boto3.client("ec2")
     for name, url, places in (
         ("ChromaInstanceType", "ChromaUrl", {zones[_place(values, zones)]}),
@@ -299,14 +287,15 @@ def _servers(values: Mapping[str, str]) -> Iterator[str]:
         if not offered & places:
             elsewhere = ", ".join(sorted(offered)) or "no zone of this region"
             yield f"{name}: EC2 has no {kind} in {', '.join(sorted(places))}; a VPC of yours may use {elsewhere}"
-        elif name == "OllamaInstance" and kind[0] in _ON_DEMAND:
-            yield from _quotas(values, kind, types[0]["VCpuInfo"]["DefaultVCpus"])
+        elif kind[0] in _ON_DEMAND:
+            yield from _quotas(values, name, types[0]["VCpuInfo"]["DefaultVCpus"])
 
 
-def _quotas(values: Mapping[str, str], kind: str, processors: int) -> Iterator[str]:
-    """Yield a sentence for each quota of vCPUs below what the most hosts need."""
-    most = int(values["OllamaHosts"].split(",")[1])
-    on_demand = min(most, int([*values["OllamaInstance"].split(","), str(most)][2]))
+def _quotas(values: Mapping[str, str], name: str, processors: int) -> Iterator[str]:
+    """Yield a sentence for each quota of vCPUs below what the most servers of a parameter need."""
+    kind, _, first = [*values[name].split(","), "", ""][:3]
+    most = int(values["OllamaHosts"].split(",")[1]) if name == "OllamaInstance" else 1
+    on_demand = min(most, int(first or most))
     needs = {_ON_DEMAND[kind[0]]: on_demand, **({_SPOT_G: most - on_demand} if kind[0] == "g" else {})}
     for code, hosts in needs.items():
         if not hosts:
@@ -314,7 +303,7 @@ def _quotas(values: Mapping[str, str], kind: str, processors: int) -> Iterator[s
         quota = _quota("ec2", code)
         if quota["Value"] < hosts * processors:
             yield (
-                f"OllamaHosts: {hosts} {kind} need {hosts * processors} vCPUs, and the quota "
+                f"{name}: {hosts} {kind} need {hosts * processors} vCPUs, and the quota "
                 f"{quota['QuotaName']!r} is {quota['Value']:g}. AWS raises it within hours to days:\n"
                 f"  aws service-quotas request-service-quota-increase --service-code ec2 --quota-code {code} "
                 f"--desired-value {hosts * processors}"

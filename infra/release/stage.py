@@ -100,8 +100,11 @@ def protected(stack: str, profile: str, values: Mapping[str, str]) -> tuple[dict
     if not before and values["Adopt"] == "false" and (bucket := preflight.left_by(stack)):
         raise StepError(f"a deleted {stack} left {bucket}: `make restore WHAT=stack PROFILE={profile}` adopts it")
     # A stack whose creation failed has parameters, but no outputs and no data.
-    if before and outputs and (problem := refusal(profile, placed(stack, before), placed(stack, values))):
-        raise StepError(problem)
+    if before and outputs:
+        app = deployed(f"{stack}-app")[0] or {}
+        in_use = {name: app[name] for name in ("Index", "NextIndex") if name in app}
+        if problems := [*refusal(profile, placed(stack, before | in_use), placed(stack, values))]:
+            raise StepError("\n".join(problems))
     return before, outputs
 
 
@@ -171,22 +174,30 @@ def why(stack: str, since: datetime) -> Iterator[str]:
         yield f"what failed cannot be read: {error}"
 
 
-def refusal(profile: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """Return why a stack cannot change from its parameters to others; empty if it can."""
+def refusal(profile: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    """Yield why a stack cannot change from its parameters to others."""
     file = f"infra/parameters/{profile}.toml"
     if before.get("KmsKeyArn", "") not in ("", after.get("KmsKeyArn")):
-        return "KmsKeyArn: documents keep the key that encrypted them, and the functions may use only the new one"
+        yield "KmsKeyArn: documents keep the key that encrypted them, and the functions may use only the new one"
     if before.get("Adopt") == "true" != after.get("Adopt"):
-        return f'Adopt: the stack took its buckets over, and cannot create them: write Adopt = "true" into {file}'
+        yield f'Adopt: the stack took its buckets over, and cannot create them: write Adopt = "true" into {file}'
     if len({part["ServerZone"] for part in (before, after) if "zone" in part.get("Network", "")}) > 1:
-        return "ServerZone: the subnets of the network stay in their zones, as EC2 cannot move them"
+        yield "ServerZone: the subnets of the network stay in their zones, as EC2 cannot move them"
     tables = (parameters.get("RestoredTables", ",,,").split(",") for parameters in (before, after))
     if lost := [table for table, following in zip(*tables, strict=True) if table and not following]:
-        return f"RestoredTables: the stack uses {', '.join(lost)}, and {file} no longer names it"
+        yield f"RestoredTables: the stack uses {', '.join(lost)}, and {file} no longer names it"
+    if "Index" in before and indexes(after)[0] not in indexes(before):
+        yield "Index: questions find nothing until all is indexed again: docs/operate/operations.md#re-index"
     if changed := volume_changes(before, after):
         change = f"make restore WHAT=zone PROFILE={profile}"
-        return f"{' and '.join(changed)}: Chroma's volume cannot change so. `{change}` makes another"
-    return ""
+        yield f"{' and '.join(changed)}: Chroma's volume cannot change so. `{change}` makes another"
+
+
+def indexes(values: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return chunk tokens and number of collections of the index, and of the next one."""
+    tokens, _, shards = values["Index"].split(",")
+    next_tokens, _, next_shards, _ = values.get("NextIndex", "0,,,").split(",")
+    return [(tokens, shards), (tokens if next_tokens == "0" else next_tokens, next_shards or shards)]
 
 
 def volume_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:

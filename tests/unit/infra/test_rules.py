@@ -70,13 +70,16 @@ def test_the_functions_read_the_secret_of_each_server(row: dict[str, Any]) -> No
 # --- what make deploy refuses before it builds ---
 
 QUOTAS = {
+    "L-1216C47A": ("Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", 8.0),
     "L-DB2E81BA": ("Running On-Demand G and VT instances", 8.0),
     "L-3819A6DF": ("All G and VT Spot Instance Requests", 8.0),
-    "L-F678F1CE": ("VPCs per Region", 4.0),
+    "L-F678F1CE": ("VPCs per Region", 6.0),
     "L-0263D0A3": ("EC2-VPC Elastic IPs", 1.0),
     "L-FE5A380F": ("NAT gateways per Availability Zone", 1.0),
 }
-SUBNETS = {"A": "a", "A2": "a", "B": "b", "PUBLIC": "b", "OPEN_A": "a", "OPEN_B": "b"}  # their zones
+# Their zones. There is a network open to the internet, one without a way to it, and one without DNS names.
+SUBNETS = {"A": "a", "A2": "a", "B": "b", "C": "c", "PUBLIC": "b"}
+SUBNETS |= {f"{name}_{zone.upper()}": zone for name in ("OPEN", "CLOSED", "NAMELESS") for zone in "ab"}
 DENIED: dict[str, str] = {}  # decisions of IAM by action, others are allowed
 
 
@@ -102,25 +105,34 @@ def open_to_internet(vpc: str, table: str) -> None:
 def named(vpc: str) -> dict[str, str]:
     """Create the things that rows name, beside subnets."""
     ec2, kms, secrets = (boto3.client(name) for name in ("ec2", "kms", "secretsmanager"))
-    other = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    vpcs = {
+        name: ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"] for name in ("OPEN", "CLOSED", "NAMELESS")
+    }
+    for id_ in (vpc, vpcs["OPEN"], vpcs["CLOSED"]):
+        ec2.modify_vpc_attribute(VpcId=id_, EnableDnsHostnames={"Value": True})
     at = {"GroupName": "g", "Description": "g"}
-    groups = [ec2.create_security_group(VpcId=id_, **at)["GroupId"] for id_ in (vpc, other)]
+    groups = {
+        f"{name}GROUP": ec2.create_security_group(VpcId=id_, **at)["GroupId"]
+        for name, id_ in {"": vpc, **{f"{name}_": id_ for name, id_ in vpcs.items()}}.items()
+    }
     arm, intel = (ec2.register_image(Name=name, Architecture=name)["ImageId"] for name in ("arm64", "x86_64"))
     volume = ec2.create_volume(AvailabilityZone="eu-central-1a", Size=20)["VolumeId"]
-    key = kms.create_key()["KeyMetadata"]
+    usable, key = (kms.create_key()["KeyMetadata"] for _ in range(2))
     kms.disable_key(KeyId=key["KeyId"])
     secret = secrets.create_secret(Name="old", SecretString="{}")["ARN"]
     secrets.delete_secret(SecretId=secret)
     acm = boto3.client("acm", region_name="us-east-1")
-    (main,) = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [other]}])["RouteTables"]
-    open_to_internet(other, main["RouteTableId"])
+    for id_ in (vpcs["OPEN"], vpcs["NAMELESS"]):
+        (main,) = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [id_]}])["RouteTables"]
+        open_to_internet(id_, main["RouteTableId"])
     return {
         "VPC": vpc,
-        "OPEN": other,
+        **vpcs,
+        **groups,
         "POOL": boto3.client("cognito-idp").create_user_pool(PoolName="people")["UserPool"]["Id"],
-        **dict(zip(("GROUP", "FOREIGN"), groups, strict=True)),
         "ARM": arm,
         "INTEL": intel,
+        "KEY": usable["Arn"],
         "DISABLED": key["Arn"],
         "DELETED": secret,
         "SNAPSHOT": ec2.create_snapshot(VolumeId=volume)["SnapshotId"],
@@ -160,11 +172,13 @@ def places() -> Iterator[dict[str, str]]:
         names = named(vpc)
         for number, (name, zone) in enumerate(SUBNETS.items()):
             place: Any = {"CidrBlock": f"10.0.{number}.0/24", "AvailabilityZone": f"eu-central-1{zone}"}
-            network = names["OPEN"] if name.startswith("OPEN") else vpc
+            network = names.get(name.partition("_")[0], vpc)
             names[name] = ec2.create_subnet(VpcId=network, **place)["Subnet"]["SubnetId"]
         table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
         ec2.associate_route_table(RouteTableId=table, SubnetId=names["PUBLIC"])
         open_to_internet(vpc, table)
+        for name in ("OPEN_A", "OPEN_B"):
+            ec2.modify_subnet_attribute(SubnetId=names[name], MapPublicIpOnLaunch={"Value": True})
         yield names
 
 
@@ -192,7 +206,7 @@ def test_rights_that_iam_may_deny_are_a_warning(
     assert "warning: IAM may deny" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("code", "value"), [("L-F678F1CE", 3.0), ("L-0263D0A3", 0.0), ("L-FE5A380F", 0.0)])
+@pytest.mark.parametrize(("code", "value"), [("L-F678F1CE", 5.0), ("L-0263D0A3", 0.0), ("L-FE5A380F", 0.0)])
 def test_only_a_new_network_needs_room_for_its_parts(places: dict[str, str], code: str, value: float) -> None:
     name = QUOTAS[code][0]
     with patch.dict(QUOTAS, {code: (name, value)}):

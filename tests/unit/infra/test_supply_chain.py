@@ -18,7 +18,6 @@ from tests.unit.infra.templates import TEMPLATES
 ROOT = Path(__file__).parents[3]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 EACH_WORKFLOW = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-TREE = pins.Tree(ROOT)
 WITHOUT_HASHES = {"layers/embedder/download/environment.py", "layers/embedder/parity/make_golden.py"}
 INSTALL = re.compile(r"""\b(?:pip3?|uv|uvx|pipx)["',]*\s+["']?(?:pip\s+)?install\b|\buvx\b|\bpipx\b|\buv tool\b""")
 HASHED = re.compile(r"--require-hashes\b")
@@ -135,10 +134,10 @@ def test_every_image_is_a_parameter_that_a_release_checks() -> None:
     assert all(re.findall(r"(?m)^ARG BASE_IMAGE.*", text) == ["ARG BASE_IMAGE"] for text in dockerfiles)
     for path in TEMPLATES:
         named = set(re.findall(r"\b[\w.-]+\.(?:io|aws|com)/[\w./-]+:[\w.-]*\d[\w.@:-]*", path.read_text()))
-        assert named <= set(TREE.images().values()), path.name
+        assert named <= set(pins.images(ROOT).values()), path.name
         assert "AWS::EC2::Image::Id" not in path.read_text(), path.name
-    assert len(TREE.images()) == 3
-    assert len(TREE.machine_images()) == 2
+    assert len(pins.images(ROOT)) == 3
+    assert len(pins.machine_images(ROOT)) == 2
 
 
 def test_the_notice_names_every_package_of_the_locks_with_a_licence() -> None:
