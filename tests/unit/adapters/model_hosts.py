@@ -95,7 +95,8 @@ def stream(*lines: bytes, end: bool = True) -> Script:
 
 def raw(text: str, head: str, cut: int) -> Script:
     """Return a script that sends a text, in packets of `cut` bytes, chunked unless there is a `head`."""
-    data = gzip.compress(text.encode()) if "gzip" in head else text.encode()
+    data = text.encode().replace("ÿ".encode(), b"\xff")  # a byte that is no UTF-8
+    data = gzip.compress(data) if "gzip" in head else data
     size = cut or len(data) or 1
     packets = [data[start : start + size] for start in range(0, len(data), size)]
     return (lambda connection: connection.sendall(f"{head}\r\n\r\n".encode() + data)) if head else stream(*packets)

@@ -269,9 +269,9 @@ class Embedder(Tokenizer, Protocol):
 
 
 class ModelFacts(NamedTuple):
-    """The tokens of prompt and answer that a model can read, and the digest of its weights, if the host has it."""
+    """The tokens of prompt and answer that a model can read, and the digest of its weights; None if not stated."""
 
-    context_length: int
+    context_length: int | None
     digest: str | None
 
 
@@ -290,7 +290,7 @@ class LanguageModel(Protocol):
         """
 
     async def facts(self) -> ModelFacts:
-        """Return the facts that the host states of the model. Raises `Corrupt`, and as `chat`."""
+        """Return the facts that the host states of the model. Raises as `chat`."""
 
 
 class ModelHost(Protocol):

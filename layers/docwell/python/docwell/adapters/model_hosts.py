@@ -25,7 +25,7 @@ from docwell.adapters.model_profiles import Protocol, host_words, profile_of
 from docwell.adapters.thinking import AnswerText
 from docwell.answers import Completion, Message
 from docwell.deadline import Deadline
-from docwell.errors import Corrupt, DocwellError, ModelMissing, ModelWaking, NoAnswer, PromptTooLong, Unavailable
+from docwell.errors import DocwellError, ModelMissing, ModelWaking, NoAnswer, PromptTooLong, Unavailable
 from docwell.ports import ModelFacts
 from docwell.text.tokens import bound_of_messages
 
@@ -39,8 +39,6 @@ for _module in ("anyio._backends._asyncio", "httpcore._backends.anyio"):
 if find_spec("sniffio") is None:
     sys.modules["sniffio"] = None  # type: ignore[assignment] # Python's mark of a module that is not there
 
-# Only the deadline limits reading: the host sends nothing while it processes a long prompt.
-_TIMEOUT = httpx.Timeout(None, connect=3.0)
 CHECK_TIMEOUT_S = 5.0
 _NO_HOST = "no model host is running: a question starts one"
 # A host that ignores the limit of tokens is cut at this many characters for each. English has 4 for a token.
@@ -53,7 +51,7 @@ _READ_CHARACTERS, _REASON_CHARACTERS, _QUOTED_WORDS = 4000, 300, 3
 # A chunk of 200 of the embedding model's tokens has about this many of a language model's.
 _PASSAGE_TOKENS = 250
 _LINE_END = re.compile(rb"[\r\n]+")  # not `str.splitlines`, as of httpx: JSON may hold U+2028 and U+0085
-_NO_VALUE = re.compile(r"data:|(event|id|retry|):.*")  # the fields of a server-sent event; a comment has no name
+_NO_VALUE = re.compile(r"(data|error):|(event|id|retry|):.*")  # of a server-sent event; a comment has no name
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*+"?')  # of JSON: it ends on its line
 # The longest value, line or error that is read, with the pings before it. A gateway's list of 400 models has 1 MB.
 MOST_BYTES = 4 * 1024 * 1024
@@ -119,7 +117,9 @@ class ModelServer(ABC):
         self._connection: dict[str, Any] = {
             "verify": auth.tls if auth else httpx.create_ssl_context(),  # takes 10 ms to create: share one
             "auth": auth,
-            "timeout": _TIMEOUT,
+            # Only the deadline limits reading: the host sends nothing while it processes a long prompt.
+            "timeout": httpx.Timeout(None, connect=3.0),
+            "mounts": dict.fromkeys(("all://localhost", "all://127.0.0.1", "all://[::1]")),  # without a proxy
             "follow_redirects": False,  # send a question only to the configured host
         }
 
@@ -127,14 +127,8 @@ class ModelServer(ABC):
         """Yield pieces of the answer and last its completion, within `timeout_s` seconds.
 
         A token of thinking is an empty piece. The tokens of a host that states none are estimated. Closing the
-        generator, or cancelling its task, closes the connection, and the host stops generating.
-
-        Raises:
-            ModelMissing: the host has no such model.
-            ModelWaking: all hosts sleep.
-            DeadlineExceeded: `timeout_s` is over.
-            NoAnswer: the model wrote no text, or its thinking left too few tokens for it.
-            Unavailable: no connection, an error of the host, or a broken answer.
+        generator, or cancelling its task, closes the connection, and the host stops generating. Raises
+        `ModelMissing`, `ModelWaking`, `DeadlineExceeded`, `NoAnswer` or `Unavailable`.
         """
         with self._plain_errors():
             parts = self._answer(messages)
@@ -191,11 +185,9 @@ class ModelServer(ABC):
             self.length = length if isinstance(length, int) else None
 
     async def facts(self) -> ModelFacts:
-        """Return the facts, read once. Raises as `chat` does, and `Corrupt` without a context length."""
+        """Return the facts, read once. Raises as `chat` does."""
         if not self._card:
             await self.check()
-        if not self.length:
-            raise Corrupt(f"the model host does not say the context length of {self.name!r}")
         if self._entry is None and self.dependency == "ollama":  # only its list has digests
             with suppress(DocwellError):
                 self._entry = await self._listed()
@@ -205,7 +197,9 @@ class ModelServer(ABC):
         """Return what the host's list says about each model, by name. Raises as `chat` does."""
         path, key, name = self.list_path
         with self._plain_errors():
-            return {entry[name]: entry for entry in (await self._get(path)).get(key) or ()}
+            answer = await self._get(path)
+            models = answer if isinstance(answer, list) else answer.get(key)  # Together AI has no object
+            return {entry[name]: entry for entry in models or ()}
 
     async def _listed(self) -> Mapping[str, Any]:
         """Return what the host's list says about the model; nothing if it lacks it. Raises as `chat` does."""
@@ -287,10 +281,12 @@ class ModelServer(ABC):
             raise
         except (httpx.TransportError, OSError) as error:
             is_unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-            is_tls = error.__cause__ is not None and isinstance(error.__cause__.__cause__, ssl.SSLError)
-            if self._sleeps and is_unreachable and not is_tls:
+            inner = error.__cause__ and error.__cause__.__context__
+            cause = inner if isinstance(inner, ssl.SSLError) else error
+            if self._sleeps and is_unreachable and cause is error:
                 raise ModelWaking("ollama", _NO_HOST) from None
-            raise Unavailable(self.dependency, f"no answer from the model host ({type(error).__name__})") from None
+            detail = f"no answer from the model host ({type(cause).__name__})"
+            raise Unavailable(self.dependency, detail) from None
         except Exception as error:  # noqa: BLE001 - a broken answer breaks anywhere
             detail = f"the model host does not speak the protocol of {self.dependency} ({type(error).__name__})"
             raise Unavailable(self.dependency, detail) from None
@@ -302,9 +298,10 @@ class ModelServer(ABC):
             return ModelWaking("ollama", _NO_HOST)  # a page of the load balancer; a model host's 503 is JSON
         if status == httpx.codes.NOT_FOUND and "model" in str(problem).lower():
             return self._missing()
+        advice = "set DOCWELL_OLLAMA_TOKEN" if status in {401, 403} else ""
         if response.is_success or response.has_redirect_location or status == httpx.codes.NOT_FOUND:
             advice = "set DOCWELL_OLLAMA_URL to a model host; OpenAI's protocol ends with /v1"
-            stated = f"{stated.rstrip('.')}; {advice}" if stated else advice
+        stated = f"{stated.rstrip('.')}; {advice}" if stated and advice else stated or advice
         error = self._failure(f"answered with status {status}", stated, fields.get("messages"))
         if status in _WRONG and not isinstance(error, PromptTooLong):
             reason = _masked(stated, fields.get("messages"))  # a quoted prompt may have a field's name
@@ -362,10 +359,10 @@ async def _lines(response: httpx.Response) -> AsyncGenerator[str]:
             *lines, last = _LINE_END.split(rest)
             rest = bytearray(last)
             for line in lines:
-                yield line.decode("utf-8-sig")
+                yield line.decode("utf-8-sig", "replace")
         elif len(rest) > MOST_BYTES:
             raise ValueError("a line without end")
-    yield rest.decode("utf-8-sig")
+    yield rest.decode("utf-8-sig", "replace")
 
 
 def _stated(value: object) -> str:
@@ -374,7 +371,8 @@ def _stated(value: object) -> str:
         fields = value if isinstance(value, dict) else {"error": next(iter(value), None)}
         loc = fields.get("loc") or "request"  # in FastAPI's list of wrong fields
         wrong = f"{'.'.join(map(str, loc)) if isinstance(loc, list) else loc}: {fields.get('msg')}"
-        value = fields.get("error") or fields.get("message") or fields.get("detail") or ("msg" in fields and wrong)
+        reasons = map(fields.get, ("error", "errors", "message", "detail", "title"))
+        value = next(filter(None, reasons), "msg" in fields and wrong)
     return value[:_READ_CHARACTERS] if isinstance(value, str) else ""
 
 
@@ -416,7 +414,8 @@ class OllamaModel(ModelServer):
         message, done = value.get("message") or {}, value.get("done", False)
         tokens = int(value.get("prompt_eval_count") or 0), int(value.get("eval_count") or 0)  # 0 is omitted
         reason = (value.get("done_reason") or "stop") if done else None
-        thinks, error = bool((message.get("thinking") or "").strip()), value.get("error")
+        thinks, is_other = bool((message.get("thinking") or "").strip()), "choices" in value
+        error = value.get("error") or (is_other and "OpenAI's protocol has an address that ends with /v1")
         return _Part(message.get("content") or "", thinks, reason, *tokens, done, error)
 
     async def _read_card(self, _: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], object]:
@@ -442,7 +441,7 @@ class OpenAiModel(ModelServer):
     def _part(self, value: Any) -> _Part:
         part, words = _Part(), host_words()
         thinking = tuple(words["thinking"])
-        for choice in value.get("choices") or []:
+        for choice in (value.get("choices") or [])[:1]:
             delta = choice.get("delta") or choice.get("message") or {}
             thinks = any(str(text or "").strip() and field.startswith(thinking) for field, text in delta.items())
             text, ended = delta.get("content") or delta.get("refusal") or "", choice.get("finish_reason")
@@ -450,8 +449,11 @@ class OpenAiModel(ModelServer):
                 shown = [piece for piece in text if not str(piece.get("type")).startswith(thinking)]
                 thinks, text = thinks or shown != text, "".join(piece.get("text") or "" for piece in shown)
             error, is_whole = choice.get("error") or (ended in words["broken"] and ended), not choice.get("delta")
-            part = _Part(text, thinks, words["reasons"].get(ended, ended), error=error, is_whole=is_whole)
-        usage, error = value.get("usage") or {}, value.get("error") or part.error
+            ended = str(ended or "").lower()  # Gemini has capital letters
+            reason = next((name for name, forms in words["reasons"].items() if ended in forms), ended)
+            part = _Part(text, thinks, reason, error=error, is_whole=is_whole)
+        is_error = "choices" not in value and value.keys() & {"code", "detail"}
+        usage, error = value.get("usage") or {}, value.get("error") or part.error or (is_error and _stated(value))
         read, written = (int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
         return part._replace(read=read, written=written, error=error)
 

@@ -23,7 +23,7 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     )
     return (
         re.compile(rf"{whole}|(?:{tags}){_ATTRIBUTES}>", re.IGNORECASE),
-        re.compile(rf"(?:{begun}|(?:{tags}){_ATTRIBUTES})\Z", re.IGNORECASE),
+        re.compile(rf"(?:{begun}|(?:{tags}){_ATTRIBUTES}|[\ud800-\udbff])\Z", re.IGNORECASE),
     )
 
 
@@ -97,4 +97,5 @@ class AnswerText:
         self.thought = self.thought or bool(thinking.strip())
 
     def _show(self, text: str) -> None:
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # hosts cut pairs of UTF-16
         self.text += text if self.text else text.lstrip()

@@ -102,7 +102,7 @@ class GuardedModel:
             await asyncio.sleep(pause_s)
 
     async def facts(self) -> ModelFacts:
-        """Return the facts of the model. Raises `Corrupt`, and as `chat` does."""
+        """Return the facts of the model. Raises as `chat` does."""
         self.breaker.check(may_probe=False)
         return await self.model.facts()
 

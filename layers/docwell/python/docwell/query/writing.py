@@ -10,7 +10,7 @@ from time import perf_counter
 
 from docwell.answers import REFUSALS, Answer, AnswerStatus, Citation, Completion, Mode, Sentence, Usage
 from docwell.config import QueryLimits
-from docwell.errors import BadInput, Corrupt, DeadlineExceeded, ModelWaking, PromptTooLong, Unavailable
+from docwell.errors import BadInput, DeadlineExceeded, ModelWaking, PromptTooLong, Unavailable
 from docwell.ports import DocumentLinks, Embedder, LanguageModel
 from docwell.query.ask import Basis, Checked, Event, Inquiry, ModelCall, Passages, Progress, QueryReport, Token
 from docwell.query.checking.check import NO_SOURCE, Checker, finished_part
@@ -128,11 +128,11 @@ class Writer:
         if inquiry.prompt or inquiry.is_hopeless:
             return inquiry
         limits, context, model_digest = self.limits, self.limits.num_ctx, None
-        with suppress(Unavailable, Corrupt):  # the call of the model reports it
+        with suppress(Unavailable):  # the call of the model reports it
             async with inquiry.ask.deadline.stage("facts", _FACTS_SHARE):
                 facts = await self.model.facts()
             # The model may have been trained for a smaller context.
-            context, model_digest = min(context, facts.context_length), facts.digest
+            context, model_digest = min(context, facts.context_length or context), facts.digest
         room = context - limits.num_predict - limits.thinking_tokens
         prompt = build_prompt(inquiry.ask.prompt, inquiry.passages, inquiry.text, room, limits.passage_tokens)
         if inquiry.passages and inquiry.refusal == "nothing_near":
