@@ -285,8 +285,7 @@ class ModelServer(ABC):
             cause = inner if isinstance(inner, ssl.SSLError) else error
             if self._sleeps and is_unreachable and cause is error:
                 raise ModelWaking("ollama", _NO_HOST) from None
-            detail = f"no answer from the model host ({type(cause).__name__})"
-            raise Unavailable(self.dependency, detail) from None
+            raise Unavailable(self.dependency, f"no answer from the model host ({type(cause).__name__})") from None
         except Exception as error:  # noqa: BLE001 - a broken answer breaks anywhere
             detail = f"the model host does not speak the protocol of {self.dependency} ({type(error).__name__})"
             raise Unavailable(self.dependency, detail) from None
@@ -449,9 +448,8 @@ class OpenAiModel(ModelServer):
                 shown = [piece for piece in text if not str(piece.get("type")).startswith(thinking)]
                 thinks, text = thinks or shown != text, "".join(piece.get("text") or "" for piece in shown)
             error, is_whole = choice.get("error") or (ended in words["broken"] and ended), not choice.get("delta")
-            ended = str(ended or "").lower()  # Gemini has capital letters
-            reason = next((name for name, forms in words["reasons"].items() if ended in forms), ended)
-            part = _Part(text, thinks, reason, error=error, is_whole=is_whole)
+            names = (name for name, forms in words["reasons"].items() if str(ended).lower() in forms)
+            part = _Part(text, thinks, next(names, ended), error=error, is_whole=is_whole)
         is_error = "choices" not in value and value.keys() & {"code", "detail"}
         usage, error = value.get("usage") or {}, value.get("error") or part.error or (is_error and _stated(value))
         read, written = (int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))

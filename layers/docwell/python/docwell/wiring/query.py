@@ -101,9 +101,7 @@ def _query(fingerprint: str) -> Query:
     settings, host, breaker = query_settings(), model(), _breaker()
     rewrite_context = settings.num_ctx - settings.thinking_tokens - REWRITE_TOKENS
     model_dir = shared.pipelines(settings)[fingerprint].model_dir
-    rewriter, rows = (
-        GuardedModel(host.writing_at_most(tokens), breaker) for tokens in (REWRITE_TOKENS, ROW_TOKENS)
-    )
+    rewriter, rows = (GuardedModel(host.writing_at_most(room), breaker) for room in (REWRITE_TOKENS, ROW_TOKENS))
     measured = ModelCalibration.read(model_dir)
     embedder, vectors = shared.embedder_of(settings, model_dir), shared.vectors_of(settings, fingerprint)
     deepest = min(DEEPEST, shared.chroma_quotas(settings).records)
