@@ -257,3 +257,20 @@ def test_rotate_needs_a_principal_with_a_key(run: Run, cloud: Cloud) -> None:
         assert run("principals", "rotate", name).exit_code == 1
     assert run("principals", "rotate", id_, "--overlap", "soon").exit_code == 2
     assert cloud.keys() == keys
+
+
+def test_a_trail_that_cannot_be_written_hides_no_key_and_keeps_none(
+    run: Run, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCWELL_AUDIT_TABLE", "gone")
+    results = [run("principals", "add", "reader", "--all")]
+    (id_,) = cloud.keys()
+    results.append(run("principals", "rotate", f"key:{id_}"))
+    values = {*cloud.keys().values()}
+    results.append(run("principals", "revoke", f"key:{id_}"))
+    shown = "".join(result.stdout for result in results)
+    assert len(values) == 2
+    assert all(value in shown for value in values)
+    assert cloud.keys() == {}
+    assert [result.exit_code for result in results] == [1, 1, 1]
+    assert all("not recorded in the audit trail" in result.stderr for result in results)

@@ -79,14 +79,14 @@ def add(
     reading = pages_per_day, bytes_per_day, reading_s_per_day
     grant = Grant(id_, readable, rules, requests_per_day, tokens_per_day, name, writable, operate, *reading)
     grant, key, value = _store(ctx.obj, grant, ends_at, replacing=replace_, own_key=own_key)
-    record(ctx.obj, Action.GRANTED, subject=grant.id)
     if as_json:
         display.show_json({**_as_json(grant, [key] if key else []), "api_key": value})
-        return
-    may_write = f", and may write {_names(grant.writable)}" if grant.writable != frozenset() else ""
-    may_operate = ", and may operate the system" if grant.operates else ""
-    display.say(f"{grant.id} may read {_names(grant.collections, grant.rules)}{may_write}{may_operate}")
-    _show_key(key, value, ctx.obj)
+    else:
+        may_write = f", and may write {_names(grant.writable)}" if grant.writable != frozenset() else ""
+        may_operate = ", and may operate the system" if grant.operates else ""
+        display.say(f"{grant.id} may read {_names(grant.collections, grant.rules)}{may_write}{may_operate}")
+        _show_key(key, value, ctx.obj)
+    record(ctx.obj, Action.GRANTED, subject=grant.id)  # last: a trail that fails hides no key
 
 
 @app.command(name="list")
@@ -121,14 +121,14 @@ def rotate(
     own = "-" in grant.id  # a principal keeps to the kind of its first key
     key, value = _make_key(ctx.obj, grant.label, grant.id, ends_at, own=own)
     older = _end_older_keys(ctx.obj, key, overlap_ends or 0, owns_first=grant.owns_key)
-    record(ctx.obj, Action.ROTATED, subject=grant.id)
     if as_json:
         display.show_json({**_as_json(grant, [key, *older]), "api_key": value})
-        return
-    display.say(f"{grant.id} has a new key")
-    for ending in older:
-        display.say(f"key {ending.key_id} ends {_end_of(ending)}")
-    _show_key(key, value, ctx.obj)
+    else:
+        display.say(f"{grant.id} has a new key")
+        for ending in older:
+            display.say(f"key {ending.key_id} ends {_end_of(ending)}")
+        _show_key(key, value, ctx.obj)
+    record(ctx.obj, Action.ROTATED, subject=grant.id)
 
 
 @app.command()
@@ -138,11 +138,11 @@ def revoke(
     """Remove a grant and its keys at once. Also deletes the API keys that docwell made for it."""
     grant = _existing(ctx.obj, id_)
     _admin(ctx.obj).revoke(id_)
-    record(ctx.obj, Action.REVOKED, subject=id_)
     display.say(f"{id_} has no access any more")
     for key in _keys(ctx.obj).list():
         if key.principal == id_:
             _remove_key(ctx.obj, key, owns_first=grant.owns_key)
+    record(ctx.obj, Action.REVOKED, subject=id_)
 
 
 def _admin(settings: Settings) -> PrincipalAdmin:
