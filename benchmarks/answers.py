@@ -133,9 +133,6 @@ def main() -> int:
     parser.add_argument("--n", type=int, default=_ANSWERABLE, help="answerable questions, and half as many others")
     parser.add_argument("--model", default="qwen2.5-coder:1.5b")
     options = parser.parse_args()
-    if not (EVALUATION / "xquad").is_dir():
-        CONSOLE.print(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder", style="red")
-        return 2
     report, judged, path = Report("eval-answers"), list[Judgement](), REPORTS / "answers.jsonl"
     CONSOLE.print("choosing questions…")
     files, questions = choose(options.n)

@@ -343,12 +343,14 @@ _GOALS = {
     "made-up claims": (4, 0),
     "cells of tables": (3, 0),
     "rows of sheets": (0, 0),
-    "figures of articles": (25, 2),
-    "sentences copied from articles": (15, 2),
+    "figures of articles": (25, 1),
+    "sentences copied from articles": (15, 0),
+    "dates in digits": (36, 2),
+    "opposites": (48, 0),
     "statements from memory": (2, 0),
     "the same between languages": (60, 0),
     "sentences between languages": (37, 1),
-    "questions about others": (20, 0),
+    "questions about others": (19, 0),
     "crossed answers": (49, 0),
 }
 _ALL = {"", *by_language("function")}
@@ -413,8 +415,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make eval-guard", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--without", nargs="*", metavar="RULE", help="count without each rule, or some")
     options = parser.parse_args()
-    if not (EVALUATION / "guard").is_dir():
-        parser.error(f"no evaluation material in {EVALUATION}: DOCWELL_EVAL names its folder")
     if options.without is not None:
         _write_rules(options.without)
         return 0
@@ -523,8 +523,10 @@ def _pieces_of_pages() -> Iterator[str]:
 
 
 def load(name: str) -> list[dict[str, Any]]:
-    """Return the rows of a file of the evaluation material."""
-    text = (EVALUATION / name).read_text(encoding="utf-8")
+    """Return the rows of a file of the evaluation material. Exits where it is missing."""
+    if not (path := EVALUATION / name).is_file():
+        sys.exit(f"{path} is missing: DOCWELL_EVAL names the folder of the evaluation material")
+    text = path.read_text(encoding="utf-8")
     return [*map(json.loads, text.splitlines())] if name.endswith(".jsonl") else [*json.loads(text)]
 
 

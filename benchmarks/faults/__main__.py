@@ -4,7 +4,6 @@ It runs the rows, prints one table and writes build/reports/faults.json; docs/de
 """
 
 import argparse
-import contextlib
 import json
 import math
 import random
@@ -46,7 +45,7 @@ from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder
 from docwell.errors import Unavailable
 from docwell.identity import Principal
 from docwell.ingest.events import parse
-from docwell.models import Hint, Passage, Status
+from docwell.models import DocumentRecord, Hint, Passage, Status
 from docwell.pipeline import ACTIVE_PIPELINE
 from docwell.query.retrieval.retrieval import Retrieval
 from docwell.query.retrieval.scope import Scope
@@ -76,7 +75,7 @@ class _Slot:
 
     def kill(self) -> None:
         if self.environment is not None:
-            with contextlib.suppress(OSError, ValueError):
+            with suppress(OSError, ValueError):
                 self.environment.kill()
 
     def kill_if_at_work(self, since: float) -> bool:
@@ -137,7 +136,7 @@ class Workers:
         """Stop a worker at work for a while, as a host that hangs would. Return whether there was one."""
         busy = {slot.name for slot in self._slots if slot.busy_since is not None}
         for process in workers_of(psutil.Process(), _HANDLER):
-            with contextlib.suppress(psutil.Error):
+            with suppress(psutil.Error):
                 if process.environ().get(_SLOT) in busy:
                     process.suspend()
                     threading.Timer(seconds, _resume, [process]).start()
@@ -206,7 +205,7 @@ class Workers:
         if doomed:  # a doomed worker that was faster than its kill dies before it acknowledges
             self.outcomes["crashed"] += 1
             self._leases_end = time.monotonic() + self._lease_s
-            with contextlib.suppress(OSError, ValueError):
+            with suppress(OSError, ValueError):
                 environment.kill()
             # Redeliver the message of a dead worker after a short visibility timeout.
             queue.change_visibility(receipt.id, 10)
@@ -222,7 +221,7 @@ class Workers:
 
 
 def _resume(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.Error):
+    with suppress(psutil.Error):
         process.resume()
 
 
@@ -723,16 +722,15 @@ def long_document(stage: Scene, _: int) -> None:
     until(lambda: world.queue.size() <= MOST_WAITING, 20, pause_s=0.1)
 
 
-def _ledger_row(world: World, key: str) -> dict[str, Any]:
-    place = {"document": {"S": key}, "pipeline": {"S": world.pipelines[0].fingerprint}}
-    row: dict[str, Any] = world.dynamodb.get_item(TableName=TABLE, Key=place, ConsistentRead=True).get("Item", {})
-    return row
+def _record(world: World, key: str) -> DocumentRecord:
+    ledger = DynamoLedger(world.dynamodb, TABLE, world.pipelines[0].fingerprint)
+    return ledger.get(key) or DocumentRecord(key)
 
 
 def _ranges_done(world: World, key: str, count: int) -> bool:
     """Return whether the document's plan exists and at least this many of its ranges are done."""
-    item = _ledger_row(world, key)
-    return "ranges" in item and len(item.get("ranges_done", {}).get("NS", ())) >= count
+    record = _record(world, key)
+    return record.ranges is not None and len(record.ranges_done) >= count
 
 
 def poison(stage: Scene, number: int) -> None:
@@ -754,7 +752,7 @@ def poison(stage: Scene, number: int) -> None:
     delay = min(end for _, end in times[healthy]) - world.changed_at[healthy]
     _add_slowest(stage, "a healthy one's longest delay beside them", delay, _BUDGET_S)
     for key in bodies:
-        status = _ledger_row(world, key).get("status", {}).get("S")
+        status = _record(world, key).status
         if status not in {"INDEXED", "EMPTY", "REJECTED"}:
             stage.outcome.wrong.append(f"{key} is {status}")
         stage.workers.outcomes["poison"] += 1

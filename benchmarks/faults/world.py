@@ -24,11 +24,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import md5, sha256
 from http.server import BaseHTTPRequestHandler
-from io import StringIO
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any, Self
-from unittest.mock import patch
 from urllib.parse import quote_plus
 
 import chromadb
@@ -54,7 +52,6 @@ from infra.local.names import (
     ROOT,
 )
 from infra.local.stack import Stack, StackOptions, function_variables, plan
-from layers.embedder import build_model
 from runtime.poller import lambda_event
 from tests.unit.adapters.embedding import tiny_model
 
@@ -605,14 +602,9 @@ class World:
 def build_model_folder(folder: Path) -> Path:
     if (folder / "manifest.json").exists():
         return folder
-    source = folder.with_name(f"{folder.name}-source")
-    tiny_model.write(source, layers=1, words=[*ascii_lowercase, *WORDS], most_tokens=64)
-    arguments = ["build_model.py", "--model", str(source), "--out", str(folder)]
-    with patch("sys.argv", arguments), patch("sys.stdout", StringIO()):
-        if build_model.main() != 0:
-            raise RuntimeError("the tiny model cannot be built")
-    shutil.rmtree(source)
-    return folder
+    with tempfile.TemporaryDirectory() as source:
+        tiny_model.write(Path(source), layers=1, words=[*ascii_lowercase, *WORDS], most_tokens=64)
+        return tiny_model.build(source, folder)
 
 
 def text_of(key: str, revision: int, pages: int) -> list[str]:

@@ -6,16 +6,11 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from email.message import EmailMessage
 from functools import partial
 from typing import Any
 
-import docx
-import openpyxl
-import pptx
-from PIL import Image
-
 from benchmarks.poison.kinds import MIB, ROWS, Make, repeated, texts
+from tests.unit.adapters.documents import made
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MAIN = {"docx": "word/document.xml", "xlsx": "xl/worksheets/sheet1.xml", "pptx": "ppt/slides/slide1.xml"}
@@ -29,9 +24,9 @@ def format_poison() -> dict[str, Make]:
 def good_files() -> dict[str, Make]:
     """Return the makers of one good file of each kind that has text, by its usual suffix."""
     return {
-        "docx": _word,
-        "xlsx": _workbook,
-        "pptx": _slides,
+        "docx": lambda: made.word(_manual),
+        "xlsx": lambda: made.saved(made.workbook()),
+        "pptx": lambda: made.saved(made.presentation()),
         "html": lambda: b"<!doctype html><title>T</title><h1>Pumps</h1><p>Close the valve.</p>",
         "md": lambda: b"# Pumps\n\nClose the **valve**.\n",
         "txt": lambda: b"Close the valve.\nThen open it.\n",
@@ -40,40 +35,13 @@ def good_files() -> dict[str, Make]:
     }
 
 
-def _saved(document: object) -> bytes:
-    out = io.BytesIO()
-    document.save(out)  # type: ignore[attr-defined] # the three libraries share no type
-    return out.getvalue()
-
-
-def _word() -> bytes:
-    document = docx.Document()
+def _manual(document: Any) -> None:
     document.add_heading("Pumps", 1)
     document.add_paragraph("Close the valve.")
-    return _saved(document)
-
-
-def _workbook() -> bytes:
-    book = openpyxl.Workbook()
-    for row in (["part", "mass"], ["rotor", 3], ["seal", 1]):
-        book.active.append(row)
-    return _saved(book)
-
-
-def _slides() -> bytes:
-    presentation = pptx.Presentation()
-    presentation.slides.add_slide(presentation.slide_layouts[5]).shapes.title.text = "Close the valve."
-    return _saved(presentation)
 
 
 def _mail(*attachments: bytes) -> bytes:
-    message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = "a@example.org", "b@example.org", "Pumps"
-    message["Date"] = "Mon, 02 Mar 2026 10:00:00 +0000"
-    message.set_content("Close the valve.")
-    for number, data in enumerate(attachments):
-        message.add_attachment(data, maintype="application", subtype="octet-stream", filename=f"{number}.bin")
-    return bytes(message)
+    return bytes(made.message(*((f"{number}.bin", data) for number, data in enumerate(attachments))))
 
 
 def _rewritten(kind: str, name: str, change: Callable[[bytes], bytes]) -> bytes:
@@ -123,7 +91,7 @@ def _with_macros() -> bytes:
 
 def _tiff_in_a_loop() -> bytes:
     """Return a TIFF whose only picture is followed by itself."""
-    data = bytearray(_image("TIFF"))
+    data = bytearray(made.image("TIFF"))
     (first,) = struct.unpack_from("<I", data, 4)
     (entries,) = struct.unpack_from("<H", data, first)
     struct.pack_into("<I", data, first + 2 + 12 * entries, first)
@@ -151,7 +119,7 @@ _BUILT: dict[str, Make] = texts("format") | {
     "png_of_a_billion_pixels": lambda: _png(40_000, 40_000),
     "png_of_a_text_bomb": lambda: _png(8, 8, (b"zTXt", b"a\0\0" + zlib.compress(bytes(200 * MIB), 9))),
     "tiff_in_a_loop": _tiff_in_a_loop,
-    "jpeg_cut_off": lambda: _image("JPEG")[:-200],
+    "jpeg_cut_off": lambda: made.image("JPEG")[:-200],
 }
 
 
@@ -162,9 +130,3 @@ def _png(width: int, height: int, *before: tuple[bytes, bytes]) -> bytes:
         len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
         for name, data in chunks
     )
-
-
-def _image(kind: str) -> bytes:
-    out = io.BytesIO()
-    Image.new("RGB", (200, 100)).save(out, kind)
-    return out.getvalue()

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
-from unittest.mock import patch as patched
 
 import boto3
 import pytest
@@ -30,7 +29,6 @@ from docwell.wiring import small_functions as reconcile_wiring
 from functions.ingest.handler import handler as ingest
 from functions.query.handler import handler as query
 from functions.reconcile.handler import handler as reconcile
-from layers.embedder import build_model
 from tests.fresh_wiring import clear_caches
 from tests.integration.recorded_calls import Call, record
 from tests.unit.adapters.embedding import tiny_model
@@ -83,10 +81,7 @@ def granted(template: dict[str, Any], role: str) -> set[Call]:
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("model")
-    source, out = tiny_model.write(root / "source"), root / "built"
-    with patched("sys.argv", ["build_model.py", "--model", str(source), "--out", str(out)]):
-        assert build_model.main() == 0
-    return out
+    return tiny_model.build(tiny_model.write(root / "source"), root / "built")
 
 
 # The text of a page with this number.

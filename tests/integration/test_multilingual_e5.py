@@ -6,7 +6,6 @@ import json
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -28,6 +27,7 @@ from tests.integration.test_routing import (
     errors,
     share,
 )
+from tests.unit.adapters.embedding import tiny_model
 
 # The model is converted first, which takes most of the time.
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -44,10 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fetch(NAME)
     except DocwellError as error:
         pytest.skip(f"no model file: {error}")
-    out = tmp_path_factory.mktemp("model")
-    with patch("sys.argv", ["build_model.py", "--model", NAME, "--out", str(out)]):
-        assert build_model.main() == 0
-    return out
+    return tiny_model.build(NAME, tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 
@@ -54,12 +53,7 @@ def test_a_build_brings_the_thresholds_of_its_model_and_removes_those_of_another
     out = tmp_path / "out"
     for threshold in (0.5, 0.6):  # the second time, the model itself is current
         source.write_text(json.dumps({"gate": {"min_fit": threshold}}))
-        build(tiny_model.write(tmp_path / "One"), out)
+        tiny_model.build(tiny_model.write(tmp_path / "One"), out)
         assert ModelCalibration.read(out).gate == Threshold(min_fit=threshold)
-    build(tiny_model.write(tmp_path / "other", layers=1), out)
+    tiny_model.build(tiny_model.write(tmp_path / "other", layers=1), out)
     assert not (out / CALIBRATION_FILE).exists()
-
-
-def build(source: Path, out: Path) -> None:
-    with patch("sys.argv", ["build_model.py", "--model", str(source), "--out", str(out)]):
-        assert build_model.main() == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from docwell.adapters.embedding.onnx_embedder import OnnxEmbedder, kept_vectors
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.errors import ModelDamaged
 from docwell.query.modes import example_texts
-from layers.embedder import build_model
 from tests.unit.adapters.embedding import tiny_model
 
 TEXTS = example_texts()
@@ -33,10 +31,7 @@ class Counting(OnnxEmbedder):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    source, out = tiny_model.write(tmp_path / "source"), tmp_path / "built"
-    with patch("sys.argv", ["build_model.py", "--model", str(source), "--out", str(out)]):
-        assert build_model.main() == 0
-    return out
+    return tiny_model.build(tiny_model.write(tmp_path / "source"), tmp_path / "built")
 
 
 def test_a_built_model_has_the_vectors_of_the_examples(folder: Path) -> None:

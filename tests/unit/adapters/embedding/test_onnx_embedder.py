@@ -25,20 +25,13 @@ from docwell.adapters.embedding.onnx_embedder import (
 )
 from docwell.adapters.embedding.onnxruntime_session import OnnxruntimeSession
 from docwell.errors import BadInput, Corrupt
-from layers.embedder import build_model
 from tests.unit.adapters.embedding import tiny_model
-
-
-def build(source: Path, out: Path) -> Path:
-    with patch("sys.argv", ["build_model.py", "--model", str(source), "--out", str(out)]):
-        assert build_model.main() == 0
-    return out
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("model")
-    return build(tiny_model.write(root / "source"), root / "built")
+    return tiny_model.build(tiny_model.write(root / "source"), root / "built")
 
 
 @pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
@@ -206,7 +199,7 @@ def test_pooling_follows_the_models_settings(
     normalize: bool,
 ) -> None:
     source = tiny_model.write(tmp_path / "source", layers=0, pooling=pooling, normalize=normalize)
-    embedder = OnnxEmbedder(build(source, tmp_path / "built"), 1, runtime)
+    embedder = OnnxEmbedder(tiny_model.build(source, tmp_path / "built"), 1, runtime)
     vector = embedder.embed_passages(["valve", "pump valve"])[0]
     hidden = embedded(source, [2, 5, 3])  # [CLS] valve [SEP]
     expected = hidden.mean(axis=0) if pooling == "mean" else hidden[0]
@@ -216,23 +209,23 @@ def test_pooling_follows_the_models_settings(
 
 def test_making_it_again_does_nothing_until_source_or_result_changes(tmp_path: Path) -> None:
     source = tiny_model.write(tmp_path / "source")
-    out = build(source, tmp_path / "built")
+    out = tiny_model.build(source, tmp_path / "built")
     made = (out / "model.onnx").stat().st_mtime_ns
-    build(source, out)
+    tiny_model.build(source, out)
     assert (out / "model.onnx").stat().st_mtime_ns == made
 
     (out / "tokenizer.json").write_text("{}")
-    build(source, out)
+    tiny_model.build(source, out)
     OnnxEmbedder(out)
 
     before = ModelManifest.read(out).fingerprint
     tiny_model.write_weights(source, layers=2, seed=8)
-    build(source, out)
+    tiny_model.build(source, out)
     assert ModelManifest.read(out).fingerprint != before
 
 
 def test_equal_weights_give_equal_bytes(tmp_path: Path, folder: Path) -> None:
-    again = build(tiny_model.write(tmp_path / "source"), tmp_path / "built")
+    again = tiny_model.build(tiny_model.write(tmp_path / "source"), tmp_path / "built")
     assert (again / "model.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
 
 
@@ -240,7 +233,7 @@ def test_prompts_are_chosen_as_sentence_transformers_chooses_them(tmp_path: Path
     source = tiny_model.write(tmp_path / "source")
     prompts = {"prompts": {"query": "query: ", "other": "the "}, "default_prompt_name": "other"}
     (source / "config_sentence_transformers.json").write_text(json.dumps(prompts))
-    manifest = ModelManifest.read(build(source, tmp_path / "built"))
+    manifest = ModelManifest.read(tiny_model.build(source, tmp_path / "built"))
     assert manifest.prompts == {"query": "query: ", "passage": "the "}
 
 

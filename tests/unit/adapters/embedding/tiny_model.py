@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from layers.embedder import build_model
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 WORDS = ["pump", "valve", "tank", "lease", "the", "re", "##start", "##s", "über", "query", ":", "passage"]
@@ -48,6 +53,14 @@ def write(
     write_json(folder / "1_Pooling" / "config.json", {"pooling_mode": pooling})
     write_tokenizer(folder / "tokenizer.json", words)
     return folder
+
+
+def build(source: Path | str, out: Path) -> Path:
+    """Build a model folder as `make model` does, and return it."""
+    arguments = ["build_model.py", "--model", f"{source}", "--out", f"{out}"]
+    with patch("sys.argv", arguments), redirect_stdout(StringIO()):
+        assert build_model.main() == 0
+    return out
 
 
 def write_json(path: Path, content: object) -> None:
