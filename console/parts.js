@@ -167,6 +167,7 @@ export function Answer({ answer, onSource }) {
       ${answer.cut_short && html`<p class="note">${t("answer.cut_short")}</p>`}
       ${answer.dropped_passages > 0 && html`<p class="note">${t("answer.dropped", { count: answer.dropped_passages })}</p>`}
       ${answer.partial && html`<p class="note">${t("answer.partial")}</p>`}
+      ${answer.still_indexing > 0 && html`<p class="note">${t("answer.still_indexing", { count: answer.still_indexing })}</p>`}
       ${answer.fallback_reason && html`<p class="note">${t("answer.fallback")}</p>`}
       ${answer.rewritten_question && html`<p class="note">
         ${t("answer.rewritten", { question: answer.rewritten_question })}

@@ -253,7 +253,9 @@ def test_documents_are_listed_by_collection_status_and_prefix_in_pages(ledger: D
 
     assert found(["b", "none", "a", "default", ""]) == keys
     assert sorted(found(None)) == sorted([*keys, "c/2026/z"])
-    assert found(["a"], Status.DELETED) == ["a/gone"]
+    assert found(["b", "a", "default"], Status.INDEXED) == keys
+    # One read: rows of another status do not count.
+    assert listed(ledger, ["a"], Status.DELETED, "", 1) == listed(ledger, None, Status.DELETED) == [["a/gone"]]
     assert found(["a", "b"], prefix="a/2026/") == sorted(found(None, prefix="a/2026/")) == keys[2:4]
 
 

@@ -66,9 +66,9 @@ def whole_answer(answer: StreamedResponse | dict[str, Any]) -> dict[str, Any]:
     return {"statusCode": answer.status, "multiValueHeaders": headers, "body": read(answer)}
 
 
-def begin(body: dict[str, Any], **headers: str) -> StreamedResponse:
+def begin(body: dict[str, Any], key: str = KEY_OF_ALL, **headers: str) -> StreamedResponse:
     """Return the answer to a question, with an unread body that the caller must close."""
-    answer = handler(event_of("POST", "/v1/query", body, **headers), CONTEXT)
+    answer = handler(event_of("POST", "/v1/query", body, key, **headers), CONTEXT)
     assert isinstance(answer, StreamedResponse)
     return answer
 

@@ -13,14 +13,15 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from docwell.answers import REFUSALS, STILL_INDEXING
 from docwell.audit import Action
 from docwell.http import mcp
-from docwell.models import Chunk, IndexRecord
+from docwell.models import Chunk, DocumentRecord, IndexRecord
 from docwell.wiring import query as wiring
 from functions.query.handler import handler
 from tests.unit.cases import rows
 from tests.unit.conftest import HttpWorld
-from tests.unit.http.http_calls import CONTEXT, HandlerTransport, call, event_of
+from tests.unit.http.http_calls import CONTEXT, HandlerTransport, begin, call, event_of, events_of
 from tests.unit.query.query_world import BOILER, QUESTION
 
 MODES = pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -265,3 +266,16 @@ def test_a_value_of_any_json_type_in_a_message_causes_no_server_error(
         headers = {"mcp-protocol-version": version, "mcp-method": str(message["method"])} if version else {}
         answer: Any = handler(event_of("POST", "/v1/mcp", message, "house", **headers), CONTEXT)
         assert answer["statusCode"] < 500, message
+
+
+@pytest.mark.parametrize(("document", "count"), [("house/new.pdf", 1), ("cellar/new.pdf", 0)])
+def test_a_refusal_says_at_each_interface_how_many_documents_of_the_caller_are_still_being_indexed(
+    world: HttpWorld, document: str, count: int
+) -> None:
+    world.model.says = "NOT FOUND"
+    world.ledger.records[document] = DocumentRecord(document)
+    text = REFUSALS["not_in_documents"] + STILL_INDEXING.format(1) * count
+    _, answer, _ = call("POST", "/v1/query", QUERY, "house")
+    (*_, (_, streamed)) = events_of(begin(QUERY | {"stream": True}, "house"))
+    for body in (answer, streamed, tool("ask", **QUERY).structured_content):
+        assert (body["answer"], body["still_indexing"]) == (text, count)

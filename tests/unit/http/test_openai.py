@@ -17,13 +17,13 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from docwell.answers import CORRECTION, NOT_SUPPORTED, REFUSALS
+from docwell.answers import CORRECTION, NOT_SUPPORTED, REFUSALS, STILL_INDEXING
 from docwell.audit import Action
 from docwell.errors import Overloaded
 from docwell.http import openai as chat
 from docwell.http import shapes
 from docwell.identity import ORIGIN_HEADER, Principal, Rule
-from docwell.models import CitationUnit, UnitKind
+from docwell.models import CitationUnit, DocumentRecord, UnitKind
 from tests.unit.cases import rows
 from tests.unit.conftest import HttpWorld
 from tests.unit.http.http_calls import KEY_OF_ALL, HandlerTransport, call
@@ -145,8 +145,10 @@ def test_an_unsupported_sentence_says_so_in_both_forms(world: HttpWorld, client:
 @BOTH
 def test_a_refusal_is_content_and_says_its_cause(world: HttpWorld, client: openai.OpenAI, stream: bool) -> None:
     world.model.says = "Not found."
+    world.ledger.records["house/new.pdf"] = DocumentRecord("house/new.pdf")
     cause = REFUSALS["not_in_documents"]
-    assert content(client, stream=stream) == content(client, stream=stream, api="responses") == cause
+    text = cause + STILL_INDEXING.format(1)
+    assert content(client, stream=stream) == content(client, stream=stream, api="responses") == text
     whole = client.chat.completions.create(model="docwell", messages=[USER])
     assert whole.choices[0].message.refusal == cause
     with client.responses.stream(model="docwell", input=QUESTION) as events:

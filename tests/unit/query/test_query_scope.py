@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from docwell.answers import AnswerStatus
+from docwell.answers import STILL_INDEXING, AnswerStatus
+from docwell.deadline import run
 from docwell.errors import NotFound, StillIndexing, Unavailable
 from docwell.identity import Principal, Rule
 from docwell.models import Attributes, DocumentRecord, Status, StoredObject
@@ -66,17 +67,69 @@ def test_a_document_that_is_deleted_missing_or_outside_the_collections_gives_the
 def test_a_question_to_documents_that_are_not_indexed_yet_says_so(
     key: str, status: str | None, document: str | None, reader: str, *, waits: bool
 ) -> None:
-    world = World()
-    records = {"house/rules.pdf": Status.FAILED} | ({key: Status(status)} if status else {})
-    world.ledger.records |= {name: DocumentRecord(name, status) for name, status in records.items()}
-    objects = [StoredObject(key, "etag", 1, 2.0), StoredObject("house/rules.pdf", "etag", 1, 1.0)]
-    world.query = replace(world.query, listing=lambda after: ([row for row in objects if row.key > after], None))
+    world = world_of_new_objects(key, status)
     principal = Principal("key:reader", frozenset({reader})) if reader else EVERYTHING
     with pytest.raises(StillIndexing) if waits else nullcontext():
         assert world.ask(Question(QUESTION, document=document), principal).answer.refusal == "nothing_indexed"
 
 
-@pytest.mark.parametrize("call", range(2, 7))
+@pytest.mark.parametrize(("key", "status", "document", "reader", "waits"), rows(__file__, "new_objects"))
+def test_a_refusal_says_how_many_documents_are_not_indexed_yet(
+    key: str, status: str | None, document: str | None, reader: str, *, waits: bool
+) -> None:
+    world = world_of_new_objects(key, status)
+    for live in ("house/live.pdf", "live.pdf"):
+        world.add(live, BOILER)
+    if document:  # its older version is live
+        world.add(document, BOILER)
+        newest = Status((status if document == key else None) or "FAILED")
+        world.ledger.records[document] = replace(world.ledger.records[document], status=newest)
+    world.model.says = "NOT FOUND"
+    principal = Principal("key:reader", frozenset({reader})) if reader else EVERYTHING
+    report = world.ask(Question(QUESTION, document=document), principal)
+    assert report.answer.refusal == "not_in_documents"
+    answer = run(world.query.completed(report)).answer
+    assert answer.still_indexing == waits
+    assert answer.answer.endswith(STILL_INDEXING.format(1)) == waits
+
+
+@pytest.mark.parametrize(
+    ("principal", "condition", "waits"),
+    [
+        (EVERYTHING, Filter(prefix="house/"), True),
+        (EVERYTHING, Filter(documents=("house/new.pdf",)), True),
+        (EVERYTHING, Filter(prefix="attic/"), False),
+        (EVERYTHING, Filter(tags={"stage": "final"}), False),
+        (Principal("key:house", frozenset({"house"})), Filter(), True),
+        (Principal("key:prefix", rules=frozenset({Rule("house", "house/n")})), Filter(), True),
+        (Principal("key:other", rules=frozenset({Rule("house", "house/l")})), Filter(), False),
+        (
+            Principal("key:tag", rules=frozenset({Rule("house", tags=frozenset({("stage", "final")}))})),
+            Filter(),
+            False,
+        ),
+    ],
+)
+def test_a_refusal_counts_only_documents_that_the_caller_may_see_and_the_filter_allows(
+    principal: Principal, condition: Filter, *, waits: bool
+) -> None:
+    world = world_of_new_objects("house/new.pdf", "PENDING")
+    world.add("house/live.pdf", BOILER)
+    report = world.ask(Question("quarterly revenue", filter=condition), principal)
+    assert run(world.query.completed(report)).answer.still_indexing == waits
+
+
+def world_of_new_objects(key: str, status: str | None) -> World:
+    """Return a world with a document that failed and one in the bucket, with a row of this status if any."""
+    world = World()
+    records = {"house/rules.pdf": Status.FAILED} | ({key: Status(status)} if status else {})
+    world.ledger.records |= {name: DocumentRecord(name, status) for name, status in records.items()}
+    objects = [StoredObject(key, "etag", 1, 2.0), StoredObject("house/rules.pdf", "etag", 1, 1.0)]
+    world.query = replace(world.query, listing=lambda after: ([row for row in objects if row.key > after], None))
+    return world
+
+
+@pytest.mark.parametrize("call", range(2, 6))
 def test_a_document_that_goes_live_during_a_question_is_never_lost_or_missing(
     call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ REFUSALS: Mapping[Refusal, str] = {
     "filter": "No indexed document that you may read fits this filter.",
     "other_language": "No answer. The embedding model reads only English: ask in English (docs/use/models.md).",
 }
-
+STILL_INDEXING = "\n\nDocuments still being indexed: at least {}. Ask again in a minute."
 
 # Texts that chat clients get with an answer, and may send back with it.
 NOT_SUPPORTED = " (not supported by the documents)"
@@ -152,11 +152,11 @@ class Usage:
 class Timings:
     """Milliseconds of each stage. `waking` is the wait for a model host that slept."""
 
-    embed: float = 0.0
-    retrieve: float = 0.0
-    waking: float = 0.0
-    generate: float = 0.0
-    total: float = 0.0
+    embed: float
+    retrieve: float
+    waking: float
+    generate: float
+    total: float
 
 
 class HostState(StrEnum):
@@ -231,3 +231,4 @@ class Answer:
     mode: Mode = Mode.PASSAGES
     # A server with a part of the index did not answer.
     partial: bool = False
+    still_indexing: int = 0

@@ -169,7 +169,8 @@ class QuestionRequest:
                 async with aclosing(query.ask(ask)) as events:
                     async for event in events:
                         await self.admission.confirm()
-                        if shown := await self._account(event):
+                        complete = await query.completed(event) if isinstance(event, QueryReport) else event
+                        if shown := await self._account(complete):
                             yield shown
         except Exception as error:
             self._error = error

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
-from docwell.answers import AnswerStatus, Cost, HostState, Mode, Refusal, Sentence
+from docwell.answers import AnswerStatus, Cost, HostState, Mode, Refusal, Sentence, Timings
 from docwell.errors import BadInput
 from docwell.models import (
     KEY_BYTES,
@@ -181,13 +181,6 @@ class SearchTimings(BaseModel):
     total: float
 
 
-class TimingsBody(SearchTimings):
-    """Milliseconds."""
-
-    waking: float = Field(default=0.0, description="The wait for a model host that slept.")
-    generate: float
-
-
 class QueryResponse(BaseModel):
     """An answer with its sources."""
 
@@ -200,7 +193,7 @@ class QueryResponse(BaseModel):
     citations: list[CitationBody]
     sentences: list[Sentence]
     usage: UsageBody
-    timings_ms: TimingsBody
+    timings_ms: Timings
     cost: Cost
     model: str
     prompt_version: str
@@ -213,6 +206,7 @@ class QueryResponse(BaseModel):
     )
     cut_short: bool = Field(description="The answer reached the limit of its tokens.")
     partial: bool = Field(description="Chroma stopped answering: a list is not of all documents.")
+    still_indexing: int = Field(description="Of a refusal: documents that may answer once they are indexed.")
     request_id: str
 
 

@@ -113,12 +113,9 @@ class Lists:
 
         Raises `BadInput` where the question has no subject.
         """
-        text = searched.text
-        is_auto = searched.mode is Mode.AUTO
-        values = wanted_values(text, searched.documents if is_auto else None)
-        if values:
+        if values := wanted_values(searched.text, searched.documents if searched.mode is Mode.AUTO else None):
             return self._values(values, searched)
-        subject = find_subject(text)
+        subject = find_subject(searched.text)
         if subject is None:
             raise BadInput(NO_SUBJECT)
         live, complete = searched.scope.documents(self.catalogue, MOST_ROWS)

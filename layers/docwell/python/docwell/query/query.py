@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from time import perf_counter
 
-from docwell.answers import AnswerStatus, Citation, Mode
+from docwell.answers import STILL_INDEXING, AnswerStatus, Citation, Mode
 from docwell.config import QueryLimits
 from docwell.errors import BadInput, Unavailable
 from docwell.identity import Principal
@@ -22,7 +22,7 @@ from docwell.query.conversation import Conversation
 from docwell.query.modes import Modes
 from docwell.query.retrieval.ranking import RERANKED, reordered
 from docwell.query.retrieval.retrieval import RankedHits, Retrieval
-from docwell.query.retrieval.scope import Scope, check_exist, find_scope, why_empty
+from docwell.query.retrieval.scope import Scope, check_exist, find_scope, unfinished, why_empty
 from docwell.query.waking import Sleeper
 from docwell.query.writing import RESERVE_S, Reports, Writer, likeness
 from docwell.text.lexicon import language_of, script
@@ -117,6 +117,20 @@ class Query:
                 else:
                     yield event
 
+    async def completed(self, report: QueryReport) -> QueryReport:
+        """Return the report; a refusal says how many documents are still being indexed, if the ledger answers."""
+        answer, scope, question = report.answer, report.inquiry.scope, report.inquiry.ask.question
+        if scope is None or answer.refusal is None:
+            return report
+        if question.document is None:
+            scope = Scope(scope.principal, dict.fromkeys(question.collections) or None, question.filter)
+        with suppress(Unavailable):
+            async with report.inquiry.ask.deadline.stage("retrieve", _RETRIEVE_SHARE):
+                count = await asyncio.to_thread(unfinished, self.retrieval.catalogue, scope, self.listing)
+            text = answer.answer + (STILL_INDEXING.format(count) if count else "")
+            report = replace(report, answer=replace(answer, answer=text, still_indexing=count))
+        return report
+
     async def search(self, ask: Ask) -> tuple[Inquiry, list[Citation]]:
         """Return the question with its passages, ranked as for `ask`, and their citations. Calls no model host.
 
@@ -162,8 +176,8 @@ class Query:
                 hits, searched, basis = await asyncio.to_thread(self._searched, *request)
                 try:
                     if not hits.passages:
-                        cause = partial(why_empty, self.retrieval.catalogue, searched.scope, self.listing)
-                        refusal = await asyncio.to_thread(cause)
+                        where = self.retrieval.catalogue, searched.scope, self.listing
+                        refusal = await asyncio.to_thread(why_empty, *where)
                 except Unavailable:  # a document may have gone live since the search
                     hits, searched, basis = await asyncio.to_thread(self._searched, *request)
                     if not hits.passages:

@@ -75,11 +75,10 @@ class ReceiptBook:
         return before != verdict
 
     def _wait_for(self, look: Callable[[], _Read]) -> _Read:
-        value = look()
-        if value is not None or not self.late_s:
-            return value
-        self.sleep(self.late_s)
-        return look()
+        if (value := look()) is None and self.late_s:
+            self.sleep(self.late_s)
+            return look()
+        return value
 
 
 def _no_receipt(request_id: str) -> NotFound:

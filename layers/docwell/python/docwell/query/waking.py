@@ -111,19 +111,6 @@ class Sleeper:
         until = self.night and self.night.until(now)
         return ModelAsleep("ollama", until, until.timestamp() - now) if until else None
 
-    async def wake(self, inquiry: Inquiry, error: ModelWaking) -> AsyncGenerator[Waking]:
-        """Yield `Waking` until a host has woken, or the wait has failed. Then the question can be repeated.
-
-        Raises `ModelAsleep` at night, and `error` when the question does not wait.
-        """
-        if stopped := self.stopped():
-            raise stopped from None
-        async with aclosing(self._waking(inquiry)) as events:
-            async for event in events:
-                yield event
-        if not inquiry.ask.question.waits:
-            raise error
-
     async def before_rewriting(self, inquiry: Inquiry) -> AsyncGenerator[Waking]:
         """Wait for a host before a follow-up is rewritten, which needs the model.
 
@@ -135,13 +122,13 @@ class Sleeper:
         try:
             await self.host.check()
         except ModelWaking:
-            async with aclosing(self._waking(inquiry)) as events:
+            async with aclosing(self.waking(inquiry)) as events:
                 async for event in events:
                     yield event
         except Unavailable:
             pass  # the call of the model reports it
 
-    async def _waking(self, inquiry: Inquiry) -> AsyncGenerator[Waking]:
+    async def waking(self, inquiry: Inquiry) -> AsyncGenerator[Waking]:
         """Yield `Waking`. If the question waits, repeat it until a host answers, and postpone the deadline.
 
         Soon after a failed wait, yield it only once.

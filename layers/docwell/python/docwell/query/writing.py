@@ -212,12 +212,14 @@ class Writer:
         """Yield the events of waiting for a model host. Raises the error if the question must not be repeated."""
         if self.sleeper is None:
             raise error
-        if is_last:
-            raise (self.sleeper.stopped() or error) from None
-        async with aclosing(self.sleeper.wake(inquiry, error)) as events:
+        if (stopped := self.sleeper.stopped()) or is_last:
+            raise (stopped or error) from None
+        async with aclosing(self.sleeper.waking(inquiry)) as events:
             async for waking in events:
                 yield Progress(self.reports.report(inquiry))
                 yield waking
+        if not inquiry.ask.question.waits:
+            raise error
 
     async def _take(
         self, inquiry: Inquiry, checker: Checker, draft: _Draft, piece: str | Completion

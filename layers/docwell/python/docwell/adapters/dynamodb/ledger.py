@@ -257,20 +257,20 @@ class DynamoLedger:
         place = decode_cursor(cursor)
         if place is not None:
             left = left[_index(left, place, prefix) :]
-        records: list[DocumentRecord] = []
+        records, read = list[DocumentRecord](), 0
         for _ in range(_READS):
-            if not left or len(records) >= limit:
+            if not left or len(records) >= limit or (visible is None and read >= _MOST_ROWS):
                 break
             after = None if place is None or set(place) == _COLLECTION else place
-            at_once = limit - len(records) if visible is None else _ROWS_AT_ONCE
+            at_once = _ROWS_AT_ONCE if visible or status else limit - len(records)
             page = self._table.page(narrowed(Selection(condition, values), left[0], prefix), at_once, after)
             records += filter(visible, map(_record, page.rows)) if visible else map(_record, page.rows)
-            place = page.next
+            place, read = page.next, read + page.read
             if place is None:
                 left = left[1:]
         if place is None and left:
             place = {"collection": {"S": left[0]}}
-        if visible is not None and (place is not None or len(records) > limit):
+        if len(records) > limit or (visible is not None and place is not None):
             if records:
                 key = records[:limit][-1].key
                 in_collection = {} if collections is None else {"collection": {"S": collection_of(key)}}
@@ -355,7 +355,7 @@ _ROW = {"document", "pipeline"}
 # The most reads for one page, which bounds a request over thousands of empty collections.
 _READS = 50
 # The most rows of one filtered read: DynamoDB returns 1 MB, and a row takes about 1 KB.
-_ROWS_AT_ONCE = 1000
+_ROWS_AT_ONCE, _MOST_ROWS = 1000, 2000
 
 
 def narrowed(selection: Selection, collection: str | None, prefix: str) -> Selection:

@@ -66,8 +66,6 @@ _LETTERS = re.compile(
 )
 # After a list, this many more characters show whether another item follows ("12. A").
 _UNDECIDED = 8
-# An answer has a word that its question lacks.
-_FEWEST_ADDED = 1
 # A copied piece of fewer words can be a heading or a cell.
 _FEWEST_COPIED = 4
 # The least share, by rarity, of the question's words that must be near a figure. Chosen on XQuAD.
@@ -475,7 +473,7 @@ class Checker:
         else:
             agrees = len(held) == len(read) and not denied
         added = content_words(claim.text) - content_words(self.question)
-        fits = copied or len(added) >= _FEWEST_ADDED or split_reply(claim.text)[0] is not None
+        fits = bool(copied or added or split_reply(claim.text)[0] is not None)
         supported = support >= self.min_support and agrees and not missing and fits and not self._lacks_subject
         # A sentence with few of the words decides nothing.
         contradicted = denied and not (decided and decided.share < self.min_support)

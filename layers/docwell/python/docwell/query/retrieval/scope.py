@@ -293,23 +293,30 @@ def by_collection(keys: Iterable[str]) -> dict[str, Sequence[str]]:
     return {name: list(group) for name, group in groupby(sorted(keys, key=collection_of), collection_of)}
 
 
-def why_empty(ledger: Catalogue, scope: Scope, listing: Listing) -> Refusal:
-    """Return why a search is empty. Raises `Unavailable` for a lost index, `StillIndexing` if documents wait."""
-    if scope.filter != NO_FILTER:
-        return "filter" if scope.places == {} else "nothing_near"
+def unfinished(ledger: Catalogue, scope: Scope, listing: Listing, *also: Status) -> int:
+    """Return how many of some new documents of a scope have no row yet, are PENDING or `also`."""
     whole = frozenset(name for name, documents in (scope.places or {}).items() if documents is None)
     among = reachable(scope.principal) if scope.places is None else whole
-    keys = [key for documents in (scope.places or {}).values() for key in documents or ()][:_ROWS]
+    keys = {key for documents in (scope.places or {}).values() for key in documents or ()}
     if among != frozenset():
         collections = None if among is None else sorted(among)
-        new = [record.key for record in ledger.page(collections, Status.PENDING, None, _ROWS)[0]]
+        rows, _ = ledger.page(collections, Status.PENDING, None, _ROWS, scope.filter.prefix)
+        new = [row.key for row in rows]
         after = f"{collections[0]}/" if collections and DEFAULT_COLLECTION not in collections else ""
         with suppress(Unavailable):  # the role may lack the right to list
             objects = sorted(listing(after)[0], key=lambda row: row.modified)
             new += [row.key for row in objects if among is None or collection_of(row.key) in among][-_NEWEST:]
-        keys += [key for key in new if may_see(scope.principal, key, {})]
+        # Tags and metadata are not known before ingest.
+        keys.update(key for key in new if scope.allows(key, LiveDocument("", Attributes())))
+    return sum(row is None or row.status in {Status.PENDING, *also} for row in map(ledger.get, [*keys][:_ROWS]))
+
+
+def why_empty(ledger: Catalogue, scope: Scope, listing: Listing) -> Refusal:
+    """Return why a search is empty. Raises `Unavailable` for a lost index, `StillIndexing` if documents wait."""
+    if scope.filter != NO_FILTER:
+        return "filter" if scope.places == {} else "nothing_near"
     # Before the live ones, so that a document that goes live meanwhile counts as one or the other.
-    waits = any(row is None or row.status in {Status.PENDING, Status.INDEXED} for row in map(ledger.get, keys))
+    waits = unfinished(ledger, scope, listing, Status.INDEXED)
     live, _ = scope.documents(ledger, MOST_ROWS)
     # Read again, consistently: a document may have been deleted since the search.
     if live and scope.live(ledger, [*live][:_ROWS]):
