@@ -140,6 +140,17 @@ def test_a_preview_changes_nothing(sam: Sam, capsys: pytest.CaptureFixture[str])
     assert "model hosts start again" in lines
 
 
+def test_the_index_in_use_changes_after_a_re_index_alone(sam: Sam) -> None:
+    sam.deploy()
+    sam.profile.write_text('Index = "400,off,4"\n')
+    with pytest.raises(StepError, match="re-index"):
+        sam.deploy()
+    sam.profile.write_text('NextIndex = "400,,,"\n')
+    assert sam.deploy() == [APP]
+    sam.profile.write_text('Index = "400,off,4"\n')
+    assert sam.deploy() == [STACK, APP]
+
+
 def test_the_app_of_an_older_release_moves(sam: Sam, capsys: pytest.CaptureFixture[str]) -> None:
     # One stack had the parameters of both.
     sam.change(STACK, preflight.settable(), deployment.parameters("team") | {"Release": "a" * 64})
