@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from docwell.ports import StateStore
 
-TEXT_VERSION = 16
+TEXT_VERSION = 17
 CHUNKER_VERSION = 2
 EMBEDDED_VERSION = 6  # header and units that are embedded with a chunk, and their record format
 # The package contains its models: another release recognises other text, and needs another TEXT_VERSION.

@@ -50,7 +50,8 @@ def _sheets(row: dict[str, Any]) -> bytes:
     cell.number_format = row.get("format", "General")
     book.active["C2"] = row.get("beside")
     fonts = [Color(**{name: row[name]}, tint=row.get("tint", 0)) for name in ("theme", "indexed") if name in row]
-    cell.font = Font(color=next(iter(fonts), row.get("font")), size=row.get("size", 11))
+    cell.font = Font(color=next(iter(fonts), row.get("font")), size=row.get("size", 11), strike=row.get("strike"))
+    book.active.sheet_view.showZeros = row.get("zeros")
     fill = row.get("fill") or Color(**row.get("ground", {}))
     cell.fill = PatternFill("solid" if row.keys() & {"fill", "ground"} else None, fill)
     cell.alignment = Alignment(horizontal=row.get("align"))

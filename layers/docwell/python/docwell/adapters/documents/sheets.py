@@ -28,16 +28,17 @@ from docwell.adapters.documents.kinds import delimiter
 from docwell.adapters.documents.parts import MIN_CELLS, WHITE, Cell, Metadata, Parts, Placed, Rows, is_seen, raised
 from docwell.models import CitationUnit, UnitKind
 
-_LITERAL = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]')
+_LITERAL = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|(\[[^<>=\];]+\])|\[[^\]]*\]')
 # Each comma after the last digit divides by a thousand: `#,##0,` shows thousands.
 _DIGITS = re.compile(r"[#0?](?:,*[#0?])*(,*)(?:\.([#0?]+))?(,*)")
 # Codes have up to 20 digits. Excel shows 30 decimals, and a number has up to 309 digits before them.
 _LARGEST_CODE, _MOST_DECIMALS, _EXACT = 10**20, 30, Context(prec=400)
 # A number format has sections for numbers above, below and at zero, and for texts. No section is for booleans.
-_TEXTS, _BOOLEANS, _TEXT = 3, 4, re.compile("@|general", re.IGNORECASE)
-# Brackets that choose a section, others, and those that name a colour. A narrower column shows nothing.
-_CONDITION, _BRACKET, LEAST_WIDTH = re.compile(r"\[[<>=]"), re.compile(r"\[[^<>=]"), 0.3
-_INK = re.compile(r"\[[a-z]{3}", re.IGNORECASE)
+_ZEROS, _TEXTS, _BOOLEANS, _TEXT = 2, 3, 4, re.compile("@|general", re.IGNORECASE)
+# Brackets that choose a section, and those that name a colour. A narrower column shows nothing.
+_CONDITION, LEAST_WIDTH = re.compile(r"\[[<>=]"), 0.3
+_INK = re.compile(r"\[([a-z]{3,})", re.IGNORECASE)
+_INKS = {"black": 0, "white": 1, "red": 2, "green": 3, "blue": 4, "yellow": 5, "magenta": 6, "cyan": 7}
 # A colour of a theme. Its file has each one of text before that of its ground (ECMA-376, 18.8.3).
 _THEME = re.compile(rb'(?:srgb|sys)Clr [^>]*"([0-9A-Fa-f]{6})"')
 _YEARS = range(1900, 2101)
@@ -149,7 +150,7 @@ def _shown_rows(sheet: Any, parts: Parts) -> Iterator[_Row]:
             if isinstance(value := cell.value, bool | str):
                 section = _TEXTS if isinstance(value, str) else _BOOLEANS
             else:
-                section = 2 if value == 0 else int(isinstance(value, int | float) and value < 0)
+                section = _ZEROS if value == 0 else int(isinstance(value, int | float) and value < 0)
             # A text in a narrow column goes on over an empty place beside it.
             is_cut = cell.column in narrow and (
                 section != _TEXTS or (not cell.alignment.horizontal and cell.offset(0, 1).value is not None)
@@ -180,10 +181,11 @@ class _Looks:
         self._parts, self._seen = parts, dict[Any, bool | None]()
         theme = _THEME.findall(sheet.parent.loaded_theme or b"") or [b"000000", b"FFFFFF"]
         theme = [digits.decode() for digits in (*theme[1::-1], *theme[3:1:-1], *theme[4:12])]
-        self._colours = {"theme": theme, "indexed": [*sheet.parent._colors[:64], "000000", WHITE]}
+        self._colours = {"theme": theme, "indexed": [*sheet.parent._colors[:64], "000000", WHITE, ""]}
         rules = [area for rule in sheet.conditional_formatting for area in rule.sqref]
         areas = [*rules, *(CellRange(table.ref) for table in sheet.tables.values())]
         self._area, self._has_rules = reduce(CellRange.union, areas) if areas else None, bool(rules)
+        self._unseen_section = _ZEROS if sheet.sheet_view.showZeros is False else None
 
     def draw(self, cell: Any, section: int, font: Any = None) -> bool:
         """Return whether a cell, or a run with a font, shows a value; mark the part where that is unknown."""
@@ -198,14 +200,15 @@ class _Looks:
         return seen or is_inside
 
     def _is_seen(self, cell: Any, section: int, font: Any) -> bool | None:
-        """Return whether a value is seen on its ground; None if its number format or size does not draw it."""
-        form, fill, ground = cell.number_format or "General", cell.fill, ""
-        if not _has_form(form, section) or not is_seen("", "", font.sz):
+        """Return whether a value is seen on its ground; None if it is not drawn, too small or struck out."""
+        form, fill = _form_of(cell.number_format or "General", section), cell.fill
+        if not form or section == self._unseen_section or font.strike or not is_seen("", "", font.sz):
             return None
-        # A colour in brackets replaces that of the font.
-        if fill.fill_type in {None, "solid"} and not _INK.search(form):
-            ground = self._digits(fill.fgColor) if fill.fill_type else WHITE
-        return is_seen(self._digits(font.color) if font.color else "000000", ground, None)
+        colour = self._digits(font.color) if font.color else "000000"
+        if ink := _INK.search(form):
+            colour = self._colours["indexed"][_INKS.get(ink[1].lower(), -1)][-6:]
+        grounds = {None: WHITE, "solid": self._digits(fill.fgColor)}
+        return is_seen(colour, grounds.get(fill.fill_type, ""), None)
 
     def _digits(self, colour: Any) -> str:
         """Return the six digits of a colour, "" for an unknown one."""
@@ -219,15 +222,14 @@ class _Looks:
         return bytes(round(channel * 255) for channel in hls_to_rgb(hue, light, saturation)).hex()
 
 
-def _has_form(form: str, section: int) -> bool:
-    """Return whether a number format draws a value of a section."""
-    plain = _LITERAL.sub(lambda mark: "x" * bool(mark[1] or mark[2] or _BRACKET.match(mark[0])), form)
+def _form_of(form: str, section: int) -> str:
+    """Return the part of a number format that draws a value of a section, with its ink; "" if none does."""
+    plain = _LITERAL.sub(lambda mark: "x" * bool(mark[1] or mark[2] or mark[3]) or mark[4] or "", form)
     drawn = [text.strip() for text in plain.split(";")]
-    place = min(section, _TEXTS)
-    own = drawn[place] if place < len(drawn) else "@" if place == _TEXTS else drawn[0]
+    own = dict(enumerate(drawn)).get(min(section, _TEXTS), drawn[0] if section < _TEXTS else "@")
     if any(drawn) and (section == _BOOLEANS or _CONDITION.search(form)):
-        own = "@"
-    return bool(own) and (section != _TEXTS or bool(_TEXT.search(own)))
+        own = "[any]@" if _INK.search(form) else "@"
+    return own if section != _TEXTS or _TEXT.search(own) else ""
 
 
 def _is_header(row: _Row, above: _Row, following: Sequence[Any], header: _Row) -> bool:
@@ -270,9 +272,7 @@ def shown(cell: Any) -> str:
 
 
 def _number(value: float, number_format: str) -> str:
-    shape = _LITERAL.sub(
-        lambda literal: literal[1] or literal[2] or literal[3] or "", number_format.partition(";")[0]
-    )
+    shape = _LITERAL.sub(lambda mark: mark[1] or mark[2] or mark[3] or "", number_format.partition(";")[0])
     digits = _DIGITS.search(shape)
     if digits is None or re.search(r"[eE][+-]|[/@]", shape) or not math.isfinite(value):
         # A long number without a format is a code, such as that of an article.
