@@ -70,13 +70,13 @@ class SearchArguments(bodies.SearchFields):
     links: bool = Field(default=False, description="Return a link to each document, for a person.")
 
 
-class FetchArguments(BaseModel, extra="forbid"):
+class FetchArguments(bodies.Body, extra="forbid"):
     """The page to read."""
 
     id: bodies.Key = Field(description="The `id` of a passage: docwell://documents/DOCUMENT/pages/PAGE")
 
 
-class DocumentsArguments(BaseModel, extra="forbid"):
+class DocumentsArguments(bodies.Body, extra="forbid"):
     """The documents to list."""
 
     collection: bodies.Key | None = None

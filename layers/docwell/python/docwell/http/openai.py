@@ -66,14 +66,14 @@ _LINK = "%:/?#&=+,;@~!$'"
 _Text = Annotated[str, StringConstraints(min_length=0)]  # a constraint makes Pydantic reject lone surrogates
 
 
-class ContentPart(BaseModel, extra="allow"):
+class ContentPart(bodies.Body, extra="allow"):
     """A part of a message. Only `text` is read."""
 
     type: _Text
     text: _Text | None = None
 
 
-class ChatMessage(BaseModel, extra="allow"):
+class ChatMessage(bodies.Body, extra="allow"):
     """One message. docwell ignores the roles `system` and `developer`: it has a prompt already."""
 
     role: _Text = Field(description="`user`, `assistant`, `system` or `developer`.")
@@ -87,7 +87,7 @@ class ResponseItem(ChatMessage):
     role: _Text = Field(default="", description="Of a message, as in chat completions.")
 
 
-class ModelRequest(BaseModel, extra="allow"):
+class ModelRequest(bodies.Body, extra="allow"):
     """A request to a model.
 
     Sampling parameters, such as `temperature`, are ignored: the deployment sets them. Parameters that would change
@@ -116,7 +116,7 @@ class ResponseRequest(ModelRequest):
     input: _Text | Annotated[list[ResponseItem], Field(min_length=1, max_length=_MAX_MESSAGES, fail_fast=True)]
 
 
-class ChatModelBody(BaseModel):
+class ChatModelBody(bodies.Body):
     """One collection, or all of them, as a model."""
 
     id: str
@@ -125,14 +125,14 @@ class ChatModelBody(BaseModel):
     owned_by: str = "docwell"
 
 
-class ModelsResponse(BaseModel):
+class ModelsResponse(bodies.Body):
     """The models that the caller may use."""
 
     object: Literal["list"] = "list"
     data: list[ChatModelBody]
 
 
-class UrlCitation(BaseModel):
+class UrlCitation(bodies.Body):
     """A source: `start_index` to `end_index` is its first marker in the content, in characters."""
 
     type: Literal["url_citation"] = "url_citation"
@@ -142,7 +142,7 @@ class UrlCitation(BaseModel):
     url: str
 
 
-class Annotation(BaseModel):
+class Annotation(bodies.Body):
     """A citation of the answer. `index` counts from 0, for clients that join pieces of lists by it."""
 
     index: int
@@ -150,7 +150,7 @@ class Annotation(BaseModel):
     url_citation: UrlCitation
 
 
-class AnswerMessage(BaseModel):
+class AnswerMessage(bodies.Body):
     """The answer, with a list of its sources at the end."""
 
     role: Literal["assistant"] = "assistant"
@@ -159,7 +159,7 @@ class AnswerMessage(BaseModel):
     annotations: list[Annotation]
 
 
-class Choice(BaseModel):
+class Choice(bodies.Body):
     """The only choice of a completion: the answer."""
 
     index: int = 0
@@ -168,7 +168,7 @@ class Choice(BaseModel):
     logprobs: None = None
 
 
-class ChatUsage(BaseModel):
+class ChatUsage(bodies.Body):
     """Tokens as the model host counts them."""
 
     prompt_tokens: int
@@ -176,7 +176,7 @@ class ChatUsage(BaseModel):
     total_tokens: int
 
 
-class ChatCompletion(BaseModel):
+class ChatCompletion(bodies.Body):
     """A whole answer."""
 
     id: str
@@ -187,7 +187,7 @@ class ChatCompletion(BaseModel):
     usage: ChatUsage
 
 
-class OutputText(BaseModel):
+class OutputText(bodies.Body):
     """The answer, with a list of its sources at the end."""
 
     type: Literal["output_text"] = "output_text"
@@ -195,7 +195,7 @@ class OutputText(BaseModel):
     annotations: list[UrlCitation]
 
 
-class OutputMessage(BaseModel):
+class OutputMessage(bodies.Body):
     """The only message of a response. `refusal` stands beside the text: some clients know no other content."""
 
     id: str
@@ -206,17 +206,17 @@ class OutputMessage(BaseModel):
     refusal: str | None = Field(default=None, description="Why docwell does not answer. The text says it too.")
 
 
-class ResponseUsage(BaseModel):
+class ResponseUsage(bodies.Body):
     """Tokens as the model host counts them."""
 
     input_tokens: int
-    input_tokens_details: dict[str, int] = {"cached_tokens": 0}
+    input_tokens_details: dict[str, int] = Field(default={"cached_tokens": 0})
     output_tokens: int
-    output_tokens_details: dict[str, int] = {"reasoning_tokens": 0}
+    output_tokens_details: dict[str, int] = Field(default={"reasoning_tokens": 0})
     total_tokens: int
 
 
-class ModelResponse(BaseModel):
+class ModelResponse(bodies.Body):
     """A response: whole, or as far as it came."""
 
     id: str
@@ -229,7 +229,7 @@ class ModelResponse(BaseModel):
     incomplete_details: dict[str, str] | None = None
     parallel_tool_calls: Literal[False] = False
     tool_choice: Literal["none"] = "none"
-    tools: list[Any] = []
+    tools: list[Any] = Field(default=[])
 
 
 def question_of(request: ChatRequest | ResponseRequest) -> bodies.QueryRequest:

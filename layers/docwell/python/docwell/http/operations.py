@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from docwell.audit import Action, AuditEvent
 from docwell.errors import DocwellError, Forbidden
@@ -30,7 +30,7 @@ MOST_REDRIVEN = 100
 router = APIGatewayRouter()  # type: ignore[no-untyped-call] # Powertools ships it so
 
 
-class ReconcileBody(BaseModel):
+class ReconcileBody(bodies.Body):
     """The reconcile pass in progress, else the last one, over the index that serves queries."""
 
     started_at: float = Field(description="Seconds since the epoch.")
@@ -42,7 +42,7 @@ class ReconcileBody(BaseModel):
     documents: dict[str, int] = Field(description="Documents by status.")
 
 
-class DeadLettersBody(BaseModel):
+class DeadLettersBody(bodies.Body):
     """The messages in ingest's dead-letter queue, and the failed documents that the caller may read."""
 
     waiting: int = Field(description="About how many messages are parked, of all documents.")
@@ -50,7 +50,7 @@ class DeadLettersBody(BaseModel):
     more: bool = Field(description="Whether more documents may have failed than are listed.")
 
 
-class DayBody(BaseModel):
+class DayBody(bodies.Body):
     """The use of all principals on a UTC day. The cost is that of their answers."""
 
     day: str
@@ -59,7 +59,7 @@ class DayBody(BaseModel):
     cost: float
 
 
-class UseBody(BaseModel):
+class UseBody(bodies.Body):
     """The use of the last days, the oldest first, and the busiest principals of today."""
 
     days: list[DayBody]
@@ -68,7 +68,7 @@ class UseBody(BaseModel):
     complete: bool = Field(description="False: there is more use than was read.")
 
 
-class OperationsResponse(BaseModel):
+class OperationsResponse(bodies.Body):
     """The state of the system. A null part has not happened yet, or is listed in `unknown`."""
 
     reconcile: ReconcileBody | None
@@ -78,7 +78,7 @@ class OperationsResponse(BaseModel):
     unknown: dict[str, str] = Field(description="The parts that could not be read, and why.")
 
 
-class RedriveResponse(BaseModel):
+class RedriveResponse(bodies.Body):
     """The dead letters that were sent to ingest again. Repeat the call while some remain."""
 
     redriven: int
