@@ -14,12 +14,9 @@ def uncollected() -> Iterator[None]:
     Objects made at the start live as long as the process. Searching them for garbage takes 4% of a cold start. A
     failed start is repeated, so its objects stay collectable.
     """
-    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
-        if enabled:
-            gc.freeze()
+        gc.freeze()
     finally:
-        if enabled:
-            gc.enable()
+        gc.enable()
