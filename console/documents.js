@@ -51,9 +51,12 @@ function Remedy({ one, usage, onRetry, onReplace }) {
   if (state === "FAILED" && usage.operates) return button(t("documents.retry"), () => onRetry(one));
   if (!["EMPTY", "REJECTED", "FAILED", "UNSENT"].includes(state)) return null;
   const isScan = state === "EMPTY" || one.reason === "unreadable";
+  const isUntried = one.recognised_pages == null;
   return html`
-    ${isScan && html`<details class="remedy"><summary>${t("documents.recognise")}</summary>
-      <p>${t(one.recognised_pages == null ? "documents.recognise_how" : "documents.recognise_tried")}</p></details>`}
+    ${isScan && isUntried && usage.ocr && usage.operates && button(t("documents.recognise"), () => onRetry(one))}
+    ${isScan && !(isUntried && usage.ocr) && html`<details class="remedy"><summary>${t("documents.recognise")}</summary>
+      <p>${t(isUntried ? "documents.recognise_how" : "documents.recognise_tried")}
+        ${isUntried && html` <code>docwell ocr on</code>`}</p></details>`}
     ${button(t("documents.replace"), () => onReplace(one.document))}`;
 }
 
@@ -420,9 +423,10 @@ export function Documents({ list: known, setList, usage, folder, files, setFiles
   }, [known]);
   const retry = async (one) => {
     try {
-      const { redriven } = await call("POST", "/v1/operations/redrive");
+      const only = one.status === "FAILED" ? "" : `?document=${encodeURIComponent(one.document)}`;
+      const { redriven } = await call("POST", `/v1/operations/redrive${only}`);
       setSaid(t(redriven ? "documents.retried" : "documents.nothing_waits", { count: redriven }));
-      if (redriven) change(one.document, { status: "PENDING", reason: null, detail: null, pages: null });
+      if (redriven) change(one.document, { status: "PENDING", reason: null, detail: null, pages: null, awaits: "reading" });
       onWork();
     } catch (error) {
       setFailure(error);

@@ -18,10 +18,11 @@ function nextOf(working, turn) {
 }
 
 /** Read one document's status, and change its row. Return what shows that work goes on. */
-async function look({ document, awaits }, change, fail) {
+async function look({ document, awaits, updated_at: before }, change, fail) {
   try {
     const found = await call("GET", pathOf(document));
-    const seen = awaits === "deletion" ? found.status === "DELETED" : found.version !== awaits;
+    const again = awaits === "reading" ? found.updated_at !== before : found.version !== awaits;
+    const seen = awaits === "deletion" ? found.status === "DELETED" : again;
     if (found.status === "DELETED" && awaits !== "new") change(document, null);
     else if (found.status !== "DELETED" && (!awaits || seen)) change(document, { ...found, awaits: null, deleting: false });
     return [found.status, found.version, found.pages_done].join();

@@ -251,3 +251,18 @@ def test_an_upload_that_comes_too_often_waits_and_goes_on(console: Console, tmp_
     upload(page, "house", write_pdf(tmp_path, "cellar.pdf", "The cellar has two rooms."))
     expect(page.locator(".uploads")).to_contain_text("The server asks for a pause. Uploads go on in")
     expect(page.locator('tr[data-document="house/cellar.pdf"]')).to_have_attribute("data-status", "INDEXED")
+
+
+def test_the_text_of_a_scan_is_recognised_by_a_button_or_where_ocr_is_off_by_a_command(
+    console: Console, tmp_path: Path
+) -> None:
+    page = documents(console)
+    upload(page, "scans", write_pdf(tmp_path, "scan.pdf", ""))
+    row = page.locator('tr[data-document="scans/scan.pdf"]')
+    row.get_by_text("Recognise text").click()
+    expect(row.locator("code")).to_have_text("docwell ocr on")
+    page.route("**/v1/usage", lambda route: route.fulfill(json=route.fetch().json() | {"ocr": True}))
+    page.reload()
+    row.get_by_role("button", name="Recognise text: scans/scan.pdf").click()
+    expect(row).to_contain_text("Waiting to be read")
+    expect(page.get_by_role("status").filter(has_text="1 document is read again.")).to_be_visible()

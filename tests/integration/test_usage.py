@@ -311,7 +311,8 @@ def test_dead_letters_are_moved_up_to_a_limit_and_none_is_lost(monkeypatch: pyte
         assert letters.waiting() == 14
         assert (letters.redrive(12), letters.waiting()) == (12, 2)
         assert (letters.redrive(12), letters.waiting()) == (2, 0)
+        assert letters.redrive(12, "é.pdf") == 1
         moved: set[str] = set()
         while messages := sqs.receive_message(QueueUrl=ingest, MaxNumberOfMessages=10).get("Messages"):
             moved |= {message["Body"] for message in messages}
-        assert moved == bodies
+        assert {json.loads(body)["docwell"]["key"] for body in moved - bodies} == {"é.pdf"}

@@ -352,6 +352,7 @@ def test_the_use_of_a_caller_has_its_quotas_and_its_rights_to_write(world: HttpW
             "writable": ["house", "shed"],
             "operates": False,
             "max_upload_bytes": 512 * 1024 * 1024,
+            "ocr": False,
         },
     )
     assert world.principals.requests == 4
@@ -539,7 +540,10 @@ def test_a_redrive_is_audited_and_says_how_much_is_left(world: HttpWorld) -> Non
     for moved, left in ((MOST_REDRIVEN, 5), (5, 0), (0, 0)):
         status, answer, _ = call("POST", "/v1/operations/redrive", key=OPERATOR)
         assert (status, answer) == (200, {"redriven": moved, "waiting": left})
-    assert [(event.actor, event.action) for event in world.audit.events] == [("key:operator", Action.REDRIVEN)] * 3
+    fail(world, "house/boiler.pdf")
+    for document, status in (("house/boiler.pdf", 200), ("house/none.pdf", 404)):
+        assert call("POST", f"/v1/operations/redrive?document={document}", key=OPERATOR)[0] == status
+    assert [(event.actor, event.action) for event in world.audit.events] == [("key:operator", Action.REDRIVEN)] * 4
 
 
 def test_a_redrive_that_cannot_be_audited_moves_nothing(world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> None:

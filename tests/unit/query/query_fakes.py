@@ -159,7 +159,9 @@ class FakeDeadLetters:
             raise self.fails
         return self.parked
 
-    def redrive(self, most: int) -> int:
+    def redrive(self, most: int, document: str | None = None) -> int:
+        if document:
+            return 1
         moved = min(most, self.parked)
         self.parked -= moved
         return moved

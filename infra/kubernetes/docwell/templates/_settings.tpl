@@ -41,6 +41,7 @@ DOCWELL_USAGE_TABLE: {{ .Values.data.usageTable | quote }}
 DOCWELL_RECEIPTS_TABLE: {{ .Values.data.receiptsTable | quote }}
 DOCWELL_AUDIT_TABLE: {{ .Values.data.auditTable | quote }}
 DOCWELL_PARKED_QUEUE_URL: {{ .Values.data.parkedQueueUrl | quote }}
+DOCWELL_OCR: {{ .Values.index.ocr | quote }}
 DOCWELL_STORAGE_URL: {{ .Values.data.storageUrl | quote }}
 DOCWELL_TOKEN_ISSUER: {{ .Values.tokens.issuer | quote }}
 DOCWELL_TOKEN_CLIENTS: {{ .Values.tokens.clients | quote }}

@@ -225,6 +225,8 @@ class QuerySettings(StorageSettings, EmbedderSettings, QueryLimits):
     # Dead letters wait in the second queue; a redrive sends them to the first.
     queue_url: str
     parked_queue_url: str
+    # As in ingest: the console offers to recognise a scan.
+    ocr: Ocr = "off"
     # None: store no answers, and keep no audit trail.
     receipts_table: str | None = None
     audit_table: str | None = None

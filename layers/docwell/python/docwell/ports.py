@@ -241,8 +241,8 @@ class DeadLetters(Protocol):
     def waiting(self) -> int:
         """Return about how many messages there are."""
 
-    def redrive(self, limit: int) -> int:
-        """Send up to `limit` messages to ingest again; return how many. Repeating it does no harm."""
+    def redrive(self, limit: int, document: str | None = None) -> int:
+        """Send up to `limit` messages, or this document alone, to ingest again; return how many."""
 
 
 class Tokenizer(Protocol):

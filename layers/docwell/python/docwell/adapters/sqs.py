@@ -71,13 +71,16 @@ class SqsDeadLetters(SqsTaskQueue):
 
     def __init__(self, client: SQSClient, parked: str, ingest: str) -> None:
         super().__init__(client, parked)
-        self._ingest = ingest
+        self._ingest = SqsTaskQueue(client, ingest)
 
-    def redrive(self, limit: int) -> int:
-        """Send up to `limit` messages to ingest again; return how many.
+    def redrive(self, limit: int, document: str | None = None) -> int:
+        """Send up to `limit` messages, or this document alone, to ingest again; return how many.
 
         Each is sent before it is deleted: a duplicate is harmless, a lost message is not.
         """
+        if document:
+            self._ingest.send([Hint(document)])
+            return 1
         moved = 0
         while moved < limit:
             with vendor_errors("sqs"):
@@ -89,7 +92,7 @@ class SqsDeadLetters(SqsTaskQueue):
                 )
                 messages = answer.get("Messages", [])
                 for message in messages:
-                    self._client.send_message(QueueUrl=self._ingest, MessageBody=message["Body"])
+                    self._ingest.forward(message["Body"])
                     self._client.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
             if not messages:
                 break

@@ -151,13 +151,11 @@ def redrive(ctx: typer.Context, *, dry_run: DryRunFlag = False, as_json: JsonFla
     if letters is None:
         reason = state.get("unknown", {}).get("dead_letters", "the API does not tell them")
         raise Failure(f"cannot read the dead letters: {reason}")
-    redriven, waiting = 0, letters["waiting"]
+    redriven, waiting, most = 0, letters["waiting"], max(letters["waiting"], 1)
     # Messages that fail again return meanwhile: stop after as many as waited at first.
-    while not dry_run and (answer := api.post(f"{_OPERATIONS}/redrive"))["redriven"]:
+    while not dry_run and redriven < most and (answer := api.post(f"{_OPERATIONS}/redrive"))["redriven"]:
         redriven += answer["redriven"]
         waiting = answer["waiting"]
-        if redriven >= letters["waiting"]:
-            break
     if as_json:
         display.show_json({"documents": letters["failed"], "redriven": redriven, "waiting": waiting})
         return
@@ -204,16 +202,14 @@ class ReconcileFunction:
             pipelines = answer.get("pipelines", [])
             findings += [finding for pipeline in pipelines for finding in pipeline["found"]]
             sent += sum(pipeline["sent"] for pipeline in pipelines)
-            full = any(pipeline["waiting"] is not None for pipeline in pipelines)
-            if answer.get(until) or answer == before or full:
+            if answer.get(until) or answer == before or any(part["waiting"] is not None for part in pipelines):
                 return {**answer, "found": findings, "sent": sent}
             before = answer
 
 
 def _reconcile(call: ReconcileFunction, *, force: bool, dry_run: bool = False, as_json: bool = False) -> None:
     """Reconcile and print the findings. Exit with status 1 if the pass is not complete."""
-    event: Json = {"action": "reconcile", "dry_run": dry_run, "force": force}
-    answer = call.repeat(event, until="complete")
+    answer = call.repeat({"action": "reconcile", "dry_run": dry_run, "force": force}, until="complete")
     if as_json:
         display.show_json(answer)
     else:

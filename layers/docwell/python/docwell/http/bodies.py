@@ -481,6 +481,7 @@ class UsageResponse(CallerBody):
     writable: list[str] | None = Field(description="The collections that it may upload to and delete from.")
     operates: bool = Field(description="Whether it may call `/v1/operations`.")
     max_upload_bytes: int
+    ocr: bool = Field(description="Whether ingest recognises the text of scans.")
 
 
 def passage_bodies(event: Passages) -> list[dict[str, Any]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
+from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from pydantic import Field
 
@@ -15,7 +16,7 @@ from docwell.http import bodies
 from docwell.http.edges import charge
 from docwell.identity import Principal, Use
 from docwell.models import Status
-from docwell.query.documents import Listing, list_documents
+from docwell.query.documents import Listing, first_visible, list_documents
 from docwell.upkeep.canary import CanaryResult, last_canary
 from docwell.upkeep.reconcile import Phase, last_pass
 from docwell.wiring import query as wiring
@@ -104,12 +105,16 @@ def operations() -> OperationsResponse:
 
 
 @router.post(f"{ROUTE}/redrive", description="Send up to 100 dead letters to ingest again; for operators.")
-def redrive_dead_letters() -> RedriveResponse:
-    """Send dead letters to ingest again."""
+def redrive_dead_letters(
+    document: Annotated[bodies.Key | None, Query(description="Send this document alone.")] = None,
+) -> RedriveResponse:
+    """Send dead letters, or one document, to ingest again."""
     principal, letters = _operator(), wiring.dead_letters()
+    if document:
+        first_visible(wiring.catalogue(), principal, document)
     if trail := wiring.audit_trail():  # before the redrive, so that each has an event
         trail.append(AuditEvent(principal.id, Action.REDRIVEN))
-    return RedriveResponse(redriven=letters.redrive(MOST_REDRIVEN), waiting=letters.waiting())
+    return RedriveResponse(redriven=letters.redrive(MOST_REDRIVEN, document), waiting=letters.waiting())
 
 
 def _operator() -> Principal:
@@ -120,8 +125,7 @@ def _operator() -> Principal:
 
 
 def _reconcile() -> ReconcileBody | None:
-    state = last_pass(wiring.state(), wiring.active_pipeline())
-    if state is None:
+    if not (state := last_pass(wiring.state(), wiring.active_pipeline())):
         return None
     return ReconcileBody(
         started_at=state.started,
@@ -135,11 +139,10 @@ def _reconcile() -> ReconcileBody | None:
 
 
 def _dead_letters(principal: Principal) -> DeadLettersBody:
-    waiting = wiring.dead_letters().waiting()
     listing = Listing(None, "", Status.FAILED, None, _FAILED)
     records, cursor = list_documents(wiring.catalogue(), principal, listing)
     failed = [bodies.document_body(record) for record in records]
-    return DeadLettersBody(waiting=waiting, failed=failed, more=cursor is not None)
+    return DeadLettersBody(waiting=wiring.dead_letters().waiting(), failed=failed, more=cursor is not None)
 
 
 def _use() -> UseBody:

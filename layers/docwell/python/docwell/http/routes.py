@@ -7,7 +7,7 @@ import base64
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import cache
 from typing import Annotated, Any
@@ -27,13 +27,13 @@ from docwell.errors import BadInput, NotAllowed, NotFound, Unauthenticated, Unav
 from docwell.http import answering, bodies, edges, mcp, openai, operations, shapes
 from docwell.http.edges import app, caller, charge, request_id
 from docwell.http.streaming import StreamedResponse
-from docwell.identity import READING, Principal, Use
-from docwell.models import FIRST_PAGE, KEY_BYTES, Attributes, DocumentRecord, Status
+from docwell.identity import READING, Use
+from docwell.models import FIRST_PAGE, KEY_BYTES, Attributes, Status
 from docwell.observability import logger, record_alone
-from docwell.query.documents import Listing, delete_document, list_documents, upload_forms
+from docwell.query.documents import Listing, delete_document, first_visible, list_documents, upload_forms
 from docwell.query.readiness import OK
 from docwell.query.receipts import quoted
-from docwell.query.retrieval.scope import NO_DOCUMENT, may_see_record
+from docwell.query.retrieval.scope import NO_DOCUMENT
 from docwell.version import VERSION
 from docwell.wiring import query as wiring
 
@@ -234,7 +234,7 @@ def document(
     principal = charge() if link else caller()
     raw = _path_key()
     # Some gateways decode the path. Try the raw form too, for keys with a literal percent sign.
-    body = bodies.document_body(_first_visible(principal, dict.fromkeys((unquote(raw), raw))))
+    body = bodies.document_body(first_visible(wiring.catalogue(), principal, unquote(raw), raw))
     if link and body.live_version is not None:
         body.link = wiring.document_links().link(body.document, body.live_version, FIRST_PAGE, body.media_type)
         answering.audit(principal, Action.READ, frozenset({body.document}))
@@ -245,23 +245,13 @@ def document(
 def delete() -> bodies.DeletionResponse:
     """Delete one document."""
     principal = charge()
-    record = _first_visible(principal, (unquote(_path_key()),))  # no guess: the raw form may be another document
+    record = first_visible(wiring.catalogue(), principal, unquote(_path_key()))  # the raw form may be another
     delete_document(wiring.document_links(), wiring.audit_trail(), principal, record)
     return bodies.DeletionResponse(document=record.key)
 
 
 def _path_key() -> str:
     return app.current_event.path.split(f"{_DOCUMENTS}/", 1)[1]
-
-
-def _first_visible(principal: Principal, keys: Iterable[str]) -> DocumentRecord:
-    """Return the first of the documents that the principal can see. Raises `NotFound`."""
-    catalogue = wiring.catalogue()
-    for key in keys:
-        record = catalogue.get(key)
-        if record is not None and may_see_record(principal, record):
-            return record
-    raise NotFound(NO_DOCUMENT)
 
 
 @app.post("/v1/uploads", description="Get forms that upload files to the bucket; needs a grant to write.")
@@ -271,7 +261,8 @@ def upload(body: Annotated[bodies.UploadBody, Body()]) -> bodies.UploadResponse 
     files = body.files if isinstance(body, bodies.UploadsRequest) else [body]
     if any(file.size > settings.max_upload_bytes for file in files):
         raise BadInput(f"size is over {settings.max_upload_bytes:,} bytes")
-    sources = [file.attributes_of and _first_visible(principal, (file.attributes_of,)) for file in files]
+    catalogue = wiring.catalogue()
+    sources = [file.attributes_of and first_visible(catalogue, principal, file.attributes_of) for file in files]
     sent = [
         (file.document, file.size, file.content_type, (source and source.live_attributes) or Attributes())
         for file, source in zip(files, sources, strict=True)
@@ -291,7 +282,7 @@ def usage() -> bodies.UsageResponse:
     principal, settings = caller(), wiring.query_settings()
     writable = None if principal.writable is None else sorted(principal.writable)
     use = asdict(principal) | asdict(wiring.principals().use(principal)) | {"writable": writable}
-    return bodies.UsageResponse(**use, max_upload_bytes=settings.max_upload_bytes)
+    return bodies.UsageResponse(**use, max_upload_bytes=settings.max_upload_bytes, ocr=settings.ocr != "off")
 
 
 @app.get("/v1/health", description="Whether the function runs; public, and calls no dependency.")
