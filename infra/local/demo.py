@@ -81,7 +81,7 @@ def wait_indexed(client: httpx.Client, keys: Sequence[str], since: float, consol
         with console.status(f"indexing {key}"):
             document = _final(client, key, since)
         status = document["status"]
-        console.print(f"  {status:<8} {key}  {document.get('pages')} pages, {document.get('chunks')} chunks")
+        console.print(f"  {status:<8} {key}  pages: {document.get('pages')}, chunks: {document.get('chunks')}")
         if status != Status.INDEXED:
             raise DemoFailed(f"{key} is {status}: {document.get('reason')} {document.get('detail') or ''}")
 

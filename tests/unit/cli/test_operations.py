@@ -59,7 +59,7 @@ def test_a_redrive_sends_all_dead_letters_once_a_dry_run_none_and_names_why_they
             report = json.loads(run("redrive", "--json", *options, api=api).stdout)
             assert (report["redriven"], report["waiting"]) == (redriven, waiting)
         shown = run("redrive", api=api).stdout
-    assert all(text in shown for text in ("b.pdf", "internal_error", "0 messages redriven"))
+    assert all(text in shown for text in ("b.pdf", "internal_error", "messages redriven: 0"))
     api.others["/v1/operations"] = {"dead_letters": None, "unknown": {"dead_letters": "sqs is down"}}
     with serving(api):
         assert "sqs is down" in run("redrive", api=api).stderr
@@ -109,7 +109,7 @@ def test_reconcile_goes_on_until_the_pass_is_complete(run: Run, function: FakeFu
     ]
     result = run("reconcile")
     assert result.exit_code == 0, result.stderr
-    for text in ("missing  a.pdf", "2 lost, 1 missing", "3 documents sent to ingest"):
+    for text in ("missing  a.pdf", "2 lost, 1 missing", "documents sent to ingest: 3"):
         assert text in result.stdout
     assert function.events == [RECONCILE] * 2
 
@@ -209,12 +209,12 @@ def test_everything_comes_back_and_a_newer_upload_stays(run: Run, deleted: S3Cli
     assert result.exit_code == 0, result.output
     keys = ("a.pdf", "b.pdf", "other/c.pdf")
     assert documents_in(deleted) == {**{key: key.encode() for key in keys}, "again.pdf": b"new"}
-    assert "3 documents undeleted" in result.output
+    assert "documents undeleted: 3" in result.output
     assert events == [RECONCILE | {"force": True}]
 
 
 def test_a_prefix_limits_it_and_a_dry_run_changes_nothing(run: Run, deleted: S3Client, events: list[Any]) -> None:
-    assert "1 documents would be undeleted" in restore(run, "--prefix", "other/", "--dry-run").output
+    assert "documents to undelete: 1" in restore(run, "--prefix", "other/", "--dry-run").output
     assert (list(documents_in(deleted)), events) == (["again.pdf"], [])
     restore(run, "--prefix", "other/")
     assert list(documents_in(deleted)) == ["again.pdf", "other/c.pdf"]

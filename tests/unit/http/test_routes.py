@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import quote
 
 import pytest
@@ -547,10 +548,7 @@ def test_a_redrive_is_audited_and_says_how_much_is_left(world: HttpWorld) -> Non
 
 
 def test_a_redrive_that_cannot_be_audited_moves_nothing(world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    def append(_event: object) -> None:
-        raise Unavailable("audit", "throttled")
-
     world.letters.parked = 1
-    monkeypatch.setattr(world.audit, "append", append)
+    monkeypatch.setattr(world.audit, "append", Mock(side_effect=Unavailable("audit", "throttled")))
     assert call("POST", "/v1/operations/redrive", key=OPERATOR)[0] == 503
     assert world.letters.parked == 1

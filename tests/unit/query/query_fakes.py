@@ -159,9 +159,7 @@ class FakeDeadLetters:
             raise self.fails
         return self.parked
 
-    def redrive(self, most: int, document: str | None = None) -> int:
-        if document:
-            return 1
+    def redrive(self, most: int, _document: str | None = None) -> int:
         moved = min(most, self.parked)
         self.parked -= moved
         return moved

@@ -96,6 +96,7 @@ def ask(
         if mode not in {None, Mode.AUTO, answer.get("mode")}:
             display.say(f"The mode {mode} has no answer: this one is from passages.", "yellow")
     if answer.get("status") == AnswerStatus.REFUSED:
+        display.say("`docwell search` shows the nearest passages, `docwell ls` the documents", "dim", err=True)
         raise typer.Exit(ExitCode.REFUSED)
 
 

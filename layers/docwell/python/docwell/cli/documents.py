@@ -107,9 +107,7 @@ def ls(
     prefix: Annotated[str, argument("FOLDER/", "Only keys that begin with this, such as reports/2026/.")] = "",
     *,
     status_: Annotated[Status | None, option("STATUS", "Such as empty.", "--status", case_sensitive=False)] = None,
-    sort: Annotated[
-        Literal["key", "date", "size", "status"], typer.Option(help="Newest, or largest, first.")
-    ] = "key",
+    sort: Annotated[Literal["key", "date", "size", "status"], typer.Option(help="Newest, largest first.")] = "key",
     as_json: JsonFlag = False,
 ) -> None:
     """List documents with status, pages, size and date."""
@@ -315,7 +313,7 @@ def _say_omitted(omitted: Sequence[Path]) -> None:
     if omitted:
         hint = "hidden, ignored, linked from elsewhere, or of a suffix that docwell does not read"
         names = ", ".join([*map(str, omitted[:10]), *(["…"] if omitted[10:] else [])])
-        display.say(f"docwell: left out {len(omitted):,} files ({hint}): {names}", err=True)
+        display.say(f"docwell: left out {len(omitted):,} ({hint}): {names}", err=True)
 
 
 def _upload(uploads: Sequence[Upload], bucket: Bucket) -> None:

@@ -65,7 +65,7 @@ def load(
     if as_json:
         display.show_json(vars(survey) if dry_run else {**vars(survey), "loaded": work.loaded})
     elif not dry_run:
-        display.say(f"{work.loaded:,} documents loaded, {survey.unchanged:,} were loaded already", "bold")
+        display.say(f"documents loaded: {work.loaded:,}; loaded already: {survey.unchanged:,}", "bold")
         if survey.left_out:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(survey.left_out.items()))
             display.say(f"left out: {reasons}; listed in {omissions}", "yellow")

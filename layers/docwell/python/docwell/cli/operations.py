@@ -62,7 +62,7 @@ def ocr(
     sent = {key for _, key in call.repeat({"action": "reconcile", "force": True}, until="complete")["found"]}
     sent |= {record["document"] for record in api.documents(status=Status.PENDING)}
     scans = {key: record for key, record in before.items() if key in sent}
-    display.say(f"{len(scans):,} documents to recognise", err=True)
+    display.say(f"documents to recognise: {len(scans):,}", err=True)
     uploads = [Upload(Path(key), key, 0, row["version"], since=row["updated_at"]) for key, row in scans.items()]
     finish(uploads, Bucket(ctx.obj), api)
 
@@ -133,7 +133,7 @@ def restore(
         keys = dict.fromkeys(marker.key for batch in batches for marker in batch)
     for key in list(keys)[:20]:
         display.say(display.one_line(key))
-    display.say(f"{len(keys):,} documents {'would be ' if dry_run else ''}undeleted", "bold")
+    display.say(f"documents {'to undelete' if dry_run else 'undeleted'}: {len(keys):,}", "bold")
     if call:
         # Start anyway, even if deletions are still in the queue: ingest reads the bucket's current state.
         _reconcile(call, force=True)
@@ -161,7 +161,7 @@ def redrive(ctx: typer.Context, *, dry_run: DryRunFlag = False, as_json: JsonFla
         return
     if letters["failed"]:
         display.show_documents(letters["failed"])
-    display.say(f"{redriven:,} messages redriven, about {waiting:,} wait in the parked queue", "bold")
+    display.say(f"messages redriven: {redriven:,}; in the parked queue: about {waiting:,}", "bold")
 
 
 class ReconcileFunction:
@@ -221,10 +221,8 @@ def _reconcile(call: ReconcileFunction, *, force: bool, dry_run: bool = False, a
             total = f"{pipeline['keys']:,} objects, {pipeline['rows']:,} rows, {pipeline['chunks']:,} chunks"
             display.say(f"{pipeline['pipeline'][:12]}: {drift} ({total})", "bold")
             if (waiting := pipeline["waiting"]) is not None:
-                display.say(
-                    f"{waiting:,} messages wait for ingest: run this again later, or use --force", "yellow"
-                )
+                display.say(f"messages that wait: {waiting:,}; run this again later, or use --force", "yellow")
         if answer["sent"]:
-            display.say(f"{answer['sent']:,} documents sent to ingest; `docwell status` counts them")
+            display.say(f"documents sent to ingest: {answer['sent']:,}; `docwell status` counts them")
     if not answer.get("complete"):
         raise Failure("not complete: run this again to continue")

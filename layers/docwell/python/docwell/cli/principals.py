@@ -132,9 +132,7 @@ def rotate(
 
 
 @app.command()
-def revoke(
-    ctx: typer.Context, id_: Annotated[str, argument("ID", "The id from `docwell principals list`.")]
-) -> None:
+def revoke(ctx: typer.Context, id_: Annotated[str, argument("ID", "From `docwell principals list`.")]) -> None:
     """Remove a grant and its keys at once. Also deletes the API keys that docwell made for it."""
     grant = _existing(ctx.obj, id_)
     _admin(ctx.obj).revoke(id_)

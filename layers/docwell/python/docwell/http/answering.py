@@ -15,11 +15,12 @@ from pydantic import BaseModel, ValidationError
 from docwell.answers import AnswerStatus, Citation, Cost, Mode, Receipt, Turn, Usage
 from docwell.audit import Action, AuditEvent, pseudonym
 from docwell.deadline import Deadline, run
-from docwell.errors import BadInput, DocwellError
+from docwell.errors import BadInput, DocwellError, NotFound
 from docwell.http import bodies, sse
 from docwell.http.edges import Problem, RequestAdmission, admission, problem_of, record_error, request_id
 from docwell.http.streaming import StreamedResponse, stream_events
 from docwell.identity import Principal
+from docwell.models import DocumentRecord
 from docwell.observability import logger, metrics
 from docwell.query import costs
 from docwell.query.ask import (
@@ -38,6 +39,7 @@ from docwell.query.checking.cleaning import StreamCleaner, clean_answer
 from docwell.query.checking.suspicion import suspicion
 from docwell.query.metrics import record_query, record_sleep
 from docwell.query.receipts import compare, quoted
+from docwell.query.retrieval.scope import NO_DOCUMENT, may_see_record
 from docwell.text.visible import strip_invisible
 from docwell.wiring import pipelines
 from docwell.wiring import query as wiring
@@ -396,6 +398,14 @@ def replay(admission: RequestAdmission, receipt_id: str) -> bodies.ReplayRespons
         min_fit=finished.report.inquiry.min_fit,
         changes=list(changes),
     )
+
+
+def first_visible(principal: Principal, *keys: str) -> DocumentRecord:
+    """Return the first of the documents that the principal can see. Raises `NotFound`."""
+    for key in dict.fromkeys(keys):
+        if (record := wiring.catalogue().get(key)) and may_see_record(principal, record):
+            return record
+    raise NotFound(NO_DOCUMENT)
 
 
 async def _live_versions(receipt: Receipt, deadline: Deadline) -> dict[str, str]:

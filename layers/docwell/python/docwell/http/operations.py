@@ -12,11 +12,11 @@ from pydantic import Field
 
 from docwell.audit import Action, AuditEvent
 from docwell.errors import DocwellError, Forbidden
-from docwell.http import bodies
+from docwell.http import answering, bodies
 from docwell.http.edges import charge
 from docwell.identity import Principal, Use
 from docwell.models import Status
-from docwell.query.documents import Listing, first_visible, list_documents
+from docwell.query.documents import Listing, list_documents
 from docwell.upkeep.canary import CanaryResult, last_canary
 from docwell.upkeep.reconcile import Phase, last_pass
 from docwell.wiring import query as wiring
@@ -111,7 +111,7 @@ def redrive_dead_letters(
     """Send dead letters, or one document, to ingest again."""
     principal, letters = _operator(), wiring.dead_letters()
     if document:
-        first_visible(wiring.catalogue(), principal, document)
+        answering.first_visible(principal, document)
     if trail := wiring.audit_trail():  # before the redrive, so that each has an event
         trail.append(AuditEvent(principal.id, Action.REDRIVEN))
     return RedriveResponse(redriven=letters.redrive(MOST_REDRIVEN, document), waiting=letters.waiting())

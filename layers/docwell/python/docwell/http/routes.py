@@ -30,7 +30,7 @@ from docwell.http.streaming import StreamedResponse
 from docwell.identity import READING, Use
 from docwell.models import FIRST_PAGE, KEY_BYTES, Attributes, Status
 from docwell.observability import logger, record_alone
-from docwell.query.documents import Listing, delete_document, first_visible, list_documents, upload_forms
+from docwell.query.documents import Listing, delete_document, list_documents, upload_forms
 from docwell.query.readiness import OK
 from docwell.query.receipts import quoted
 from docwell.query.retrieval.scope import NO_DOCUMENT
@@ -234,7 +234,7 @@ def document(
     principal = charge() if link else caller()
     raw = _path_key()
     # Some gateways decode the path. Try the raw form too, for keys with a literal percent sign.
-    body = bodies.document_body(first_visible(wiring.catalogue(), principal, unquote(raw), raw))
+    body = bodies.document_body(answering.first_visible(principal, unquote(raw), raw))
     if link and body.live_version is not None:
         body.link = wiring.document_links().link(body.document, body.live_version, FIRST_PAGE, body.media_type)
         answering.audit(principal, Action.READ, frozenset({body.document}))
@@ -245,7 +245,7 @@ def document(
 def delete() -> bodies.DeletionResponse:
     """Delete one document."""
     principal = charge()
-    record = first_visible(wiring.catalogue(), principal, unquote(_path_key()))  # the raw form may be another
+    record = answering.first_visible(principal, unquote(_path_key()))  # the raw form may be another
     delete_document(wiring.document_links(), wiring.audit_trail(), principal, record)
     return bodies.DeletionResponse(document=record.key)
 
@@ -261,8 +261,7 @@ def upload(body: Annotated[bodies.UploadBody, Body()]) -> bodies.UploadResponse 
     files = body.files if isinstance(body, bodies.UploadsRequest) else [body]
     if any(file.size > settings.max_upload_bytes for file in files):
         raise BadInput(f"size is over {settings.max_upload_bytes:,} bytes")
-    catalogue = wiring.catalogue()
-    sources = [file.attributes_of and first_visible(catalogue, principal, file.attributes_of) for file in files]
+    sources = [file.attributes_of and answering.first_visible(principal, file.attributes_of) for file in files]
     sent = [
         (file.document, file.size, file.content_type, (source and source.live_attributes) or Attributes())
         for file, source in zip(files, sources, strict=True)

@@ -46,14 +46,6 @@ class Listing:
     limit: int
 
 
-def first_visible(catalogue: Catalogue, principal: Principal, *keys: str) -> DocumentRecord:
-    """Return the first of the documents that the principal can see. Raises `NotFound`."""
-    for key in dict.fromkeys(keys):
-        if (record := catalogue.get(key)) and may_see_record(principal, record):
-            return record
-    raise NotFound(NO_DOCUMENT)
-
-
 def list_documents(
     catalogue: Catalogue, principal: Principal, listing: Listing
 ) -> tuple[list[DocumentRecord], str | None]:
