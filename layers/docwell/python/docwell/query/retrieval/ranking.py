@@ -62,9 +62,8 @@ RERANKED = 20
 UNIT_WEIGHT, WORDS_WEIGHT, NAME_WEIGHT = 0.3, 0.5, 0.1
 # Figures and words in a file's name, and the least figure that is a year.
 _NAME_PART = re.compile(r"\d+|[^\W\d_]+")
-_FIRST_YEAR = 1900
+_FIRST_YEAR, _YEAR = 1900, re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 _NEWEST = re.compile(pattern("newest"))
-_PREFERRED = ""  # no file name has this word
 
 
 def rank(question: str, vector: Sequence[float], candidates: Sequence[Passage]) -> list[tuple[Passage, float]]:
@@ -108,14 +107,15 @@ def nearest(units: Sequence[Units], vector: NDArray[np.float32]) -> NDArray[np.f
 def newest(documents: Collection[str]) -> frozenset[str]:
     """Return the newest version of each document that has several.
 
-    Versions have names that differ in figures or months alone: ACME_2022.pdf, ACME_2023.pdf.
+    Versions have names that differ in figures or months alone, or folders in years: ACME_2022.pdf, 2023/ACME.pdf.
     """
     months = numbers("month") | numbers("month_in_date")
     versions: dict[tuple[str, ...], list[tuple[list[int], str]]] = {}
     for document in documents:
-        words = _NAME_PART.findall(fold_each(file_words(document)))
+        folder = document.rpartition("/")[0]
+        words = _NAME_PART.findall(fold_each(f"{' '.join(_YEAR.findall(folder))} {file_words(document)}"))
         parts = [int(word) if word.isdecimal() else months.get(word, 0) for word in words]
-        kind = (document.rpartition("/")[0], *(word for word, part in zip(words, parts, strict=True) if not part))
+        kind = (_YEAR.sub("", folder), *(word for word, part in zip(words, parts, strict=True) if not part))
         figures = list(filter(None, parts))
         # "30-05-2023" and "Q1 2023" end with the year.
         dated = figures[::-1] if figures and figures[-1] >= _FIRST_YEAR else figures
@@ -128,10 +128,10 @@ def _named(
 ) -> dict[str, float]:
     """Return the share (0 to 1), by rarity, of the question's file-name words that each document's name has.
 
-    To be `preferred` counts as one more word. A word in all file names has no weight.
+    To be `preferred` counts as one more word, "", which no name has. A word in all file names has no weight.
     """
     shared = {document: question_words & file_beginnings(document) for document in documents}
-    shared |= {document: shared[document] | {_PREFERRED} for document in preferred}
+    shared |= {document: shared[document] | {""} for document in preferred}
     counts = Counter(word for words in shared.values() for word in words)
     rarity = {word: math.log((len(shared) + 1) / count) for word, count in counts.items() if count < len(shared)}
     total = math.fsum(rarity.values()) or 1.0
