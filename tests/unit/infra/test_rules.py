@@ -73,13 +73,14 @@ QUOTAS = {
     "L-1216C47A": ("Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", 8.0),
     "L-DB2E81BA": ("Running On-Demand G and VT instances", 8.0),
     "L-3819A6DF": ("All G and VT Spot Instance Requests", 8.0),
-    "L-F678F1CE": ("VPCs per Region", 6.0),
+    "L-F678F1CE": ("VPCs per Region", 7.0),
     "L-0263D0A3": ("EC2-VPC Elastic IPs", 1.0),
     "L-FE5A380F": ("NAT gateways per Availability Zone", 1.0),
 }
-# Their zones. There is a network open to the internet, one without a way to it, and one without DNS names.
-SUBNETS = {"A": "a", "A2": "a", "B": "b", "C": "c", "PUBLIC": "b"}
-SUBNETS |= {f"{name}_{zone.upper()}": zone for name in ("OPEN", "CLOSED", "NAMELESS") for zone in "ab"}
+# Networks: open to the internet, with an endpoint of S3 alone, without DNS names, behind a firewall.
+NETWORKS = ("OPEN", "CLOSED", "NAMELESS", "GUARDED")
+SUBNETS = {"A": "a", "A2": "a", "B": "b", "C": "c", "PUBLIC": "b"}  # their zones
+SUBNETS |= {f"{name}_{zone.upper()}": zone for name in NETWORKS for zone in "ab"}
 DENIED: dict[str, str] = {}  # decisions of IAM by action, others are allowed
 
 
@@ -102,19 +103,31 @@ def open_to_internet(vpc: str, table: str) -> None:
         ec2.create_route(RouteTableId=id_, DestinationCidrBlock=to, GatewayId=gateway)
 
 
+def networks(vpc: str) -> dict[str, str]:
+    """Create the networks and a security group in each; return their ids by the names of rows."""
+    ec2, ids = boto3.client("ec2"), {"VPC": vpc}
+    for name in NETWORKS:
+        ids[name] = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    for name, id_ in tuple(ids.items()):
+        ec2.modify_vpc_attribute(VpcId=id_, EnableDnsHostnames={"Value": name != "NAMELESS"})
+        group = ec2.create_security_group(VpcId=id_, GroupName="g", Description="g")
+        ids["GROUP" if name == "VPC" else f"{name}_GROUP"] = group["GroupId"]
+        (main,) = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [id_]}])["RouteTables"]
+        table, at = main["RouteTableId"], {"VpcId": id_, "ServiceName": "com.amazonaws.eu-central-1.s3"}
+        if name == "CLOSED":
+            ec2.create_vpc_endpoint(VpcEndpointType="Gateway", RouteTableIds=[table], **at)
+        elif name == "GUARDED":
+            firewall = ec2.create_vpc_endpoint(VpcEndpointType="GatewayLoadBalancer", **at)["VpcEndpoint"]
+            way = {"DestinationCidrBlock": "0.0.0.0/0", "VpcEndpointId": firewall["VpcEndpointId"]}
+            ec2.create_route(RouteTableId=table, **way)
+        elif name != "VPC":
+            open_to_internet(id_, table)
+    return ids
+
+
 def named(vpc: str) -> dict[str, str]:
     """Create the things that rows name, beside subnets."""
     ec2, kms, secrets = (boto3.client(name) for name in ("ec2", "kms", "secretsmanager"))
-    vpcs = {
-        name: ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"] for name in ("OPEN", "CLOSED", "NAMELESS")
-    }
-    for id_ in (vpc, vpcs["OPEN"], vpcs["CLOSED"]):
-        ec2.modify_vpc_attribute(VpcId=id_, EnableDnsHostnames={"Value": True})
-    at = {"GroupName": "g", "Description": "g"}
-    groups = {
-        f"{name}GROUP": ec2.create_security_group(VpcId=id_, **at)["GroupId"]
-        for name, id_ in {"": vpc, **{f"{name}_": id_ for name, id_ in vpcs.items()}}.items()
-    }
     arm, intel = (ec2.register_image(Name=name, Architecture=name)["ImageId"] for name in ("arm64", "x86_64"))
     volume = ec2.create_volume(AvailabilityZone="eu-central-1a", Size=20)["VolumeId"]
     usable, key = (kms.create_key()["KeyMetadata"] for _ in range(2))
@@ -122,13 +135,8 @@ def named(vpc: str) -> dict[str, str]:
     secret = secrets.create_secret(Name="old", SecretString="{}")["ARN"]
     secrets.delete_secret(SecretId=secret)
     acm = boto3.client("acm", region_name="us-east-1")
-    for id_ in (vpcs["OPEN"], vpcs["NAMELESS"]):
-        (main,) = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [id_]}])["RouteTables"]
-        open_to_internet(id_, main["RouteTableId"])
     return {
-        "VPC": vpc,
-        **vpcs,
-        **groups,
+        **networks(vpc),
         "POOL": boto3.client("cognito-idp").create_user_pool(PoolName="people")["UserPool"]["Id"],
         "ARM": arm,
         "INTEL": intel,
@@ -206,7 +214,7 @@ def test_rights_that_iam_may_deny_are_a_warning(
     assert "warning: IAM may deny" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("code", "value"), [("L-F678F1CE", 5.0), ("L-0263D0A3", 0.0), ("L-FE5A380F", 0.0)])
+@pytest.mark.parametrize(("code", "value"), [("L-F678F1CE", 6.0), ("L-0263D0A3", 0.0), ("L-FE5A380F", 0.0)])
 def test_only_a_new_network_needs_room_for_its_parts(places: dict[str, str], code: str, value: float) -> None:
     name = QUOTAS[code][0]
     with patch.dict(QUOTAS, {code: (name, value)}):
