@@ -6,27 +6,19 @@ import contextlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.client import BaseClient
-from moto import mock_aws
 
 from infra.container.sam import StepError
 from infra.local.names import PRINCIPALS_SCHEMA
 from infra.release import console, deployment, pins, preflight, stage
 from tests.unit.cases import rows
 from tests.unit.infra.templates import SYSTEM, content, whole
-
-
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    with mock_aws():
-        yield
 
 
 @pytest.fixture

@@ -19,10 +19,8 @@ AMI = "ami-0123456789abcdef0"
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A checkout with the files that hold pins, as they are before the first `make pin`."""
-    shutil.copy(ROOT / "template.yaml", tmp_path)
-    for name in ("infra", "infra/parameters"):
-        (tmp_path / name).mkdir(parents=True)
-    for path in (*(ROOT / "infra").glob("*.yaml"), *(ROOT / "infra" / "parameters").glob("*.toml")):
+    shutil.copytree(ROOT / "infra" / "parameters", tmp_path / "infra" / "parameters")
+    for path in pins.templates(ROOT):
         shutil.copy(path, tmp_path / path.relative_to(ROOT))
     pins.pin_images(tmp_path, lambda _: DIGEST)
     for path in pins.templates(tmp_path):

@@ -12,7 +12,6 @@ from unittest.mock import patch
 
 import boto3
 import pytest
-from moto import mock_aws
 from moto.ec2.models import ec2_backends
 
 from infra.container.sam import ROOT, StepError
@@ -22,16 +21,8 @@ from infra.release.restore import TABLES, restore, restore_table
 from tests.unit.infra.boot_machine import Machine
 from tests.unit.infra.templates import SYSTEM, content, whole
 
+pytestmark = pytest.mark.usefixtures("aws")
 STACK = "docwell-dev"
-
-
-@pytest.fixture(autouse=True)
-def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    with mock_aws():
-        yield
 
 
 @pytest.fixture

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import boto3
 import pytest
 from cryptography import x509
-from moto import mock_aws
 
 from infra.release import credentials
 from infra.release.credentials import ServerSecrets, servers_of
 
+pytestmark = pytest.mark.usefixtures("aws")
 STACK = "docwell-team"
 CREATED = {"ChromaUrl": "", "OllamaUrl": "", "KmsKeyArn": ""}
-
-
-@pytest.fixture(autouse=True)
-def _account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with mock_aws():
-        yield
 
 
 def read(name: str, stage: str = "AWSCURRENT") -> dict[str, Any]:
