@@ -179,7 +179,8 @@ def _balanced(values: Mapping[str, str]) -> bool:
 
 def of_account(values: Mapping[str, str], *, builds: bool = True) -> Iterator[str]:
     """Yield a sentence for each choice that this account, region or machine, where it `builds`, cannot give."""
-    things: list[Callable[..., Iterable[str]]] = [partial(_thing, row) for row in ACCOUNT["thing"]]
+    client = cache(boto3.client)  # many rows ask EC2
+    things: list[Callable[..., Iterable[str]]] = [partial(_thing, row, client) for row in ACCOUNT["thing"]]
     for check in (_servers, _concurrency, _rights, *things, *([_docker] if builds else [])):
         try:
             yield from check(values)
@@ -187,12 +188,12 @@ def of_account(values: Mapping[str, str], *, builds: bool = True) -> Iterator[st
             print(f"not checked: {error}")
 
 
-def _thing(row: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[str]:
+def _thing(row: Mapping[str, Any], client: Callable[..., Any], values: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each thing of a row of `ACCOUNT` that is missing or does not fit."""
     if row["right"] == "{Network}" and not values["Network"].startswith("vpc-"):
         return
     used = [name for name in row["parameters"] if not values.get(row.get("unless", ""))]
-    account = boto3.client("sts").get_caller_identity()["Account"] if "own" in row else ""
+    account = client("sts").get_caller_identity()["Account"] if "own" in row else ""
     for parameter, match in ((name, part) for name in used for part in re.finditer(row["pattern"], values[name])):
         names = {**values, **match.groupdict()}
         if account not in ("", names.get("account")):
@@ -207,9 +208,8 @@ def _thing(row: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[str]:
             for part in ("arguments", "answer", "right", "says", "region")
         )
         service, call = row["call"]
-        client = boto3.client(service, region_name=region or None)
         try:
-            described = getattr(client, call)(**json.loads(arguments))
+            described = getattr(client(service, region_name=region or None), call)(**json.loads(arguments))
         except ClientError as error:
             if not re.search("NotFound|NoSuch|Nonexistent", error.response["Error"]["Code"]):
                 raise
