@@ -305,7 +305,8 @@ class ModelServer(ABC):
         if status in _WRONG and not isinstance(error, PromptTooLong):
             reason = _masked(stated, fields.get("messages"))  # a quoted prompt may have a field's name
             replaced = host_words()["replaced"]
-            refused = {name for name in replaced.keys() & fields if re.search(rf"\b{name}", reason)}
+            sent = replaced.keys() & fields  # vLLM may name chat_template alone
+            refused = {name for name in sent if re.search(rf"\b{name.removesuffix('_kwargs')}", reason)}
             if refused - self._renamed.keys():
                 self._renamed |= {name: replaced[name] for name in refused}
                 return None
