@@ -160,8 +160,7 @@ def model() -> ModelServer:
     settings = query_settings()
     limits = settings.model_dump(include={"num_ctx", "keep_alive", "num_predict", "thinking_tokens", "think"})
     auth = shared.server_auth("ollama", settings.ollama_token)
-    sleeps = settings.wake_s > 0
-    return model_server(str(settings.ollama_url), settings.model, sleeps=sleeps, auth=auth, **limits)
+    return model_server(str(settings.ollama_url), settings.model, sleeps=settings.wake_s > 0, auth=auth, **limits)
 
 
 @cache
