@@ -51,6 +51,7 @@ def test_a_model_that_finds_nothing_gives_the_refusal(says: str) -> None:
         ("en", [DRAUSSEN], "Как часто проверяют котёл?", "other_language"),
         ("en", [DRAUSSEN, OUTSIDE], QUESTION, "nothing_near"),
         ("en", [DRAUSSEN], QUESTION, "not_in_documents"),  # near enough abroad: the model decides
+        ("en", ["Der Kessel heißt hier boiler und ist neu.", "It rains."], QUESTION, "not_in_documents"),
         ("en", ["Велосипеды стоят на улице."], QUESTION, "not_in_documents"),
         (None, [DRAUSSEN], "Wie oft wird der Kessel gewartet?", "nothing_near"),
     ],

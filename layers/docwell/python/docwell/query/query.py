@@ -40,8 +40,8 @@ _LEAST_STAGE_S = 0.5
 class Query:
     """The use case on its ports.
 
-    A question with a lower fit than `min_fit`, or `min_fit_abroad` if only the question is in the `language` of an
-    embedding model that knows one, does not reach the model, which may invent. None: no threshold of this kind.
+    A question with a lower fit than `min_fit` does not reach the model, which may invent; than `min_fit_abroad` if
+    it is in the `language` of an embedding model that knows one, and its best passage is not. None: no threshold.
     """
 
     retrieval: Retrieval
@@ -186,7 +186,7 @@ class Query:
         if hits.passages and not knows:
             refusal = "other_language"
         # If the caller names a document, skip the gate: the model decides whether the document answers.
-        is_abroad = knows and not any(self._knows(hit.chunk.text) for hit in hits.passages)
+        is_abroad = knows and not all(self._knows(hit.chunk.text) for hit in hits.passages[:1])
         least = self.min_fit_abroad if is_abroad and self.min_fit_abroad is not None else self.min_fit
         min_fit = least if inquiry.ask.question.document is None else None
         inquiry = replace(
