@@ -21,7 +21,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPMessage
 from importlib import import_module
 from io import TextIOWrapper
@@ -118,15 +118,13 @@ class Runtime:
     def _stream(self, path: str, response: StreamedResponse, request_id: str) -> None:
         """Send a response, then close it: the client does not wait for its follow-up work.
 
-        Lambda ends the invocation when the runtime asks for the next one.
+        Lambda ends the invocation when the runtime asks for the next one. A client may leave.
         """
         pieces = chain([response.prelude()], response.body)
         try:
-            with closing(response), self._closed_on_error() as connection:
+            with suppress(OSError, HTTPException), closing(response), self._closed_on_error() as connection:
                 connection.request("POST", _API + path, pieces, _STREAMED, encode_chunked=True)
                 connection.getresponse().read()
-        except (OSError, HTTPException):
-            pass  # the client has left
         except Exception as error:  # noqa: BLE001 - the closed connection tells Lambda
             _logged(error, request_id)
 

@@ -108,10 +108,7 @@ def compares(question: str, documents: Iterable[str]) -> bool:
     Signs are a word of comparing, and "and" before a name. "What is the travel policy for contractors?" has words
     of two file names and compares nothing.
     """
-    signs, joining = _comparing()
-    is_sign = signs.search(fold_each(question)) is not None
-    if not is_sign and joining.isdisjoint(word.text for word in readings(question)[0][1]):
-        return False
+    is_sign = _comparing()[0].search(fold_each(question)) is not None
     names = side_by_side(question, documents).values()
     return len(names) > 1 and (is_sign or _joins(question, names))
 

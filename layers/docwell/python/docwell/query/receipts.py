@@ -139,8 +139,6 @@ def _outcomes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple
     for name in ("status", "fallback_reason", "answer"):
         yield name, then.get(name), now.get(name)
     fields = ("marker", "document", "page", "quote")
-    was, is_now = (
-        [{name: citation.get(name) for name in fields} for citation in answer.get("citations") or ()]
-        for answer in (then, now)
-    )
-    yield "citations", was, is_now
+    answers = [answer.get("citations") or () for answer in (then, now)]
+    cited = [[{name: citation.get(name) for name in fields} for citation in citations] for citations in answers]
+    yield "citations", cited[0], cited[1]

@@ -182,8 +182,7 @@ def find_subject(question: str) -> Subject | None:
     spans = []
     for place in _asked_places(words) or [place for place, word in enumerate(words) if not word.kinds]:
         word, before = words[place], words[place - 1] if place else None
-        is_next = before and spans and spans[-1][1] == before.end
-        if is_next and before and not _COMMA.search(question, before.end, word.start):
+        if before and spans and spans[-1][1] == before.end and not _COMMA.search(question, before.end, word.start):
             spans[-1] = (spans[-1][0], word.end)
         else:
             spans.append((word.start, word.end))
@@ -195,9 +194,8 @@ def asks_for_list(question: str) -> bool:
     if quoted := quotations(question):
         question = f"{question[: quoted[0][0]]}{_ANYTHING}{question[quoted[-1][1] :]}"
     _, words = readings(question)[0]
-    if not any(word.kinds & _LISTED for word in words):
-        return False
-    return any(map(str.isalpha, "".join(words[place].text for place in _asked_places(words))))
+    places = _asked_places(words) if any(word.kinds & _LISTED for word in words) else []
+    return any(map(str.isalpha, "".join(words[place].text for place in places)))
 
 
 def quotations(question: str) -> list[Span]:

@@ -106,21 +106,27 @@ class Claim:
     def of(cls, sentence: str, question: str, passages: Mapping[str, str]) -> Claim:
         """Return the claim of a sentence without markers."""
         asked, in_question = labels(question), in_sentence(question)
+        asked_figures = frozenset(form for mention in in_question for form in mention.figure.forms)
         # Judge equal figures once: a text may repeat a figure a thousand times.
         figures = dict.fromkeys(in_sentence(sentence))
-        # A year beside another figure is that figure's period.
+        # A year beside another figure is that figure's period, but a day that the question lacks is a statement.
         only_dates = all(mention.is_date or mention.is_grammar for mention in figures)
+        known = asked_figures | periods(sentence)
+        days = {row for row in figures if row.figure.forms.isdisjoint(known) and "M" in "".join(row.periods)}
+        # "Two seconds" is a figure where a passage has "five seconds".
+        rows = (mention for text, part in passages.items() if figures for mention in mentions(text, part))
+        counted = asked.union(*(labels(mention.unit) for mention in rows if not mention.is_grammar))
         return cls(
             text=sentence,
             figures=tuple(
                 mention
                 for mention in figures
-                if (only_dates or not mention.is_date)
-                and not (mention.is_grammar and asked.isdisjoint(labels(mention.unit)))
+                if only_dates or not mention.is_date or mention in days
+                if not (mention.is_grammar and counted.isdisjoint(labels(mention.unit)))
             ),
             named=labels(sentence).union(asked, *(numbers(mention.figure) for mention in in_question)),
             asked=asked,
-            asked_figures=frozenset(form for mention in in_question for form in mention.figure.forms),
+            asked_figures=asked_figures,
             periods=periods(sentence) or periods(question),
             # Use the words of the sentence: a question for two facts has a sentence for each.
             weights=weights_of(asked & labels(sentence) or asked_labels(question), [*passages]),
@@ -176,18 +182,17 @@ class Claim:
         if figure.sign and mention.sign not in {"", figure.sign}:
             return False
         scale = self.scale if mention.caption else figure.scale
-        if _equal(figure.figure, scale, mention.figure, mention.scale):
-            return True
         # A passage from the middle of a long table lacks the caption with the scale.
         open_scale = mention.in_table and not (scale and mention.scale)
-        return open_scale and not figure.figure.plain.isdisjoint(mention.figure.plain)
+        is_written = open_scale and not figure.figure.plain.isdisjoint(mention.figure.plain)
+        return is_written or _equal(figure.figure, scale, mention.figure, mention.scale)
 
     def _has_bound(self, figure: Mention, mention: Mention) -> bool:
         """Return whether the bounds agree: not a least on one side and a most on the other."""
         return not (figure.bound and mention.bound) or figure.bound == mention.bound
 
     def _has_period(self, figure: Mention, mention: Mention) -> bool:
-        return figure.is_date or agree(figure.periods or self.periods, mention.periods)
+        return figure.is_date > mention.is_date or agree(figure.periods or self.periods, mention.periods)
 
     def _has_unit(self, figure: Mention, mention: Mention) -> bool:
         """Return whether the words beside the figure can be those of the mention: $12 is not 12 days."""
@@ -223,7 +228,9 @@ class Claim:
             return True
         if unit and unit == of_mention and not of_rival and not mention.is_date:
             return False
-        named = named - (unit & of_mention) - _GENITIVE
+        # Months tell the dates of a sentence apart: "from 12 June to 20 September".
+        is_stated = mention.is_date and any(row.is_date and row.periods == rival.periods for row in self.figures)
+        named -= _GENITIVE if is_stated else _GENITIVE | (unit & of_mention)
         return named & mention.near < named & rival.near
 
     def _is_nearest(self, figure: Mention, mention: Mention, candidates: Iterable[Mention]) -> bool:
@@ -236,9 +243,8 @@ class Claim:
 
     def _is_asked(self, mention: Mention) -> bool:
         """Return whether the mention has enough words of the question or the sentence."""
-        if not self.named.isdisjoint(mention.near) and len(self.named & mention.here) >= _ENOUGH_WORDS:
-            return True
-        return weight_of(self.weights, mention.here) >= LEAST_ASKED
+        is_named = not self.named.isdisjoint(mention.near) and len(self.named & mention.here) >= _ENOUGH_WORDS
+        return is_named or weight_of(self.weights, mention.here) >= LEAST_ASKED
 
 
 def _word(word: str) -> frozenset[str]:
@@ -348,7 +354,7 @@ class Checker:
         if (checked := self._checked.get(sentence)) is None:
             named = marked(sentence, len(self.passages))
             text = self._cleaned(sentence, named) if named else sentence
-            claim = Claim.of(claimed(text, items), self.question, self._parts)
+            claim = Claim.of(claimed(text, items), "" if self.each else self.question, self._parts)
             markers = self._sources(claim, named)
             checked = self._judged(text if set(markers) == set(named) else self._cited(text, markers), claim)
             self._checked[sentence] = checked
@@ -396,7 +402,7 @@ class Checker:
         pieces = {text: [*windows(text)] for text in self._texts}
         for marker, content in sources:
             text, (start, end) = self._texts[marker - 1], self._evidence.window(content, marker - 1)
-            shown |= labels(text[start:end])
+            shown |= labels(f"{self.passages[marker - 1].document} {text[start:end]}")
             pieces[text] = [place for place in pieces[text] if place[1] <= start or end <= place[0]]
         best = max([weight_of(weights, labels(row[slice(*at)])) for row in pieces for at in pieces[row]] or [0.0])
         return best < _LEAST_ASKED_ELSEWHERE or best - weight_of(weights, shown) < _MORE_ASKED_ELSEWHERE
@@ -411,7 +417,9 @@ class Checker:
         cited = [self._texts[marker - 1] for marker in named] or self._texts
         foreign = [text for text in cited if _is_foreign(claim.text, text, self.question)]
         # A passage in another language may spell a name in other letters, and a number in unknown words.
-        is_read, of_claim = all(language_of(text) in _NUMBERS_KNOWN for text in foreign), names(claim.text)
+        is_read = all(language_of(text) in _NUMBERS_KNOWN for text in foreign)
+        # An overview's question can name its document in other words than the text.
+        of_claim = [name for name in names(claim.text) if not (self.each and name in self.question.casefold())]
         written = figures(claim.text) if is_read else []
         if written or (of_claim and not foreign):
             return (
@@ -438,7 +446,6 @@ class Checker:
         markers = tuple(marked(sentence, len(self.passages)))
         texts = [self._texts[marker - 1] for marker in markers]
         foreign = [text for text in texts if _is_foreign(claim.text, text, self.question)]
-        # A passage in another language may have a number in unknown words.
         is_read = all(language_of(text) in _NUMBERS_KNOWN for text in foreign)
         read = [row for row in claim.figures if is_read or row.figure.written[0].isdecimal()]
         held = [

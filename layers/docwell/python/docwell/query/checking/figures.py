@@ -206,13 +206,13 @@ def weight_of(weights: dict[str, float], named: frozenset[str]) -> float:
     return round(math.fsum(weights[word] for word in named & weights.keys()) / total, 9) if total else 1.0
 
 
-def in_sentence(sentence: str) -> list[Mention]:
-    """Return the mentions of a sentence."""
+def in_sentence(sentence: str, over: frozenset[str] = frozenset()) -> list[Mention]:
+    """Return the mentions of a sentence below a heading with the words `over`."""
     sentence = sentence.replace("\n", " ")
     spots = located(sentence)
     if not spots:
         return []
-    here = labels(sentence)
+    here = labels(sentence) | over
     dates = located_periods(sentence)
     mentions: list[Mention] = []
     grammar = FUNCTION_WORDS_OF.get(language_of(sentence), frozenset())
@@ -229,6 +229,7 @@ def in_sentence(sentence: str) -> list[Mention]:
                 scale=scale,
                 sign=sign,
                 unit=following[1] if following and sign != "%" and following[1] not in grammar else "",
+                periods=within.parts if within else frozenset(),
                 is_date=within is not None and not sign,
                 bound=(bound.lastgroup or "") if bound and not within else "",
             )
@@ -239,8 +240,8 @@ def in_sentence(sentence: str) -> list[Mention]:
         same = [index for index in plain if mentions[index].is_date == is_date]
         parts = _parts(sentence, [spots[index][:2] for index in same], dates)
         for index, near in zip(same, parts, strict=True):
-            period = frozenset[str]() if is_date else periods_of[index]
-            mentions[index] = replace(mentions[index], near=near, periods=period)
+            period = mentions[index].periods if is_date else periods_of[index]
+            mentions[index] = replace(mentions[index], near=near | over, periods=period)
     return mentions
 
 
@@ -440,8 +441,11 @@ def mentions(text: str, part: str = "") -> tuple[Mention, ...]:
             prose += line + "\n"
             above += line + "\n"
     end_block()
+    over = frozenset[str]()
     for start, end in segments(prose, _LONGEST):
-        mentioned += in_sentence(prose[start:end])
+        if prose[start:end].endswith("?") and prose[end : end + 1] == "\n":  # it is the heading of its answer
+            over = labels(prose[start:end])
+        mentioned += in_sentence(prose[start:end], over)
     return tuple(mentioned)
 
 

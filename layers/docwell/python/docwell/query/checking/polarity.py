@@ -64,15 +64,13 @@ def verdict(sentence: str, question: str, passages: Sequence[str]) -> Verdict | 
     ]
     if not pieces:
         return None
-    asked = labels(question)
-    weights = weights_of(asked | labels(rest), passages)
+    weights = weights_of(labels(question) | labels(rest), passages)
     # Of equal pieces, the shortest decides.
     index, decisive = max(pieces, key=lambda piece: (weight_of(weights, labels(piece[1])), -len(piece[1])))
     denied = _is_denied(decisive, labels(f"{question} {rest}"))
+    share = weight_of(weights, labels(decisive))
     if labels(rest):
-        agrees = denied == bool(_NEGATED.search(rest))
-        return Verdict(index, weight_of(weights, labels(decisive)), agrees, bare=False)
-    share = weight_of(weights_of(asked, passages), labels(decisive))
+        return Verdict(index, share, denied == bool(_NEGATED.search(rest)), bare=False)
     return Verdict(index, share, share >= _LEAST_SHARE and denied != reply, bare=True)
 
 

@@ -178,8 +178,7 @@ def merge(ranked: Iterable[Passage], top_k: int) -> list[Passage]:
     merged: list[Passage] = []
     for passage in ranked:
         for place, better in enumerate(merged):
-            joined = _merged_passage(better, passage)
-            if joined is not None:
+            if (joined := _merged_passage(better, passage)) is not None:
                 merged[place] = joined
                 break
         else:
