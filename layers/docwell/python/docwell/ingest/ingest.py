@@ -122,13 +122,13 @@ class Ingest:
         raise Unavailable("ledger", f"{key!r} changes too fast", retry_after=1.0)
 
     def is_unknown(self, key: str) -> bool:
-        """Return whether ledger, bucket and index do not know the key, for example after an erasure.
+        """Return whether bucket, ledger and index do not know the key, for example after an erasure.
 
-        A late message must not create a row again, which would store the erased key.
+        A late message must not store an erased key in a new row. The bucket has most keys, so ask it first.
         """
         return (
-            self.ledger.get(key) is None
-            and self.store.head(key) is None
+            self.store.head(key) is None
+            and self.ledger.get(key) is None
             and not self.index.ids(collection_of(key), key, limit=1)
         )
 
