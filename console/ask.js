@@ -227,6 +227,7 @@ export function Ask({ talks, list, collections, writes, onFiles, onFailed, onSou
       <div class="talk">
         <${Bar} talks=${talks} isOpen=${isOpen} onToggle=${() => setOpen(!isOpen)} onRemoved=${focus} />
         <div class="turns" key=${talk.id}>
+          ${!turns.length && !list && html`<p class="empty">${t("loading")}</p>`}
           ${!turns.length && list && html`<${Start} ...${{ list, collections, writes, onFiles, onFailed }}
             onAsk=${(...example) => (focus(), send(...example))}
             onCollection=${(name) => (setFilter({ collections: [name] }), focus())} />`}

@@ -40,6 +40,6 @@ def test_a_redrive_by_the_keyboard_sends_dead_letters_to_ingest_and_is_audited(c
     tab_to(page, "[data-part=dead_letters] button")
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_contain_text("Messages sent to ingest again: 1. Still waiting: 0.")
-    expect(page.locator("[data-part=dead_letters]")).to_contain_text("No message waits.")
+    expect(page.locator("[data-part=dead_letters]")).to_contain_text("No document waits for another try.")
     rows = console.stack.client("dynamodb").scan(TableName=console.stack.audit_table)["Items"]
     assert [row["actor"]["S"] for row in rows if row["action"]["S"] == "redriven"] == ["key:local"]
