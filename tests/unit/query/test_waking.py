@@ -21,6 +21,7 @@ from tests.unit.query.query_world import QUESTION, World, rows
 ASLEEP = ModelWaking("ollama", "no model host is running")
 DOWN = Unavailable("ollama", "down")
 WAKE_S = 600.0
+NIGHT = Night.parse("0 19 * * *;0 7 * * *;Etc/UTC")
 
 
 @dataclass
@@ -45,10 +46,10 @@ class Hosts(FakeModel):
 class Asleep(World):
     """A world whose hosts sleep."""
 
-    def __init__(self, wakes_at: int | None = None, **limits: float) -> None:
+    def __init__(self, wakes_at: int | None = None, night: Night | None = None, **limits: float) -> None:
         super().__init__(**limits)
         self.hosts = Hosts(fails=ASLEEP, says="Every March [1].", wakes_at=wakes_at)
-        sleeper = Sleeper(self.hosts, self.hosts.states, WAKE_S, poll_s=0.0, clock=lambda: self.hosts.now)
+        sleeper = Sleeper(self.hosts, self.hosts.states, WAKE_S, night, poll_s=0.0, clock=lambda: self.hosts.now)
         self.query = replace(self.query, model=self.hosts, sleeper=sleeper)
         self.add("house/rules.pdf", "The boiler is inspected every March.", page=7)
 
@@ -111,11 +112,8 @@ def test_after_a_wait_in_vain_questions_do_not_wait_for_half_an_hour() -> None:
 
 
 def test_at_night_a_question_has_the_sentences_at_once_and_the_hour_of_the_start() -> None:
-    world = Asleep()
+    world = Asleep(night=NIGHT)
     hosts = world.hosts
-    night = Night.parse("0 19 * * *;0 7 * * *;Etc/UTC")
-    sleeper = Sleeper(hosts, hosts.states, WAKE_S, night, poll_s=0.0, clock=lambda: hosts.now)
-    world.query = replace(world.query, sleeper=sleeper)
     answer = world.ask(Question(QUESTION, waits=True, fallback=True)).answer
     assert (answer.status, answer.fallback_reason) == (
         AnswerStatus.EXTRACTIVE,
@@ -132,18 +130,16 @@ def test_at_night_a_question_has_the_sentences_at_once_and_the_hour_of_the_start
     assert answer.fallback_reason == "model_asleep_until 1970-01-01T07:00Z"
     # A question of the evening before does not make it wake.
     hosts.states.write(FACT, {"asked_at": str(hosts.now)})
-    assert run(sleeper.state(Deadline(2.0))) is HostState.ASLEEP
+    assert world.query.sleeper
+    assert run(world.query.sleeper.state(Deadline(2.0))) is HostState.ASLEEP
     # In the morning a host may still be on its way.
     hosts.now, hosts.wakes_at = 7 * 3600.0, hosts.checks + 3
     assert world.ask(Question(QUESTION, waits=True)).answer.status is AnswerStatus.ANSWERED
 
 
 def test_a_question_that_waits_when_the_night_begins_ends_as_one_of_the_night() -> None:
-    world = Asleep()
+    world = Asleep(night=NIGHT)
     hosts = world.hosts
-    night = Night.parse("0 19 * * *;0 7 * * *;Etc/UTC")
-    sleeper = Sleeper(hosts, hosts.states, WAKE_S, night, poll_s=0.0, clock=lambda: hosts.now)
-    world.query = replace(world.query, sleeper=sleeper)
     hosts.now = 19 * 3600 - 60.0
     with pytest.raises(ModelAsleep, match="1970-01-02T07:00Z"):
         world.ask(Question(QUESTION, waits=True))
@@ -157,16 +153,6 @@ def test_a_silent_host_is_down() -> None:
             await asyncio.sleep(60)
 
     assert run(Sleeper(Silent(), FakeStates(), WAKE_S).state(Deadline(0.05))) is HostState.DOWN
-
-
-def test_a_question_that_finds_no_host_gets_the_best_sentences_at_once() -> None:
-    world = Asleep()
-    answer = world.ask(Question(QUESTION, fallback=True)).answer
-    assert (answer.status, answer.fallback_reason) == (AnswerStatus.EXTRACTIVE, "model_waking")
-    assert answer.citations[0].page == 7
-    assert answer.usage.tokens == 0
-    assert world.hosts.checks == 0
-    assert world.of(Waking) == [Waking(0.0)]
 
 
 def test_a_question_that_waits_gets_passages_then_progress_then_the_answer_of_the_model() -> None:
