@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.guard import Case, read
+from benchmarks.guard import RULES, Case, read
 from docwell.query.checking.check import Checker
 
 CASES = read(Path(__file__).with_name("claims.txt").read_text(encoding="utf-8"))
@@ -31,6 +31,10 @@ def passes(case: Case) -> bool:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.group}: {case.answer}")
 def test_a_right_answer_passes_and_a_wrong_one_does_not(case: Case) -> None:
     assert passes(case) is case.right
+
+
+def test_each_rule_of_the_table_can_be_switched_off() -> None:
+    assert [rule for rule, (_, owner, name, _) in RULES.items() if not hasattr(owner, name)] == []
 
 
 def test_a_verdict_does_not_depend_on_the_hash_seed() -> None:

@@ -66,8 +66,8 @@ _LETTERS = re.compile(
 )
 # After a list, this many more characters show whether another item follows ("12. A").
 _UNDECIDED = 8
-# A copied piece of fewer words can be a heading or a cell.
-_FEWEST_COPIED = 4
+# The fewest words that an answer adds to its question, and those of a copied piece that is no heading and no cell.
+_FEWEST_ADDED, _FEWEST_COPIED = 1, 4
 # The least share, by rarity, of the question's words that must be near a figure. Chosen on XQuAD.
 LEAST_ASKED = 0.2
 # Long questions also name companies and units, so this many words near the figure are enough.
@@ -192,7 +192,7 @@ class Claim:
         return not (figure.bound and mention.bound) or figure.bound == mention.bound
 
     def _has_period(self, figure: Mention, mention: Mention) -> bool:
-        return figure.is_date > mention.is_date or agree(figure.periods or self.periods, mention.periods)
+        return (figure.is_date and not mention.is_date) or agree(figure.periods or self.periods, mention.periods)
 
     def _has_unit(self, figure: Mention, mention: Mention) -> bool:
         """Return whether the words beside the figure can be those of the mention: $12 is not 12 days."""
@@ -480,7 +480,7 @@ class Checker:
         else:
             agrees = len(held) == len(read) and not denied
         added = content_words(claim.text) - content_words(self.question)
-        fits = bool(copied or added or split_reply(claim.text)[0] is not None)
+        fits = copied or len(added) >= _FEWEST_ADDED or split_reply(claim.text)[0] is not None
         supported = support >= self.min_support and agrees and not missing and fits and not self._lacks_subject
         # A sentence with few of the words decides nothing.
         contradicted = denied and not (decided and decided.share < self.min_support)
