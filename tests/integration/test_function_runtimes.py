@@ -125,9 +125,9 @@ def test_at_its_timeout_a_function_is_killed_with_its_children(toys: Toys, tmp_p
 def test_an_environment_that_dies_idle_is_replaced(toys: Toys) -> None:
     pool = toys.pool("echo")
     first = pool.invoke({})["pid"]
+    watcher = psutil.Process(first).ppid()
     psutil.Process(first).kill()
-    until(lambda: gone(first))
-    time.sleep(0.2)
+    until(lambda: gone(watcher))
     assert pool.invoke({})["pid"] != first
 
 
