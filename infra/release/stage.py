@@ -85,11 +85,11 @@ def placed(stack: str, values: Mapping[str, str]) -> dict[str, str]:
     """
     if "zone" not in values.get("Network", "") or "," in values["ServerZone"]:
         return dict(values)
-    ours: Any = [{"Name": "tag:Name", "Values": [f"{stack}-ServersStack-* servers ?"]}]
-    usual: Any = [{"Name": "zone-type", "Values": ["availability-zone"]}]
+    of_stack: Any = [{"Name": "tag:Name", "Values": [f"{stack}-ServersStack-* servers ?"]}]
+    without_local: Any = [{"Name": "zone-type", "Values": ["availability-zone"]}]
     with aws_errors(stack):
-        subnets = boto3.client("ec2").describe_subnets(Filters=ours)["Subnets"]
-        listed = boto3.client("ec2").describe_availability_zones(Filters=usual)["AvailabilityZones"]
+        subnets = boto3.client("ec2").describe_subnets(Filters=of_stack)["Subnets"]
+        listed = boto3.client("ec2").describe_availability_zones(Filters=without_local)["AvailabilityZones"]
     zones = [subnet["AvailabilityZone"] for subnet in sorted(subnets, key=lambda subnet: subnet["CidrBlock"])]
     return {**values, "ServerZone": ",".join(zones or sorted(zone["ZoneName"] for zone in listed)[:2])}
 

@@ -44,7 +44,7 @@ _NO_HOST = "no model host is running: a question starts one"
 # A host that ignores the limit of tokens is cut at this many characters for each. English has 4 for a token.
 TOKEN_CHARACTERS = 10
 _MOST_RETRY_AFTER_S = 300.0  # the longest wait that a host may ask for
-_WRONG = {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}
+_BAD_REQUEST = {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}
 # The host's reason for a refusal: so many characters are read, and so many shown, without any three words that the
 # prompt has too.
 _READ_CHARACTERS, _REASON_CHARACTERS, _QUOTED_WORDS = 4000, 300, 3
@@ -190,7 +190,7 @@ class ModelServer(ABC):
             await self.check()
         if self._entry is None and self.dependency == "ollama":  # only its list has digests
             with suppress(DocwellError):
-                self._entry = await self._listed()
+                self._entry = await self._list_entry()
         return ModelFacts(self.length, (self._entry or {}).get("digest"))
 
     async def listed(self) -> dict[str, Mapping[str, Any]]:
@@ -201,7 +201,7 @@ class ModelServer(ABC):
             models = answer if isinstance(answer, list) else answer.get(key)  # Together AI has no object
             return {entry[name]: entry for entry in models or ()}
 
-    async def _listed(self) -> Mapping[str, Any]:
+    async def _list_entry(self) -> Mapping[str, Any]:
         """Return what the host's list says about the model; nothing if it lacks it. Raises as `chat` does."""
         models = await self.listed()
         return models.get(self.name) or models.get(f"{self.name}:latest") or {}
@@ -266,10 +266,10 @@ class ModelServer(ABC):
                     problem = await anext(values, None)
                 error = self._refused(response, problem, fields)
             if error is not None:
-                is_wrong = response.status_code in _WRONG and type(error) is Unavailable
-                if is_wrong and "messages" in fields and self.name in error.detail:
+                is_refused = response.status_code in _BAD_REQUEST and type(error) is Unavailable
+                if is_refused and "messages" in fields and self.name in error.detail:
                     with suppress(DocwellError):
-                        error = error if await self._listed() else self._missing()
+                        error = error if await self._list_entry() else self._missing()
                 raise error
 
     @contextmanager
@@ -302,7 +302,7 @@ class ModelServer(ABC):
             advice = "set DOCWELL_OLLAMA_URL to a model host; OpenAI's protocol ends with /v1"
         stated = f"{stated.rstrip('.')}; {advice}" if stated and advice else stated or advice
         error = self._failure(f"answered with status {status}", stated, fields.get("messages"))
-        if status in _WRONG and not isinstance(error, PromptTooLong):
+        if status in _BAD_REQUEST and not isinstance(error, PromptTooLong):
             reason = _masked(stated, fields.get("messages"))  # a quoted prompt may have a field's name
             replaced = host_words()["replaced"]
             sent = replaced.keys() & fields  # vLLM may name chat_template alone
@@ -457,7 +457,7 @@ class OpenAiModel(ModelServer):
         return part._replace(read=read, written=written, error=error)
 
     async def _read_card(self, entry: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], object]:
-        if not (card := entry or await self._listed()):
+        if not (card := entry or await self._list_entry()):
             raise self._missing()
         stated = {**card, **(card.get("meta") or {})}  # llama.cpp has it in `meta`
         return card, next(filter(None, map(stated.get, host_words()["lengths"])), None)

@@ -64,7 +64,7 @@ def put(
     """
     uploads = _plan(paths, prefix, key)
     bucket, api = _connect(ctx.obj, waiting=waiting)
-    with _counted(uploads):
+    with _telling_at_interrupt(uploads):
         _upload(uploads, bucket)
         finish(uploads, bucket, api, as_json=as_json)
 
@@ -187,7 +187,7 @@ def sync(
     bucket, api = _connect(ctx.obj, waiting=waiting and not dry_run and not watch)
     prefix, synced, listed = f"{collection.strip('/')}/" if collection else "", None, 0.0
     changed: dict[str, Upload] = {}
-    with _counted(changed.values()):
+    with _telling_at_interrupt(changed.values()):
         while True:
             omitted: list[Path] = []
             try:
@@ -346,7 +346,7 @@ def _upload(uploads: Sequence[Upload], bucket: Bucket) -> None:
 
 
 @contextmanager
-def _counted(uploads: Collection[Upload]) -> Iterator[None]:
+def _telling_at_interrupt(uploads: Collection[Upload]) -> Iterator[None]:
     """Say at Ctrl-C how many files are uploaded; one more may be, whose upload was just ending."""
     try:
         yield

@@ -112,10 +112,11 @@ class Claim:
         # A year beside another figure is that figure's period, but a day that the question lacks is a statement.
         only_dates = all(mention.is_date or mention.is_grammar for mention in figures)
         known = asked_figures | periods(sentence)
-        days = {row for row in figures if row.figure.forms.isdisjoint(known) and "M" in "".join(row.periods)}
+        days = {date for date in figures if date.figure.forms.isdisjoint(known) and "M" in "".join(date.periods)}
         # "Two seconds" is a figure where a passage has "five seconds".
-        rows = (mention for text, part in passages.items() if figures for mention in mentions(text, part))
-        counted = asked.union(*(labels(mention.unit) for mention in rows if not mention.is_grammar))
+        texts = passages.items() if any(mention.is_grammar for mention in figures) else ()
+        in_passages = (mention for text, part in texts for mention in mentions(text, part))
+        counted = asked.union(*(labels(mention.unit) for mention in in_passages if not mention.is_grammar))
         return cls(
             text=sentence,
             figures=tuple(
