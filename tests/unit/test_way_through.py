@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
     sys.version_info < (3, 12), reason="Python 3.11 cannot trace threads that run already"
 )
 PACKAGE = str(Path(docwell.__file__ or "").parent)
-MOST_FILES, MOST_FUNCTIONS, MOST_GENERATORS = 26, 130, 3
+MOST_FILES, MOST_FUNCTIONS, MOST_GENERATORS = 26, 119, 3
 MOST_FILES_OF_EVENT, MOST_FUNCTIONS_OF_EVENT, MOST_REQUESTS_OF_EVENT = 11, 86, 10
 
 
@@ -61,8 +61,9 @@ def test_a_plain_question_crosses_few_files_and_functions_and_generators() -> No
     world.add("house/rules.pdf", BOILER)
     world.model.says = "Every March [1]."
     world.query = replace(world.query, model=GuardedModel(world.model, Breaker(3, 1.0)))
-    world.ask()
-    functions, generators = traced(lambda: world.ask("When is the boiler of the house inspected?"))
+    question = "When is the boiler of the house inspected?"
+    world.ask(question)  # fills the caches of words: what they answer is not counted, in whatever order tests run
+    functions, generators = traced(lambda: world.ask(question))
     assert len({name.split()[0] for name in functions}) <= MOST_FILES, sorted(functions)
     assert len(functions) <= MOST_FUNCTIONS, sorted(functions)
     assert generators <= MOST_GENERATORS
